@@ -1,0 +1,51 @@
+# Every recipe sets up what it needs; nothing but Python 3.11+ and make has to be there before.
+PYTHON ?= python3
+UV := .tools/bin/uv
+RUN := $(UV) run --frozen --no-sync
+export UV_PYTHON_DOWNLOADS := never
+export MELTANO_CLI_DISABLE_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all lint fmt bench service simulator clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: .venv/.ready ## the environment in .venv, from the lock file
+
+.tools/bin/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; $(PYTHON) is older. Set PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -m venv .tools || { echo "python3 -m venv failed: on Debian and Ubuntu, apt-get install python3-venv"; exit 1; }
+	@.tools/bin/pip install --quiet --disable-pip-version-check uv==0.13.9
+
+.venv/.ready: .tools/bin/uv uv.lock pyproject.toml */pyproject.toml
+	@$(UV) sync --frozen --quiet --compile-bytecode --python $(PYTHON)
+	@touch $@
+
+demo: setup ## simulator, embedded PostgreSQL, two real runs, the tables (DATA=folder: real opportunities)
+	@$(RUN) python -m harness.demo $(if $(DATA),--data $(DATA))
+
+test: setup lint ## linters, types and all tests but the heavy ones
+	@$(RUN) pytest
+
+test-all: setup lint ## the heavy tests too
+	@$(RUN) pytest -m "not benchmark"
+
+lint: setup ## ruff, mypy, import-linter
+	@$(RUN) ruff check .
+	@$(RUN) ruff format --check .
+	@$(RUN) mypy
+	@$(RUN) lint-imports --no-cache
+
+fmt: setup ## let ruff mend what it can
+	@$(RUN) ruff check --fix .
+	@$(RUN) ruff format .
+
+bench: setup ## side by side with the peers; prints the table that docs/benchmarks.md keeps
+	@$(RUN) pytest -m benchmark -s
+
+simulator: setup ## a HubSpot to play with on http://127.0.0.1:8650
+	@$(RUN) python -m hubspot_simulator
+
+clean: ## all that the recipes made, the embedded database too
+	@rm -rf .venv .tools .meltano .data output
