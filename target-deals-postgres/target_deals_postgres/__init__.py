@@ -1,0 +1,1 @@
+"""Singer target for PostgreSQL: exact values, COPY and merge, state after commit."""

@@ -1,0 +1,7 @@
+"""Fixtures that every test may ask for."""
+
+from __future__ import annotations
+
+from harness.database import database_url, postgres_server
+
+__all__ = ["database_url", "postgres_server"]

@@ -1,0 +1,125 @@
+"""PostgreSQL for tests: one server per session, a fresh database per test, clusters to be killed.
+
+`DATABASE_URL` names a server to use; without it an embedded one starts in a temporary directory.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+import uuid
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import psycopg2
+import pytest
+from target_deals_postgres.embedded import Server, project_server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from psycopg2.extensions import connection
+
+__all__ = ["Cluster", "binaries", "connect", "database_url", "new_database", "postgres_server"]
+
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+def binaries() -> dict[str, Path]:
+    """The PostgreSQL versions of this machine: major version -> directory of its programs."""
+    debian = {
+        directory.parent.name: directory
+        for directory in Path("/usr/lib/postgresql").glob("*/bin")
+        if (directory / "postgres").exists()
+    }
+    return {**debian, "18": project_server(Path.cwd()).binaries}
+
+
+class Cluster:
+    """A server of a test's own, which it may stop, kill, fill and start again.
+
+    Attributes:
+        url: where it is reached while it runs; the same after a restart, unless the path is long.
+    """
+
+    def __init__(self, version: str = "18", **settings: str) -> None:
+        """Make the directory; nothing runs before `start`.
+
+        Args:
+            version: one of `binaries()`.
+            settings: server settings, for example `timezone="Asia/Kathmandu"`.
+        """
+        self.root = Path(tempfile.mkdtemp(prefix="pg-"))
+        self.root.chmod(0o711)  # as root, the server runs as another user
+        self.server = Server(
+            self.root / "data",
+            binaries()[version],
+            {**FAST, "max_connections": "200", **settings},
+            Server.initdb if int(version) >= 17 else ("--locale=C",),
+        )
+        self.url = ""
+
+    def start(self) -> str:
+        """Start the server, recovering from a crash if there was one; return its URL."""
+        self.url = self.server.start()
+        return self.url
+
+    def stop(self) -> None:
+        """Stop it in order; open sessions are cut off."""
+        self.server.stop()
+
+    def kill(self) -> None:
+        """Crash it: kill -9."""
+        self.server.stop(signal.SIGKILL)
+
+    def restart(self) -> str:
+        """Stop and start it."""
+        self.stop()
+        return self.start()
+
+    def remove(self) -> None:
+        """Stop it and delete all that it had."""
+        self.server.stop(signal.SIGQUIT)
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+def connect(url: str) -> closing[connection]:
+    """Open an autocommitting connection; used as a context manager, it is closed at the end."""
+    opened = psycopg2.connect(url)
+    opened.autocommit = True
+    return closing(opened)
+
+
+def new_database(server_url: str, name: str | None = None) -> str:
+    """Make an empty database on a server; return its URL."""
+    name = name or f"test_{uuid.uuid4().hex[:12]}"
+    with connect(server_url) as admin, admin.cursor() as cursor:
+        cursor.execute(f'CREATE DATABASE "{name}"')
+    return urlunsplit(urlsplit(server_url)._replace(path=f"/{quote(name)}"))
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of a server where the tests may make databases."""
+    if url := os.environ.get("DATABASE_URL"):
+        yield url
+        return
+    cluster = Cluster()
+    try:
+        yield cluster.start()
+    finally:
+        cluster.remove()
+
+
+@pytest.fixture
+def database_url(postgres_server: str) -> Iterator[str]:
+    """The URL of a fresh database for one test, for psycopg2 and psycopg alike."""
+    url = new_database(postgres_server)
+    yield url
+    name = urlsplit(url).path.lstrip("/")
+    with connect(postgres_server) as admin, admin.cursor() as cursor:
+        cursor.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')

@@ -1,0 +1,153 @@
+"""The embedded PostgreSQL: one server for every process of a project, whatever happened before."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+from harness.database import connect
+from target_deals_postgres.embedded import Server, project_server, server_user
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BECOME_NOBODY = """
+import os, pwd
+from target_deals_postgres import embedded
+os.setgid(pwd.getpwnam("nobody").pw_gid)
+os.setuid(pwd.getpwnam("nobody").pw_uid)
+embedded.main()
+"""
+
+
+@pytest.fixture
+def project() -> Iterator[Path]:
+    root = Path(tempfile.mkdtemp(prefix="project-"))
+    root.chmod(0o755)
+    yield root
+    project_server(root).stop(signal.SIGQUIT)
+    shutil.rmtree(root, ignore_errors=True)
+
+
+def command(project: Path, action: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-m", "target_deals_postgres.embedded", action],
+        env={**os.environ, "MELTANO_PROJECT_ROOT": str(project), "SECRET": "token-in-environment"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+
+
+def version(url: str) -> int:
+    with connect(url) as opened:
+        return opened.server_version
+
+
+def test_concurrent_first_starts_end_with_one_server(project: Path) -> None:
+    with ThreadPoolExecutor(5) as pool:
+        urls = set(pool.map(lambda _: command(project, "start"), range(5)))
+    assert len(urls) == 1
+    assert version(urls.pop()) >= 180000
+    pid = project_server(project).pid()
+    assert command(project, "url") == command(project, "start")
+    assert project_server(project).pid() == pid
+    assert pid is not None
+    assert "token-in-environment" not in Path(f"/proc/{pid}/environ").read_text()
+    command(project, "stop")
+    assert project_server(project).url() is None
+    command(project, "remove")
+    assert not project_server(project).data.exists()
+
+
+def test_a_crash_leaves_data_and_a_stale_pid_file_that_do_not_hurt(project: Path) -> None:
+    server = project_server(project)
+    with connect(server.start()) as opened, opened.cursor() as cursor:
+        cursor.execute("CREATE TABLE kept AS SELECT 1 AS a")
+    server.stop(signal.SIGKILL)
+    pid_file = server.data / "postmaster.pid"
+    lines = pid_file.read_text().splitlines()
+    # Another living process has the number by now.
+    pid_file.write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
+    with connect(server.start()) as opened, opened.cursor() as cursor:
+        cursor.execute("SELECT a FROM kept")
+        assert cursor.fetchall() == [(1,)]
+
+
+def test_an_interrupted_initdb_is_made_anew(project: Path) -> None:
+    server = project_server(project)
+    fresh = server.data.with_name("postgres.new")
+    fresh.mkdir(parents=True)
+    (fresh / "PG_VERSION").write_text("18\n")
+    assert version(server.start())
+
+
+def test_paths_too_long_or_odd_for_a_socket_get_a_closed_directory(project: Path) -> None:
+    deep = project / ("a long 'name' $HOME \" " + "x" * 80) / ("y" * 80)
+    server = Server(deep / ".data" / "postgres", project_server(project).binaries)
+    for parent in (deep.parent, deep):
+        parent.mkdir()
+        parent.chmod(0o755)
+    try:
+        with connect(server.start()) as opened, opened.cursor() as cursor:
+            cursor.execute("SELECT current_setting('unix_socket_directories')")
+            row = cursor.fetchone()
+        assert row is not None
+        directory = Path(row[0])
+        assert directory.stat().st_mode & 0o777 == 0o700
+        assert directory.owner() == (server_user() or Path(deep).owner())
+    finally:
+        server.stop()
+
+
+def test_a_server_that_cannot_start_says_why(project: Path) -> None:
+    good = project_server(project)
+    server = Server(good.data, good.binaries, {"shared_buffers": "nonsense"})
+    with pytest.raises(RuntimeError, match=r"did not start.*shared_buffers"):
+        server.start()
+
+
+def test_no_permission_is_changed_and_a_closed_project_works(project: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root's server runs as another user")
+    closed = project / "closed"
+    closed.mkdir(mode=0o700)
+    server = project_server(closed)
+    try:
+        assert version(server.start())
+        assert closed.stat().st_mode & 0o777 == 0o700
+        assert project.stat().st_mode & 0o777 == 0o755
+    finally:
+        server.stop()
+        shutil.rmtree(server.data.parent)
+
+
+def test_a_normal_user_starts_it_too(project: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("every other test shows it")
+    home = project / "home"
+    home.mkdir()
+    shutil.chown(home, "nobody")
+    url = subprocess.run(
+        # The interpreter itself may be closed to others: become nobody once it runs.
+        [sys.executable, "-c", BECOME_NOBODY, "start"],
+        env={**os.environ, "MELTANO_PROJECT_ROOT": str(home)},
+        cwd=home,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    pid = project_server(home).pid()
+    assert pid is not None
+    assert psutil.Process(pid).username() == "nobody"
+    assert version(url)
+    project_server(home).stop()
