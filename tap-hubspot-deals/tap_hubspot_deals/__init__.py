@@ -1,0 +1,1 @@
+"""Singer tap that reads HubSpot deals and their associations exactly."""

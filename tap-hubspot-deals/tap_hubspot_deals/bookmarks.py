@@ -1,0 +1,153 @@
+"""What a run leaves for the next one: how far the mirror is, and where an unfinished run stands.
+
+The bookmark of a stream is one dictionary per tenant, under Singer's `partitions`:
+
+    {"context": {"_tenant_id": "acme"},
+     "replication_key": "updated_at", "replication_key_value": "2026-11-22T09:00:00.000000Z",
+     "full_read_at": "…", "version": 1795338000000, "selection": "5f0c…",
+     "progress": {…}}
+
+`replication_key_value` is the end of the last closed window, never past the start of its run.
+`progress` stands there only while a run is unfinished.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from tap_hubspot_deals.clock import iso
+from tap_hubspot_deals.settings import parse_time
+from tap_hubspot_deals.sources import Window
+
+if TYPE_CHECKING:
+    from tap_hubspot_deals.settings import Settings
+
+Mode = Literal["full", "changes"]
+Phase = Literal["live", "archived"]
+BEGINNING: list[dict[str, Any]] = [{"after": None, "until": None}]
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass
+class Progress:
+    """An unfinished run.
+
+    Args:
+        mode: `full` reads all that the filters let through, `changes` a window.
+        started_at: When it began, and the bookmark once it is finished.
+        since: The beginning of the window of a `changes` run.
+        version: The table version that its records carry.
+        first: Whether nothing was read before it.
+        phase: Live records first, then archived ones.
+        legs: The unfinished legs of the phase.
+        one_cursor: The list proved to be out of order: it must not be cut.
+    """
+
+    mode: Mode
+    started_at: str
+    version: int
+    since: str | None = None
+    first: bool = False
+    phase: Phase = "live"
+    legs: list[dict[str, Any]] = field(default_factory=lambda: list(BEGINNING))
+    one_cursor: bool = False
+
+    @property
+    def window(self) -> Window | None:
+        """The interval of modified dates to search; None for a full read."""
+        if self.since is None:
+            return None
+        return Window(_milliseconds(self.since), _milliseconds(self.started_at))
+
+    def enter(self, phase: Phase) -> None:
+        """Go on to a phase, from its beginning."""
+        self.phase = phase
+        self.legs = list(BEGINNING)
+
+
+class Bookmark:
+    """One tenant's bookmark of one stream.
+
+    Args:
+        state: The writable dictionary that Singer's STATE messages carry.
+        settings: What is asked for, and the look-back.
+    """
+
+    def __init__(self, state: dict[str, Any], settings: Settings, *, extra: str = "") -> None:
+        self._state = state
+        self._settings = settings
+        self._selection = selection_of(settings, extra)
+
+    @property
+    def value(self) -> str | None:
+        """The end of the last closed window."""
+        return self._state.get("replication_key_value")
+
+    @property
+    def asks_for_something_else(self) -> bool:
+        """Whether the last runs read another selection, so that their bookmark says nothing."""
+        return bool(self._state.get("selection", self._selection) != self._selection)
+
+    def unfinished(self) -> Progress | None:
+        """The run that a kill or a failure left behind, if it asked for the same."""
+        found = self._state.get("progress")
+        if not found or found.get("selection") != self._selection:
+            return None
+        return Progress(**{k: v for k, v in found.items() if k != "selection"})
+
+    def next_run(self, now: datetime, *, refresh: bool = True) -> Progress:
+        """What to do now: read all, or what changed since the bookmark.
+
+        Args:
+            now: The time at HubSpot.
+            refresh: Whether a full read may be due merely because the last one is long ago.
+        """
+        full_read_at = self._state.get("full_read_at")
+        known = self.value is not None and full_read_at is not None
+        due = refresh and known and self._is_due(str(full_read_at), now)
+        if not known or self.asks_for_something_else or due:
+            version = int((now - EPOCH) / timedelta(milliseconds=1))
+            return Progress("full", iso(now), version, first=self.value is None)
+        since = max(parse_time(str(self.value)) - self._settings.lookback, EPOCH)
+        return Progress("changes", iso(now), self._state.get("version", 0), since=iso(since))
+
+    def save(self, progress: Progress) -> None:
+        """Note where an unfinished run stands."""
+        self._state["progress"] = {**vars(progress), "selection": self._selection}
+
+    def finish(self, progress: Progress, replication_key: str) -> None:
+        """Move the bookmark: the run has read all it set out for."""
+        self._state.pop("progress", None)
+        self._state["replication_key"] = replication_key
+        self._state["replication_key_value"] = progress.started_at
+        self._state["selection"] = self._selection
+        self._state["version"] = progress.version
+        if progress.mode == "full":
+            self._state["full_read_at"] = progress.started_at
+
+    def _is_due(self, full_read_at: str, now: datetime) -> bool:
+        return now - parse_time(full_read_at) >= self._settings.refresh_after
+
+
+def selection_of(settings: Settings, extra: str = "") -> str:
+    """A fingerprint of what is read: when it changes, old bookmarks prove nothing."""
+    asked = {
+        "filters": vars(settings.filters),
+        "archived": settings.archived,
+        "properties": sorted(settings.properties or ()),
+        "associations": sorted(settings.associations),
+        "flatten": settings.flatten_custom_properties,
+        "raw": settings.include_raw,
+        "scan": settings.scan_id,
+        "extra": extra,
+    }
+    text = json.dumps(asked, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _milliseconds(text: str) -> int:
+    return int((parse_time(text) - EPOCH) / timedelta(milliseconds=1))

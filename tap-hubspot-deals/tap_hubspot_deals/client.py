@@ -1,0 +1,240 @@
+"""One conversation with HubSpot: budgets, retries, the token, and what was asked how often."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
+
+import backoff
+import msgspec
+import requests
+from requests.adapters import HTTPAdapter
+
+from tap_hubspot_deals.authentication import Token
+from tap_hubspot_deals.budgets import Budgets
+from tap_hubspot_deals.clock import Clock
+from tap_hubspot_deals.errors import (
+    AuthenticationError,
+    HubSpotError,
+    RateLimitedError,
+    TransientError,
+    error_for,
+)
+from tap_hubspot_deals.paths import Paths
+
+if TYPE_CHECKING:
+    import logging
+
+    from tap_hubspot_deals.settings import Settings
+
+T = TypeVar("T")
+
+CONNECTIONS = 32
+TIMEOUT = (10.0, 120.0)
+"""Seconds to connect and to read; HubSpot itself gives up after 100 (its status 524)."""
+
+MAX_TRIES = 8
+FIRST_CONTACT_TRIES = 3
+"""Before HubSpot answered anything at all, a wrong address is likelier than a bad moment."""
+
+RATE_LIMIT_WAITS = {"TEN_SECONDLY_ROLLING": 10.0, "SECONDLY": 1.0}
+"""Seconds to wait after a 429 without `Retry-After`, as HubSpot's own Node client does."""
+
+LONGEST_WAIT = 60.0
+JSON = "application/json"
+
+
+class Client:
+    """Sends requests for one run; safe to use from many threads.
+
+    Args:
+        settings: The tap's settings.
+        logger: Where retries and waits are told.
+    """
+
+    def __init__(self, settings: Settings, logger: logging.Logger) -> None:
+        self.paths = Paths(settings.api_version)
+        self.clock = Clock()
+        self.stop = threading.Event()
+        self.budgets = Budgets(
+            settings.requests_per_10_seconds,
+            delay=settings.request_delay.total_seconds(),
+            stop=self.stop,
+        )
+        self.requests: Counter[str] = Counter()
+        self.rate_limited: Counter[str] = Counter()
+        self.retries = 0
+        self._answered = False
+        self._base_url = settings.base_url
+        self._token = Token(settings, self.paths, TIMEOUT)
+        self._logger = logger
+        self._session = requests.Session()
+        self._session.headers["User-Agent"] = "tap-hubspot-deals"
+        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=CONNECTIONS)
+        self._session.mount(self._base_url, adapter)
+        self._encoder = msgspec.json.Encoder()
+        self._lock = threading.Lock()
+
+    def get(
+        self,
+        path: str,
+        *,
+        family: str,
+        what: str,
+        type: type[T],
+        **params: str | int,  # noqa: A002
+    ) -> T:
+        """Read one page.
+
+        Args:
+            path: Below the base URL.
+            family: Whose budget it draws on, and its name in the run's summary.
+            what: What is read, for error messages.
+            type: The msgspec type of the answer.
+            params: The query; values are sent as they are.
+
+        Returns:
+            The decoded answer.
+
+        Raises:
+            HubSpotError: As `errors` says; transient failures only after all tries.
+            Stopped: If the run is ending.
+        """
+        query = "&".join(f"{name}={_quoted(value)}" for name, value in params.items())
+        url = f"{self._base_url}{path}?{query}" if query else self._base_url + path
+        return self._send("GET", url, None, family, what, type)
+
+    def post(self, path: str, body: Any, *, family: str, what: str, type: type[T]) -> T:  # noqa: A002
+        """Search or read a batch; arguments and errors as for `get`."""
+        content = self._encoder.encode(body)
+        return self._send("POST", self._base_url + path, content, family, what, type)
+
+    def close(self) -> None:
+        """Let waiting threads go and close the connections."""
+        self.stop.set()
+        self._session.close()
+
+    def _send(
+        self, method: str, url: str, content: bytes | None, family: str, what: str, type_: type[T]
+    ) -> T:
+        tries = Counter[str]()
+
+        @backoff.on_exception(
+            backoff.runtime,
+            TransientError,
+            value=lambda exc: self._pause_after(exc, tries),
+            max_tries=MAX_TRIES,
+            giveup=lambda _: not self._answered and tries["all"] >= FIRST_CONTACT_TRIES,
+            jitter=None,
+            on_backoff=lambda details: self._tell_retry(details["exception"], details["wait"]),
+            logger=None,
+        )
+        def attempt() -> T:
+            tries["all"] += 1
+            return self._decode(self._attempt(method, url, content, family, what), type_, what)
+
+        return attempt()
+
+    def _attempt(
+        self, method: str, url: str, content: bytes | None, family: str, what: str
+    ) -> bytes:
+        """One request, and one more with a new token where HubSpot refuses the old one."""
+        token = self._token.current()
+        answer = self._request(method, url, content, family, what, token)
+        if answer.status_code == 401 and self._token.renewable:  # noqa: PLR2004
+            self._token.refused(token)
+            answer = self._request(method, url, content, family, what, self._token.current())
+        if answer.status_code >= 400:  # noqa: PLR2004
+            raise self._failure(answer, family, what)
+        return answer.content
+
+    def _request(
+        self, method: str, url: str, content: bytes | None, family: str, what: str, token: str
+    ) -> requests.Response:
+        budget = self.budgets.of(family)
+        budget.take()
+        headers = {"Authorization": f"Bearer {token}", "Accept": JSON}
+        if content is not None:
+            headers["Content-Type"] = JSON
+        with self._lock:
+            self.requests[family] += 1
+        try:
+            answer = self._session.request(
+                method, url, data=content, headers=headers, timeout=TIMEOUT, allow_redirects=False
+            )
+        except requests.exceptions.InvalidHeader:
+            raise AuthenticationError(
+                "`access_token` holds characters that no token has: copy it again from HubSpot."
+            ) from None
+        except requests.RequestException as exc:
+            raise TransientError(
+                f"No answer for {what} from {self._base_url} (setting `base_url`): {_reason(exc)}."
+            ) from None
+        self._answered = True
+        self.clock.learn(answer.headers.get("Date"))
+        self.budgets.learn(
+            family,
+            answer.headers.get("X-HubSpot-RateLimit-Max"),
+            answer.headers.get("X-HubSpot-RateLimit-Remaining"),
+        )
+        return answer
+
+    def _failure(self, answer: requests.Response, family: str, what: str) -> HubSpotError:
+        failure = error_for(answer.status_code, answer.headers, answer.content, what=what)
+        if isinstance(failure, RateLimitedError):
+            with self._lock:
+                self.rate_limited[family] += 1
+            wait = failure.wait
+            if wait is None:
+                wait = RATE_LIMIT_WAITS.get(failure.policy, RATE_LIMIT_WAITS["SECONDLY"])
+            self.budgets.of(family).close(min(wait, LONGEST_WAIT))
+        return failure
+
+    def _decode(self, content: bytes, type_: type[T], what: str) -> T:
+        try:
+            return msgspec.json.decode(content, type=type_)
+        except msgspec.ValidationError as exc:
+            raise HubSpotError(f"HubSpot's answer for {what} has another shape: {exc}.") from None
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise TransientError(
+                f"HubSpot's answer for {what} is no complete JSON ({len(content)} bytes)."
+            ) from None
+
+    def _pause_after(self, exc: Exception, tries: Counter[str]) -> float:
+        """Seconds before the next try; a 429 waits in its budget, which all threads share."""
+        if isinstance(exc, RateLimitedError):
+            return 0.0
+        asked = exc.wait if isinstance(exc, TransientError) else None
+        if asked is not None:
+            return float(min(asked, LONGEST_WAIT))
+        if isinstance(exc, TransientError) and exc.status == 423:  # noqa: PLR2004
+            return 2.0  # HubSpot documents that its locks last two seconds
+        return float(min(0.25 * 2 ** tries["all"], LONGEST_WAIT))
+
+    def _tell_retry(self, exc: BaseException, wait: float) -> None:
+        with self._lock:
+            self.retries += 1
+        self._logger.warning("%s Trying again in %.1f s.", exc, wait)
+
+
+def _quoted(value: str | int) -> str:
+    """A query value: commas stay as they are, which keeps long property lists short."""
+    return quote(str(value), safe=",:-_.~")
+
+
+def _reason(exc: Exception) -> str:
+    """What kept a request from being answered, without addresses that may hold secrets."""
+    if isinstance(exc, requests.exceptions.SSLError):
+        return "the TLS certificate was not accepted"
+    if isinstance(exc, requests.exceptions.ConnectTimeout):
+        return "the connection timed out"
+    if isinstance(exc, requests.exceptions.Timeout):
+        return "it took too long"
+    text = str(exc).lower()
+    if "name or service not known" in text or "resolve" in text:
+        return "there is no such host"
+    if "refused" in text:
+        return "the connection was refused"
+    return "the connection broke"

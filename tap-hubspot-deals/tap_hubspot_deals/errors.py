@@ -1,0 +1,175 @@
+"""What can go wrong between the tap and HubSpot, as sentences for people.
+
+HubSpotError                 the run cannot go on
+├── AuthenticationError      no token, or one that HubSpot refuses
+├── MissingScopeError        the token may not read this
+├── StopCleanlyError         HubSpot wants us to come back later; the state is good
+└── TransientError           worth another try; fatal when the tries are used up
+    └── RateLimitedError     429
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MESSAGE_LIMIT = 300
+
+
+class HubSpotError(Exception):
+    """HubSpot answered something that this run cannot go on with.
+
+    Args:
+        message: One sentence: what was wrong, where, and what to do.
+        status: The HTTP status, when there was an answer.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class AuthenticationError(HubSpotError):
+    """HubSpot does not accept the credentials."""
+
+
+class MissingScopeError(HubSpotError):
+    """The credentials are good but may not read what was asked."""
+
+
+class StopCleanlyError(HubSpotError):
+    """HubSpot asks to come back much later: the daily limit, or a data-centre migration."""
+
+
+class TransientError(HubSpotError):
+    """A failure that another try may cure.
+
+    Args:
+        message: What happened, for the log and for the end if the tries run out.
+        wait: Seconds that HubSpot asked to wait; None where it named none.
+        status: The HTTP status, when there was an answer.
+    """
+
+    def __init__(
+        self, message: str, *, wait: float | None = None, status: int | None = None
+    ) -> None:
+        super().__init__(message, status=status)
+        self.wait = wait
+
+
+class RateLimitedError(TransientError):
+    """429: more requests than the policy named by HubSpot allows."""
+
+    def __init__(self, message: str, *, policy: str, wait: float | None) -> None:
+        super().__init__(message, wait=wait, status=429)
+        self.policy = policy
+
+
+class ErrorBody(msgspec.Struct, rename="camel"):
+    """HubSpot's error object; every field may be missing on the wire."""
+
+    message: str = ""
+    category: str | None = None
+    sub_category: Any = None
+    error_type: str | None = None
+    policy_name: str | None = None
+    correlation_id: str | None = None
+    errors: list[dict[str, Any]] = []
+
+    def required_scopes(self) -> list[str]:
+        """The scopes HubSpot says would do, any one of them (403 MISSING_SCOPES)."""
+        scopes: list[str] = []
+        for error in self.errors:
+            context = error.get("context") or {}
+            scopes += context.get("requiredGranularScopes") or context.get("requiredScopes") or []
+        return scopes
+
+
+_decoder = msgspec.json.Decoder(ErrorBody)
+
+
+def read_error_body(content: bytes) -> ErrorBody:
+    """HubSpot's error object from an answer's bytes; HTML and broken JSON give an empty one."""
+    try:
+        return _decoder.decode(content)
+    except msgspec.DecodeError:
+        return ErrorBody()
+
+
+def error_for(
+    status: int, headers: Mapping[str, str], content: bytes, *, what: str
+) -> HubSpotError:
+    """The exception that fits an answer of 400 or more.
+
+    Args:
+        status: The HTTP status.
+        headers: The answer's headers, for `Retry-After`.
+        content: The answer's body: HubSpot's error object, HTML or anything.
+        what: What was being read, as it should stand in the sentence: "deals (list)".
+
+    Returns:
+        An exception to raise; its class says how to recover.
+    """
+    body = read_error_body(content)
+    said = body.message[:MESSAGE_LIMIT] or f"no readable message ({len(content)} bytes)"
+    reference = f" (correlation id {body.correlation_id})" if body.correlation_id else ""
+    wait = _retry_after(headers)
+    if status == 429:  # noqa: PLR2004
+        return _rate_limit_error(body, said, wait, what)
+    if status == 477:  # noqa: PLR2004
+        hint = f"in {wait:.0f} seconds" if wait else "in up to 24 hours"
+        return StopCleanlyError(
+            f"HubSpot is moving this account to another data centre; run again {hint}. "
+            "The state is saved.",
+            status=status,
+        )
+    if status == 423 or (status >= 500 and status not in {525, 526, 530}):  # noqa: PLR2004
+        return TransientError(
+            f"HubSpot answered {status} for {what}: {said}{reference}", wait=wait, status=status
+        )
+    if status in {401, 530}:
+        return AuthenticationError(
+            f"HubSpot refused the credentials while reading {what} ({status}: {said}). "
+            "Check the setting `access_token` (or `client_id`, `client_secret`, `refresh_token`).",
+            status=status,
+        )
+    if status == 403:  # noqa: PLR2004
+        scopes = " or ".join(body.required_scopes()) or "a scope that HubSpot did not name"
+        return MissingScopeError(
+            f"The token may not read {what}: it needs {scopes}. "
+            f"Add the scope in HubSpot, or deselect the stream.{reference}",
+            status=status,
+        )
+    if status == 414:  # noqa: PLR2004
+        said = "the address is too long; name fewer `properties`"
+    return HubSpotError(f"HubSpot answered {status} for {what}: {said}{reference}", status=status)
+
+
+def _rate_limit_error(body: ErrorBody, said: str, wait: float | None, what: str) -> HubSpotError:
+    """The daily limit ends the run; the short ones (ten-secondly, secondly) are waited for."""
+    policy = (body.policy_name or "").upper()
+    if policy == "DAILY" or "daily limit" in body.message.lower():
+        return StopCleanlyError(
+            f"The account's daily limit of HubSpot requests is used up (reading {what}). "
+            "Run again after midnight in the account's time zone; the state is saved.",
+            status=429,
+        )
+    if not policy:
+        ten_secondly = "ten_secondly" in body.message.lower()
+        policy = "TEN_SECONDLY_ROLLING" if ten_secondly else "SECONDLY"
+    return RateLimitedError(
+        f"HubSpot limits requests ({policy}) for {what}: {said}", policy=policy, wait=wait
+    )
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds of `Retry-After`; HubSpot documents seconds for 477 and says nothing for 429."""
+    value = headers.get("Retry-After", "")
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        return None

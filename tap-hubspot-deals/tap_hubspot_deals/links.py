@@ -1,0 +1,136 @@
+"""Links between records: every page of every record, with categories and labels.
+
+One call reads up to 1,000 records; HubSpot cuts long sets of links into pages per record, each with
+its own cursor. Source: HubSpot's guide to the associations API, v4 and dated versions.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tap_hubspot_deals.errors import HubSpotError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tap_hubspot_deals.client import Client
+
+BATCH = 1000
+
+LinkType = dict[str, Any]
+"""`{"category", "type_id", "label"}`."""
+
+Links = dict[str, list[dict[str, Any]]]
+"""By object type: `[{"id": …, "types": [LinkType, …]}, …]`."""
+
+
+class _Next(msgspec.Struct):
+    after: str
+
+
+class _Paging(msgspec.Struct):
+    next: _Next | None = None
+
+
+class _From(msgspec.Struct):
+    id: str | int
+
+
+class _Type(msgspec.Struct, rename="camel"):
+    category: str
+    type_id: int
+    label: str | None = None
+
+
+class _To(msgspec.Struct, rename="camel"):
+    to_object_id: str | int
+    association_types: list[_Type]
+
+
+class _Result(msgspec.Struct):
+    from_: _From = msgspec.field(name="from")
+    to: list[_To] = []
+    paging: _Paging | None = None
+
+
+class _Error(msgspec.Struct, rename="camel"):
+    message: str = ""
+    category: str | None = None
+    sub_category: Any = None
+
+
+class _Answer(msgspec.Struct):
+    results: list[_Result]
+    errors: list[_Error] = []
+
+
+class LinkReader:
+    """Reads the links of records of one type to one other type.
+
+    Args:
+        client: The conversation with HubSpot.
+        from_type: Whose links.
+        to_type: Links to what.
+    """
+
+    def __init__(self, client: Client, from_type: str, to_type: str) -> None:
+        self._client = client
+        self._path = client.paths.associations(from_type, to_type)
+        self._what = f"associations from {from_type} to {to_type}"
+
+    def read(self, ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+        """All links of some records.
+
+        Args:
+            ids: At most 1,000 record ids.
+
+        Returns:
+            By record id, the linked records in HubSpot's order; records without links are missing.
+
+        Raises:
+            HubSpotError: If HubSpot names an error other than "no associations".
+        """
+        found: dict[str, dict[str, list[LinkType]]] = {}
+        inputs: list[dict[str, str]] = [{"id": record_id} for record_id in ids]
+        while inputs:
+            answer = self._client.post(
+                self._path,
+                {"inputs": inputs[:BATCH]},
+                family="associations",
+                what=self._what,
+                type=_Answer,
+            )
+            self._refuse_errors(answer.errors)
+            del inputs[:BATCH]
+            for result in answer.results:
+                record_id = str(result.from_.id)
+                _add(result.to, found.setdefault(record_id, {}))
+                if result.paging is not None and result.paging.next is not None:
+                    inputs.append({"id": record_id, "after": result.paging.next.after})
+        return {
+            record_id: [{"id": to_id, "types": types} for to_id, types in linked.items()]
+            for record_id, linked in found.items()
+            if linked
+        }
+
+    def _refuse_errors(self, errors: list[_Error]) -> None:
+        """A record without links, or gone since it was listed, is no error; all else is."""
+        for error in errors:
+            if error.category != "OBJECT_NOT_FOUND":
+                raise HubSpotError(f"HubSpot could not read {self._what}: {error.message}")
+
+
+def _add(targets: list[_To], linked: dict[str, list[LinkType]]) -> None:
+    """Merge one page of one record's links; the same link may come on two pages."""
+    for target in targets:
+        types = linked.setdefault(str(target.to_object_id), [])
+        for found in target.association_types:
+            link_type = {
+                "category": found.category,
+                "type_id": found.type_id,
+                "label": found.label,
+            }
+            if link_type not in types:
+                types.append(link_type)

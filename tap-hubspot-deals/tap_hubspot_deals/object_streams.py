@@ -1,0 +1,124 @@
+"""The streams of CRM records and of their links, which one run reads together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import override
+
+from tap_hubspot_deals.records import KEY_TEXT, TEXT, TIME, RecordFields
+from tap_hubspot_deals.runs import Run
+from tap_hubspot_deals.streams import TenantStream
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Sequence
+
+    from singer_sdk.helpers.types import Context
+
+    from tap_hubspot_deals.object_types import ObjectType
+    from tap_hubspot_deals.properties import Definition
+    from tap_hubspot_deals.tap import TapHubspotDeals
+
+
+class ObjectStream(TenantStream):
+    """Records of one object type, with their links.
+
+    Args:
+        tap: The tap.
+        object_type: Which records.
+        definitions: The properties to read.
+    """
+
+    replication_key = "updated_at"
+
+    def __init__(
+        self, tap: TapHubspotDeals, object_type: ObjectType, definitions: Sequence[Definition]
+    ) -> None:
+        self.object_type = object_type
+        self.definitions = list(definitions)
+        fields = RecordFields(self.definitions, tap.settings, tap.identity)
+        super().__init__(tap, object_type.name, key=("id",), properties=fields.schema())
+        self.bookmarks: tuple[str | None, str | None] = (None, None)
+
+    @property
+    @override
+    def partitions(self) -> list[dict[str, Any]]:
+        """One bookmark per tenant, so that tenants may share a state."""
+        return [{"_tenant_id": self.identity.tenant_id}]
+
+    @property
+    def links_stream(self) -> AssociationsStream | None:
+        """Where this type's links go; None when that stream is deselected."""
+        child = self.child_streams[0] if self.child_streams else None
+        return child if isinstance(child, AssociationsStream) and child.selected else None
+
+    @override
+    def get_replication_key_signpost(self, context: Context | None = None) -> None:
+        """None: the bookmark is the end of a closed window, not the highest value seen."""
+
+    @override
+    def get_records(self, context: Context | None) -> Iterable[dict[str, Any]]:
+        """Nothing: `_sync_records` writes whole pages, because links are read a page at a time."""
+        return ()
+
+    @override
+    def _sync_records(
+        self, context: Context | None = None, *, write_messages: bool = True
+    ) -> Generator[dict[str, Any], Any, Any]:
+        run = Run(self, self.links_stream)
+        emitted = 0
+        with self.get_record_counter() as counter, self.get_sync_timer(), run:
+            for page in run.pages():
+                records = page.records[: self._records_left(emitted)]
+                if write_messages and self.selected:
+                    run.write(page, records)
+                counter.increment(len(records))
+                yield from records
+                if len(records) < len(page.records):
+                    self._check_max_record_limit(emitted + len(records))
+                emitted += len(records)
+                run.keep(page)
+        self.bookmarks = run.bookmarks
+
+    def _records_left(self, emitted: int) -> int | None:
+        """How many records a dry run may still give; None without a limit."""
+        limit = self.ABORT_AT_RECORD_COUNT
+        return None if limit is None else max(0, limit - emitted)
+
+    def selected_definitions(self) -> list[Definition]:
+        """The properties whose fields are selected in the catalog; none if the stream is not."""
+        if not self.selected:
+            return []
+        fields = RecordFields(self.definitions, self.settings, self.identity)
+        chosen = [f for f in fields.schema() if self.mask[("properties", f)]]
+        names = set(fields.properties_of(chosen))
+        return [d for d in self.definitions if d.name in names]
+
+
+class AssociationsStream(TenantStream):
+    """One record per typed link, written by the stream that reads its parents."""
+
+    parent_stream_type = ObjectStream
+    state_partitioning_keys = ()
+
+    def __init__(self, tap: TapHubspotDeals) -> None:
+        super().__init__(
+            tap,
+            "associations",
+            key=("from_object_type", "from_id", "to_object_type", "to_id", "category", "type_id"),
+            properties={
+                "from_object_type": KEY_TEXT,
+                "from_id": KEY_TEXT,
+                "to_object_type": KEY_TEXT,
+                "to_id": KEY_TEXT,
+                "category": KEY_TEXT,
+                "type_id": {"type": "integer"},
+                "label": TEXT,
+                "read_at": {**TIME, "title": "A link is current when this equals its record's"},
+            },
+        )
+
+    @override
+    def get_records(self, context: Context | None) -> Iterable[dict[str, Any]]:
+        """Nothing of its own: see `Run`."""
+        return ()

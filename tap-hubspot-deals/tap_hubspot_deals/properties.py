@@ -1,0 +1,168 @@
+"""HubSpot's property definitions, and what they make of values: JSON types and exact conversion.
+
+On the wire every property value is a string or null. The definition's `type` decides what it
+means; `fieldType` only tells a multi-select from a single one. Source: HubSpot's guide to
+properties; encodings observed in recorded answers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+Value = str | int | Decimal | bool | list[str] | None
+Converter = Callable[[str], Value]
+"""Takes HubSpot's text, which is not empty, and gives the typed value; ValueError if it is none."""
+
+NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d{1,4})?")
+LOOSE_NUMBER = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?\s*", re.ASCII)
+DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+DATE_TIME = re.compile(
+    r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2}:\d{2})", re.ASCII
+)
+EPOCH = re.compile(r"-?\d{1,15}", re.ASCII)
+MIDNIGHT_1970 = datetime(1970, 1, 1, tzinfo=UTC)
+SAFE_DIGITS = 18
+
+
+class Definition(msgspec.Struct, rename="camel", omit_defaults=True):
+    """A property definition, as HubSpot gives it."""
+
+    name: str
+    type: str
+    field_type: str = ""
+    label: str = ""
+    description: str = ""
+    group_name: str = ""
+    hubspot_defined: bool = False
+    calculated: bool = False
+    external_options: bool = False
+    has_unique_value: bool = False
+    hidden: bool = False
+    archived: bool = False
+    referenced_object_type: str | None = None
+    created_at: str | None = None
+    updated_at: str | None = None
+    options: list[dict[str, Any]] = []
+
+    @property
+    def is_multi_select(self) -> bool:
+        """Whether a value is a list: several of the options, joined with semicolons."""
+        return self.type == "enumeration" and self.field_type == "checkbox"
+
+    def json_schema(self) -> dict[str, Any]:
+        """The JSON schema of a value, with HubSpot's label as its title."""
+        schema: dict[str, Any] = {"type": ["string", "null"]}
+        if self.is_multi_select:
+            schema = {"type": ["array", "null"], "items": {"type": "string"}}
+        elif self.type == "number":
+            schema = {"type": ["number", "null"]}
+        elif self.type == "bool":
+            schema = {"type": ["boolean", "null"]}
+        elif self.type == "date":
+            schema = {"type": ["string", "null"], "format": "date"}
+        elif self.type == "datetime":
+            schema = {"type": ["string", "null"], "format": "date-time"}
+        if self.label:
+            schema["title"] = self.label
+        if self.description:
+            schema["description"] = self.description
+        return schema
+
+    def converter(self) -> Converter | None:
+        """How to read a value; None where HubSpot's text is the value."""
+        if self.is_multi_select:
+            return to_list
+        return CONVERTERS.get(self.type)
+
+
+class Definitions(msgspec.Struct):
+    """The answer of the properties endpoint, which has no pages."""
+
+    results: list[Definition]
+
+
+def to_number(text: str) -> int | Decimal:
+    """An exact number: every digit that HubSpot sent, and no float on the way.
+
+    Raises:
+        ValueError: If it is no finite decimal number ("N/A", "NaN").
+    """
+    if NUMBER.fullmatch(text):
+        if len(text) <= SAFE_DIGITS and "." not in text and "e" not in text and "E" not in text:
+            return int(text)
+        return Decimal(text)
+    if LOOSE_NUMBER.fullmatch(text):
+        return Decimal(text)
+    raise ValueError(text)
+
+
+def to_bool(text: str) -> bool:
+    """`true` or `false`, in any case.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    if text == "true":
+        return True
+    if text == "false":
+        return False
+    if text.lower() in {"true", "false"}:
+        return text.lower() == "true"
+    raise ValueError(text)
+
+
+def to_date(text: str) -> str:
+    """`YYYY-MM-DD`; older records hold epoch milliseconds of midnight UTC.
+
+    Raises:
+        ValueError: If it is no day between the years 1 and 9999.
+    """
+    if DATE.fullmatch(text):
+        date.fromisoformat(text)
+        return text
+    if DATE_TIME.fullmatch(text):
+        return datetime.fromisoformat(text).astimezone(UTC).date().isoformat()
+    return _from_epoch(text).date().isoformat()
+
+
+def to_datetime(text: str) -> str:
+    """An ISO 8601 time with zone, as HubSpot sent it; epoch milliseconds become one.
+
+    Raises:
+        ValueError: If it is no time between the years 1 and 9999.
+    """
+    if DATE_TIME.fullmatch(text):
+        datetime.fromisoformat(text)
+        return text
+    if DATE.fullmatch(text):
+        date.fromisoformat(text)
+        return f"{text}T00:00:00Z"
+    return _from_epoch(text).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def to_list(text: str) -> list[str]:
+    """The chosen options of a multi-select; a leading semicolon is HubSpot's mark for appending."""
+    return [option for option in text.split(";") if option]
+
+
+def _from_epoch(text: str) -> datetime:
+    if not EPOCH.fullmatch(text):
+        raise ValueError(text)
+    try:
+        return MIDNIGHT_1970 + timedelta(milliseconds=int(text))
+    except OverflowError as exc:
+        raise ValueError(text) from exc
+
+
+CONVERTERS: dict[str, Converter] = {
+    "number": to_number,
+    "bool": to_bool,
+    "date": to_date,
+    "datetime": to_datetime,
+}

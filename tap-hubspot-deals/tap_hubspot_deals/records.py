@@ -1,0 +1,223 @@
+"""From HubSpot's objects to Singer records: fields, types, the tenant, and what did not fit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tap_hubspot_deals.links import Links
+    from tap_hubspot_deals.properties import Converter, Definition
+    from tap_hubspot_deals.settings import Settings
+
+MERGED_IDS = "hs_merged_object_ids"
+
+TEXT = {"type": ["string", "null"]}
+KEY_TEXT = {"type": "string"}
+TIME = {"type": ["string", "null"], "format": "date-time"}
+
+
+class CrmObject(msgspec.Struct, rename="camel"):
+    """One object of a list, search or batch answer."""
+
+    id: str
+    properties: dict[str, str | None]
+    created_at: str | None = None
+    updated_at: str | None = None
+    archived: bool = False
+    archived_at: str | None = None
+
+
+class Identity:
+    """The fields that say whose record it is.
+
+    Args:
+        settings: Holds the tenant and, when set, the scan and the organization.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.tenant_id = settings.tenant_id
+        self.fields: dict[str, Any] = {"_tenant_id": settings.tenant_id}
+        self.keys: tuple[str, ...] = ("_tenant_id",)
+        if settings.scan_id:
+            self.fields["_scan_id"] = settings.scan_id
+            self.keys = ("_tenant_id", "_scan_id")
+        if settings.organization_id:
+            self.fields["_organization_id"] = settings.organization_id
+
+    def schema(self, properties: dict[str, Any]) -> dict[str, Any]:
+        """A stream's schema, with the identity's fields in front of its own.
+
+        `x-tenant-id` tells a target whose rows the run may clear, even where it sends none.
+        """
+        return {
+            "type": "object",
+            "x-tenant-id": self.tenant_id,
+            "properties": {**dict.fromkeys(self.fields, KEY_TEXT), **properties},
+        }
+
+
+class RecordFields:
+    """The fields of one object type's records, compiled from its property definitions.
+
+    Args:
+        definitions: The properties that records carry.
+        settings: Decide about custom properties and `raw`.
+        identity: Whose records these are.
+        unasked: Properties that come along but do not belong into records.
+    """
+
+    def __init__(
+        self,
+        definitions: Sequence[Definition],
+        settings: Settings,
+        identity: Identity,
+        *,
+        unasked: Iterable[str] = (),
+    ) -> None:
+        self._unasked = tuple(unasked)
+        self._identity = identity.fields
+        self._include_raw = settings.include_raw
+        own = set(self._own_schema()) | set(identity.fields)
+        flat = settings.flatten_custom_properties
+        in_record = [d for d in definitions if d.hubspot_defined or flat]
+        self._fields = {d.name: _field_name(d.name, own) for d in in_record}
+        self._renamed = {n: f for n, f in self._fields.items() if n != f}
+        self._custom = [] if flat else [d.name for d in definitions if not d.hubspot_defined]
+        self._definitions = {d.name: d for d in definitions}
+        self._expected = set(self._definitions)
+        self._converters: list[tuple[str, Converter]] = [
+            (d.name, converter) for d in definitions if (converter := d.converter())
+        ]
+        self.unparsed: dict[str, int] = {}
+
+    def properties_of(self, fields: Iterable[str]) -> list[str]:
+        """The HubSpot properties that these record fields need, in the definitions' order."""
+        wanted = set(fields)
+        return [
+            name
+            for name in self._definitions
+            if self._fields.get(name, "custom_properties") in wanted
+        ]
+
+    def schema(self) -> dict[str, Any]:
+        """The JSON schema of the fields, the identity's left out."""
+        own = self._own_schema()
+        properties = {
+            field: self._definitions[name].json_schema() for name, field in self._fields.items()
+        }
+        if self._custom:
+            own["custom_properties"] = {
+                "type": ["object", "null"],
+                "title": "The account's own properties",
+                "properties": {n: self._definitions[n].json_schema() for n in self._custom},
+            }
+        return {**own, **properties}
+
+    def record(
+        self, found: CrmObject, links: Links | None, read_at: str, raw: msgspec.Raw | None
+    ) -> dict[str, Any]:
+        """One record.
+
+        Args:
+            found: HubSpot's object. Its `properties` are taken apart and must not be used again.
+            links: The complete current links by object type; None where they were not read.
+            read_at: When deal and links were read.
+            raw: The object's own JSON, with `include_raw`.
+        """
+        values: dict[str, Any] = found.properties
+        for name in self._unasked:
+            values.pop(name, None)
+        if values.keys() != self._expected:
+            values = {name: values.get(name) for name in self._definitions}
+        unparsed = self._convert(values)
+        if self._custom:
+            custom = {name: values.pop(name) for name in self._custom}
+            values["custom_properties"] = custom
+        for name, field in self._renamed.items():
+            values[field] = values.pop(name)
+        values.update(self._identity)
+        values["id"] = found.id
+        values["created_at"] = found.created_at
+        values["updated_at"] = found.updated_at
+        values["archived"] = found.archived
+        values["archived_at"] = found.archived_at
+        values["merged_into"] = None
+        values["read_at"] = read_at
+        values["unparsed_properties"] = unparsed
+        if links is not None:
+            values["associations"] = links
+        if raw is not None:
+            values["raw"] = raw
+        return values
+
+    def merged_marker(self, old_id: str, survivor: CrmObject, read_at: str) -> dict[str, Any]:
+        """The record that says: this deal is gone, that one took its place."""
+        return {
+            **self._identity,
+            "id": old_id,
+            "updated_at": survivor.updated_at,
+            "merged_into": survivor.id,
+            "read_at": read_at,
+        }
+
+    def _convert(self, values: dict[str, Any]) -> dict[str, str] | None:
+        """Type the values in place; texts that do not fit come back under their names."""
+        unparsed: dict[str, str] | None = None
+        for name, convert in self._converters:
+            text = values[name]
+            if text is None:
+                continue
+            if not text:
+                values[name] = None
+                continue
+            try:
+                values[name] = convert(text)
+            except ValueError:
+                values[name] = None
+                unparsed = unparsed or {}
+                unparsed[name] = text
+                self.unparsed[name] = self.unparsed.get(name, 0) + 1
+        return unparsed
+
+    def _own_schema(self) -> dict[str, Any]:
+        """The fields that a record has besides its properties."""
+        schema: dict[str, Any] = {
+            "id": {**KEY_TEXT, "title": "Record ID"},
+            "created_at": {**TIME, "title": "Created"},
+            "updated_at": {**TIME, "title": "Last changed"},
+            "archived": {"type": ["boolean", "null"], "title": "Archived"},
+            "archived_at": {**TIME, "title": "Archived at"},
+            "merged_into": {**TEXT, "title": "Merged into the record with this ID"},
+            "read_at": {**TIME, "title": "When record and links were read"},
+            "unparsed_properties": {
+                "type": ["object", "null"],
+                "title": "Texts that do not fit their property's type",
+                "additionalProperties": {"type": "string"},
+            },
+            "associations": {
+                "type": ["object", "null"],
+                "title": "Current links by object type",
+                "additionalProperties": {"type": "array"},
+            },
+        }
+        if self._include_raw:
+            schema["raw"] = {"type": ["object", "null"], "title": "HubSpot's own object"}
+        return schema
+
+
+def merged_ids(found: CrmObject) -> list[str]:
+    """The ids of records that were merged into this one; empty for most."""
+    text = found.properties.get(MERGED_IDS)
+    return [i for i in text.split(";") if i] if text else []
+
+
+def _field_name(name: str, taken: set[str]) -> str:
+    """A property's field: its own name, or one with a prefix where the record needs that name."""
+    field = name
+    while field in taken or field == "custom_properties":
+        field = f"property_{field}"
+    return field

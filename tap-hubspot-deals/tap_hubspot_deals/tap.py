@@ -1,0 +1,302 @@
+"""The tap: its settings, its streams, and how it starts and ends."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+
+from singer_sdk import Tap
+from singer_sdk.exceptions import ConfigValidationError
+from singer_sdk.helpers._util import load_json
+from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
+from singer_sdk.plugin_base import _ConfigInput
+from typing_extensions import override
+
+from tap_hubspot_deals import settings as tap_settings
+from tap_hubspot_deals.client import Client
+from tap_hubspot_deals.errors import HubSpotError
+from tap_hubspot_deals.object_streams import AssociationsStream, ObjectStream
+from tap_hubspot_deals.object_types import DEALS, STANDARD_TYPES
+from tap_hubspot_deals.properties import Definition, Definitions
+from tap_hubspot_deals.records import Identity
+from tap_hubspot_deals.streams import (
+    OwnersStream,
+    PipelinesStream,
+    PropertiesStream,
+    TenantStream,
+    read_pipelines,
+)
+from tap_hubspot_deals.writer import MessageWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+    from typing import IO
+
+    import click
+    import singer_sdk.singerlib as singer
+
+
+class Terminated(BaseException):
+    """A signal asked the tap to end; raised in the main thread, where it is safe."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signum
+
+
+class TapHubspotDeals(Tap):
+    """Singer tap for HubSpot deals and their associations."""
+
+    name = "tap-hubspot-deals"
+    dynamic_catalog = True
+    message_writer_class = MessageWriter
+    config_jsonschema: ClassVar[dict[str, Any]] = tap_settings.CONFIG_SCHEMA
+    capabilities: ClassVar[list[Any]] = [
+        TapCapabilities.CATALOG,
+        TapCapabilities.STATE,
+        TapCapabilities.DISCOVER,
+        TapCapabilities.ACTIVATE_VERSION,
+        PluginCapabilities.ABOUT,
+        PluginCapabilities.STREAM_MAPS,
+        PluginCapabilities.FLATTENING,
+        PluginCapabilities.STRUCTURED_LOGGING,
+    ]
+
+    def __init__(self, **kwargs: Any) -> None:
+        self._client: Client | None = None
+        self._settings: tap_settings.Settings | None = None
+        self._stopping: int | None = None
+        super().__init__(**kwargs)
+
+    @property
+    def settings(self) -> tap_settings.Settings:
+        """The validated settings."""
+        if self._settings is None:
+            self._settings = tap_settings.parse(self.config)
+        return self._settings
+
+    @property
+    def client(self) -> Client:
+        """The conversation with HubSpot that all streams share."""
+        if self._client is None:
+            self._client = Client(self.settings, self.logger)
+        return self._client
+
+    @property
+    def identity(self) -> Identity:
+        """Whose records these are."""
+        return Identity(self.settings)
+
+    @property
+    def writer(self) -> MessageWriter:
+        """Where messages go."""
+        writer = self.message_writer
+        assert isinstance(writer, MessageWriter)  # noqa: S101 - for the type checker
+        return writer
+
+    @property
+    @override
+    def catalog(self) -> singer.Catalog:
+        """Today's schemas with the selection of the catalog that was passed in."""
+        return self._singer_catalog
+
+    @override
+    def discover_streams(self) -> list[TenantStream]:
+        """All streams; their fields come from the account's own property definitions.
+
+        Raises:
+            ConfigValidationError: If a setting names something that HubSpot does not know.
+            HubSpotError: If the definitions cannot be read.
+        """
+        definitions = self._definitions(DEALS.name)
+        faults = [
+            *self._unknown_properties(definitions),
+            *self._unknown_associations(DEALS.name),
+            *self._unknown_pipeline(),
+        ]
+        if faults:
+            raise ConfigValidationError("Config validation failed", errors=faults)
+        wanted = self.settings.properties
+        chosen = [d for d in definitions if wanted is None or d.name in wanted]
+        return [
+            ObjectStream(self, DEALS, chosen),
+            AssociationsStream(self),
+            PipelinesStream(self, "deal_pipelines", DEALS),
+            OwnersStream(self),
+            PropertiesStream(self, "deal_properties", definitions),
+        ]
+
+    def _definitions(self, object_type: str) -> list[Definition]:
+        client = self.client
+        return client.get(
+            client.paths.properties(object_type),
+            family="properties",
+            what=f"property definitions of {object_type}",
+            type=Definitions,
+        ).results
+
+    def _unknown_properties(self, definitions: list[Definition]) -> list[str]:
+        known = [d.name for d in definitions]
+        faults = []
+        for name in self.settings.properties or ():
+            if name not in known:
+                close = get_close_matches(name, known, n=1)
+                hint = f" Did you mean '{close[0]}'?" if close else ""
+                faults.append(f"`properties` names '{name}', which no deal has.{hint}")
+        return faults
+
+    def _unknown_associations(self, object_type: str) -> list[str]:
+        faults = []
+        client = self.client
+        for name in self.settings.associations:
+            if name in STANDARD_TYPES:
+                continue
+            try:
+                client.get(
+                    client.paths.association_labels(object_type, name),
+                    family="labels",
+                    what=f"association labels from {object_type} to {name}",
+                    type=dict[str, Any],
+                )
+            except HubSpotError as exc:
+                if exc.status not in {400, 404}:
+                    raise
+                close = get_close_matches(name, STANDARD_TYPES, n=1)
+                hint = f" Did you mean '{close[0]}'?" if close else ""
+                faults.append(f"`associations` names '{name}', no object type of HubSpot.{hint}")
+        return faults
+
+    def _unknown_pipeline(self) -> list[str]:
+        pipeline, stage = self.settings.filters.pipeline, self.settings.filters.deal_stage
+        if not pipeline and not stage:
+            return []
+        pipelines = read_pipelines(self, DEALS)
+        faults = []
+        if pipeline and pipeline not in {p.id for p in pipelines}:
+            known = ", ".join(sorted(p.id for p in pipelines))
+            faults.append(f"`pipeline` is '{pipeline}', but the account has: {known}.")
+        elif stage and stage not in {
+            s.id for p in pipelines if pipeline in {None, p.id} for s in p.stages
+        }:
+            faults.append(f"`deal_stage` is '{stage}', which no such pipeline has.")
+        return faults
+
+    @override
+    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+        errors = super()._validate_config(raise_errors=False)
+        if not errors or all("tenant_id" in e for e in errors):
+            errors = tap_settings.validate(self._config)
+        if errors and raise_errors:
+            raise ConfigValidationError("Config validation failed", errors=errors)
+        return errors
+
+    @override
+    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
+        """End with 128 + signal: the SDK's own handler exits 0, as if all had been read."""
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_IGN)
+        if self.writer.writing:
+            self.writer.interrupted = Terminated(signum)
+        else:
+            raise Terminated(signum)
+
+    def finish(self) -> None:
+        """Tell what the run cost and where it got to."""
+        client = self._client
+        if client is None:
+            return
+        client.close()
+        streams = (self._streams or {}).values()
+        summary = {
+            "requests": dict(client.requests),
+            "answered_429": dict(client.rate_limited),
+            "retries": client.retries,
+            "seconds_waited": round(client.budgets.waited(), 1),
+            "bookmarks": {
+                s.name: {"from": s.bookmarks[0], "to": s.bookmarks[1]}
+                for s in streams
+                if isinstance(s, ObjectStream)
+            },
+        }
+        self.logger.info("Run summary: %s", json.dumps(summary))
+
+    @classmethod
+    @override
+    def invoke(  # type: ignore[override]
+        cls,
+        *,
+        about: bool = False,
+        about_format: str | None = None,
+        config: _ConfigInput | None = None,
+        state: IO[str] | None = None,
+        catalog: IO[str] | None = None,
+    ) -> None:
+        """Run the tap; arguments as the SDK's."""
+        if about:
+            cls.print_about(about_format)
+            return
+        given = config or _ConfigInput()
+        with cls._speaking():
+            tap = cls(
+                config=given.config,
+                state=None if state is None else load_json(state.read()),
+                catalog=None if catalog is None else load_json(catalog.read()),
+                parse_env_config=given.parse_env,
+                validate_config=True,
+            )
+            try:
+                tap.sync_all()
+            except Terminated as signal_:
+                tap.logger.warning("Signal %d: state is written, ending.", signal_.signum)
+                tap.state_writer.write_state(tap.state)
+                raise
+            finally:
+                tap.finish()
+
+    @classmethod
+    @override
+    def cb_discover(cls, ctx: click.Context, param: click.Option, value: bool) -> None:
+        """Discovery, with errors as sentences."""
+        with cls._speaking():
+            super().cb_discover(ctx, param, value)
+
+    @classmethod
+    @override
+    def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:
+        """The connection test, with errors as sentences."""
+        with cls._speaking():
+            super().cb_test(ctx, param, value)
+
+    @classmethod
+    @contextlib.contextmanager
+    def _speaking(cls) -> Iterator[None]:
+        """Turn what people can act on into one sentence each, and the exit code it deserves."""
+        try:
+            yield
+        except ConfigValidationError as exc:
+            for error in exc.errors:
+                cls.logger.error("%s", error)  # noqa: TRY400
+            _leave(1)
+        except HubSpotError as exc:
+            cls.logger.error("%s", exc)  # noqa: TRY400
+            _leave(1)
+        except BrokenPipeError:
+            cls.logger.error("The target ended before the tap.")  # noqa: TRY400
+            _leave(1)
+        except Terminated as exc:
+            _leave(128 + exc.signum)
+
+
+def _leave(code: int) -> NoReturn:
+    """End now, without waiting for requests that are still under way."""
+    logging.shutdown()
+    with contextlib.suppress(OSError):
+        sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,82 @@
+"""Singer messages to standard output: exact numbers, few system calls, safe against signals."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from singer_sdk.contrib.msgspec import enc_hook
+from singer_sdk.singerlib.encoding.base import GenericSingerWriter
+from singer_sdk.singerlib.messages import Message, RecordMessage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+FLUSH_AT = 64 * 1024
+
+
+class MessageWriter(GenericSingerWriter[bytearray, Message]):
+    """Collects RECORD messages and writes them in large pieces; all others leave at once.
+
+    A STATE message never overtakes the records before it, because all share one buffer.
+    `writing` is true while bytes are handed to the operating system: a signal handler must not
+    interrupt that, or half a line would go out. It leaves its exception in `interrupted` instead.
+    """
+
+    def __init__(self) -> None:
+        self._encoder = msgspec.json.Encoder(enc_hook=enc_hook, decimal_format="number")
+        self._buffer = bytearray()
+        self.writing = False
+        self.interrupted: BaseException | None = None
+
+    def serialize_message(self, message: Message) -> bytearray:
+        """One message as a line of JSON; decimals keep every digit."""
+        line = bytearray()
+        self._encoder.encode_into(message.to_dict(), line)
+        line.extend(b"\n")
+        return line
+
+    def write_message(self, message: Message) -> None:
+        """Write one message of any type."""
+        self._buffer += self.serialize_message(message)
+        if not isinstance(message, RecordMessage) or len(self._buffer) >= FLUSH_AT:
+            self.flush()
+
+    def write_records(
+        self, stream: str, records: Iterable[dict[str, Any]], *, version: int | None, time: str
+    ) -> None:
+        """Write many records of one stream without a message object for each.
+
+        Args:
+            stream: The stream's name.
+            records: Dictionaries that already conform to the stream's schema.
+            version: The table version, when versions are used.
+            time: When the records were extracted, ISO 8601.
+        """
+        head = b'{"type":"RECORD","stream":' + self._encoder.encode(stream) + b',"record":'
+        tail = b',"version":%d' % version if version is not None else b""
+        tail += b',"time_extracted":' + self._encoder.encode(time) + b"}\n"
+        buffer = self._buffer
+        encode_into = self._encoder.encode_into
+        for record in records:
+            buffer += head
+            encode_into(record, buffer, -1)
+            buffer += tail
+            if len(buffer) >= FLUSH_AT:
+                self.flush()
+
+    def flush(self) -> None:
+        """Hand all that is buffered to the operating system."""
+        if not self._buffer:
+            return
+        self.writing = True
+        try:
+            sys.stdout.buffer.write(self._buffer)
+            sys.stdout.buffer.flush()
+            self._buffer.clear()
+        finally:
+            self.writing = False
+        if self.interrupted is not None:
+            interrupted, self.interrupted = self.interrupted, None
+            raise interrupted
