@@ -83,8 +83,8 @@ class Client:
         *,
         family: str,
         what: str,
-        type: type[T],
-        **params: str | int,  # noqa: A002
+        shape: type[T],
+        **params: str | int,
     ) -> T:
         """Read one page.
 
@@ -92,7 +92,7 @@ class Client:
             path: Below the base URL.
             family: Whose budget it draws on, and its name in the run's summary.
             what: What is read, for error messages.
-            type: The msgspec type of the answer.
+            shape: The msgspec type of the answer.
             params: The query; values are sent as they are.
 
         Returns:
@@ -104,12 +104,12 @@ class Client:
         """
         query = "&".join(f"{name}={_quoted(value)}" for name, value in params.items())
         url = f"{self._base_url}{path}?{query}" if query else self._base_url + path
-        return self._send("GET", url, None, family, what, type)
+        return self._send("GET", url, None, family, what, shape)
 
-    def post(self, path: str, body: Any, *, family: str, what: str, type: type[T]) -> T:  # noqa: A002
+    def post(self, path: str, body: Any, *, family: str, what: str, shape: type[T]) -> T:
         """Search or read a batch; arguments and errors as for `get`."""
         content = self._encoder.encode(body)
-        return self._send("POST", self._base_url + path, content, family, what, type)
+        return self._send("POST", self._base_url + path, content, family, what, shape)
 
     def close(self) -> None:
         """Let waiting threads go and close the connections."""
@@ -117,7 +117,7 @@ class Client:
         self._session.close()
 
     def _send(
-        self, method: str, url: str, content: bytes | None, family: str, what: str, type_: type[T]
+        self, method: str, url: str, content: bytes | None, family: str, what: str, shape: type[T]
     ) -> T:
         tries = Counter[str]()
 
@@ -133,7 +133,7 @@ class Client:
         )
         def attempt() -> T:
             tries["all"] += 1
-            return self._decode(self._attempt(method, url, content, family, what), type_, what)
+            return self._decode(self._attempt(method, url, content, family, what), shape, what)
 
         return attempt()
 
@@ -192,9 +192,9 @@ class Client:
             self.budgets.of(family).close(min(wait, LONGEST_WAIT))
         return failure
 
-    def _decode(self, content: bytes, type_: type[T], what: str) -> T:
+    def _decode(self, content: bytes, shape: type[T], what: str) -> T:
         try:
-            return msgspec.json.decode(content, type=type_)
+            return msgspec.json.decode(content, type=shape)
         except msgspec.ValidationError as exc:
             raise HubSpotError(f"HubSpot's answer for {what} has another shape: {exc}.") from None
         except (msgspec.DecodeError, UnicodeDecodeError):

@@ -100,7 +100,7 @@ class LinkReader:
                 {"inputs": inputs[:BATCH]},
                 family="associations",
                 what=self._what,
-                type=_Answer,
+                shape=_Answer,
             )
             self._refuse_errors(answer.errors)
             del inputs[:BATCH]

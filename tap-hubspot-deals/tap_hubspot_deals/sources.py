@@ -69,7 +69,8 @@ class Page:
 
     def pairs(self) -> Iterable[tuple[CrmObject, msgspec.Raw | None]]:
         """Each record with its own JSON, where that is kept."""
-        return zip(self.objects, self.raws or [None] * len(self.objects), strict=True)
+        raws: Sequence[msgspec.Raw | None] = self.raws or [None] * len(self.objects)
+        return zip(self.objects, raws, strict=True)
 
 
 class Source(Protocol):
@@ -110,7 +111,7 @@ class Reading:
             }
             page = self.decode(
                 self.client.post(
-                    path, body, family="batch read", what=f"{name} (batch read)", type=self.shape
+                    path, body, family="batch read", what=f"{name} (batch read)", shape=self.shape
                 )
             )
             by_id.update((o.id, (o, raw)) for o, raw in page.pairs())
@@ -168,7 +169,7 @@ class ListSource:
                 reading.client.paths.objects(name),
                 family="list",
                 what=f"{'archived ' if self.archived else ''}{name} (list)",
-                type=reading.shape,
+                shape=reading.shape,
                 **params,
             )
         )
@@ -219,7 +220,7 @@ class SearchSource:
                 body,
                 family="search",
                 what=f"{name} (search)",
-                type=reading.shape,
+                shape=reading.shape,
             )
         )
         ids = [o.id for o in page.objects]
@@ -311,6 +312,6 @@ def extent(reading: Reading, filters: Filters) -> tuple[int, str | None]:
         body,
         family="search",
         what=f"{name} (count)",
-        type=_Extent,
+        shape=_Extent,
     )
     return answer.total, answer.results[0].id if answer.results else None

@@ -178,7 +178,7 @@ def read_pipelines(tap: Any, object_type: ObjectType) -> list[_Pipeline]:
         client.paths.pipelines(object_type.name),
         family="pipelines",
         what=f"pipelines of {object_type.name}",
-        type=_Pipelines,
+        shape=_Pipelines,
     ).results
 
 
@@ -250,7 +250,7 @@ class OwnersStream(MetadataStream):
                 self.hubspot.paths.owners(),
                 family="owners",
                 what="owners",
-                type=_Owners,
+                shape=_Owners,
                 limit=100,
                 archived=archived,
                 **after,

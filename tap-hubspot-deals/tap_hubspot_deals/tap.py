@@ -139,7 +139,7 @@ class TapHubspotDeals(Tap):
             client.paths.properties(object_type),
             family="properties",
             what=f"property definitions of {object_type}",
-            type=Definitions,
+            shape=Definitions,
         ).results
 
     def _unknown_properties(self, definitions: list[Definition]) -> list[str]:
@@ -163,7 +163,7 @@ class TapHubspotDeals(Tap):
                     client.paths.association_labels(object_type, name),
                     family="labels",
                     what=f"association labels from {object_type} to {name}",
-                    type=dict[str, Any],
+                    shape=dict[str, Any],
                 )
             except HubSpotError as exc:
                 if exc.status not in {400, 404}:
