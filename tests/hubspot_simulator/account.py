@@ -1,0 +1,206 @@
+"""What an account consists of: tokens, definitions, pipelines, owners, records, links, limits."""
+
+from __future__ import annotations
+
+from threading import RLock
+from typing import TYPE_CHECKING
+
+from hubspot_simulator.association_types import AssociationType, AssociationTypes
+from hubspot_simulator.behaviour import Behaviour
+from hubspot_simulator.columns import Base
+from hubspot_simulator.credentials import TEST_TOKEN, Credential, OAuthClient
+from hubspot_simulator.instants import Clock
+from hubspot_simulator.limits import RateLimits
+from hubspot_simulator.links import Links, Targets
+from hubspot_simulator.object_types import ObjectType, TypeNames, custom_type
+from hubspot_simulator.owners import Owner, generated_owners
+from hubspot_simulator.pipelines import RENEWALS, SALES, SUPPORT, Pipeline
+from hubspot_simulator.properties import Definitions, PropertyDefinition
+from hubspot_simulator.records import Records
+from hubspot_simulator.standard_properties import standard_properties
+from hubspot_simulator.truth import TrueLink, Truth, truth_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+TEST_SECRET = "secret-1"
+TEST_REFRESH_TOKEN = "refresh-1"
+
+
+class Account:
+    """One account and its settings."""
+
+    def __init__(
+        self,
+        *,
+        token: str = TEST_TOKEN,
+        portal_id: int = 146_000_001,
+        scopes: Iterable[str] | None = None,
+        behaviour: Behaviour | None = None,
+        limits: RateLimits | None = None,
+    ) -> None:
+        self.portal_id = portal_id
+        self.token = token
+        self.behaviour = behaviour or Behaviour()
+        self.limits = limits or RateLimits()
+        self.clock = Clock()
+        self.lists_served = 0
+        self.lock = RLock()
+        self.types = TypeNames(portal_id)
+        self.association_types = AssociationTypes()
+        self.links = Links(self.association_types)
+        self.pipelines: dict[str, list[Pipeline]] = {
+            "deals": [SALES, RENEWALS],
+            "tickets": [SUPPORT],
+        }
+        self.owners: list[Owner] = generated_owners()
+        self.oauth_clients: list[OAuthClient] = []
+        self.credentials: dict[str, Credential] = {}
+        self.add_token(token, scopes=scopes)
+        self._records: dict[str, Records] = {}
+        self._search_lag = 0.0
+        for object_type in self.types.types.values():
+            self.fill(object_type, Base())
+
+    # Setting up
+
+    def fill(self, object_type: ObjectType, base: Base) -> Records:
+        """Let the records of a type begin with these."""
+        known = self._records.get(object_type.name)
+        definitions = known.definitions if known else Definitions(standard_properties(object_type))
+        records = Records(object_type, definitions, base, self.clock)
+        records.search_lag = self._search_lag
+        self._records[object_type.name] = records
+        return records
+
+    def add_token(
+        self,
+        token: str,
+        *,
+        scopes: Iterable[str] | None = None,
+        app: str = "private-app",
+        expires_in: float | None = None,
+        oauth: bool = False,
+    ) -> None:
+        self.credentials[token] = Credential(
+            token,
+            app,
+            None if scopes is None else frozenset(scopes),
+            None if expires_in is None else self.clock.now() + expires_in,
+            oauth,
+        )
+
+    def add_oauth_client(
+        self,
+        client_id: str = "client-1",
+        client_secret: str = TEST_SECRET,
+        refresh_token: str = TEST_REFRESH_TOKEN,
+        *,
+        expires_in: int = 1800,
+        scopes: Iterable[str] | None = None,
+    ) -> OAuthClient:
+        granted = None if scopes is None else frozenset(scopes)
+        client = OAuthClient(client_id, client_secret, refresh_token, granted, expires_in)
+        self.oauth_clients.append(client)
+        return client
+
+    def add_object_type(self, name: str) -> ObjectType:
+        """Define a custom object."""
+        with self.lock:
+            number = 3_000_000 + len(self.types.types)
+            object_type = custom_type(name, number)
+            self.types.add(object_type)
+            self.fill(object_type, Base())
+            return object_type
+
+    @property
+    def search_lag(self) -> float:
+        """Seconds until search knows of a write."""
+        return self._search_lag
+
+    @search_lag.setter
+    def search_lag(self, seconds: float) -> None:
+        self._search_lag = seconds
+        for records in self._records.values():
+            records.search_lag = seconds
+
+    # Properties
+
+    def definitions(self, object_type: str) -> Definitions:
+        return self.records(object_type).definitions
+
+    def add_property(
+        self,
+        object_type: str,
+        name: str,
+        type: str = "string",  # noqa: A002 - HubSpot's word
+        *,
+        field_type: str = "",
+        options: Iterable[str] = (),
+        has_unique_value: bool = False,
+        data_sensitivity: str = "non_sensitive",
+    ) -> None:
+        with self.lock:
+            self.definitions(object_type).put(
+                PropertyDefinition(
+                    name,
+                    type,
+                    field_type,
+                    options=tuple(options),
+                    has_unique_value=has_unique_value,
+                    data_sensitivity=data_sensitivity,
+                    updated_ms=self.clock.now_ms(),
+                )
+            )
+
+    def retype_property(
+        self, object_type: str, name: str, new_type: str, *, field_type: str = ""
+    ) -> None:
+        with self.lock:
+            at = self.clock.now_ms()
+            self.definitions(object_type).retype(name, new_type, field_type=field_type, at=at)
+
+    def archive_property(self, object_type: str, name: str) -> None:
+        with self.lock:
+            self.definitions(object_type).archive(name, at=self.clock.now_ms())
+
+    # Records
+
+    def records(self, object_type: str) -> Records:
+        return self._records[self.types.resolve(object_type).name]
+
+    def ids(self, object_type: str = "deals", *, archived: bool = False) -> list[str]:
+        with self.lock:
+            return [str(each) for each in self.records(object_type).ids_from(archived=archived)]
+
+    def add_label(
+        self, from_type: str, to_type: str, label: str, inverse: str | None = None
+    ) -> AssociationType:
+        with self.lock:
+            start, end = self.types.resolve(from_type), self.types.resolve(to_type)
+            return self.association_types.add_label(start, end, label, inverse)
+
+    def live_links(self, from_type: str, from_id: int, to_type: str) -> Targets:
+        """Give the links of which both ends are live; HubSpot hides the others (inferred)."""
+        if not self.records(from_type).is_live(from_id):
+            return {}
+        is_live = self.records(to_type).is_live
+        targets = self.links.of(from_type, from_id, to_type)
+        return {target: types for target, types in targets.items() if is_live(target)}
+
+    # Truth
+
+    def truth(self, object_type: str = "deals") -> Truth:
+        """Tell what is there, without HTTP."""
+        with self.lock:
+            return truth_of(self.records(object_type))
+
+    def true_links(self, from_type: str = "deals", to_type: str = "contacts") -> set[TrueLink]:
+        with self.lock:
+            start, end = self.types.resolve(from_type).name, self.types.resolve(to_type).name
+            return {
+                TrueLink(str(source), str(target), each.category, each.type_id, each.label)
+                for source in self.records(start).ids_from()
+                for target, types in self.live_links(start, source, end).items()
+                for each in types
+            }

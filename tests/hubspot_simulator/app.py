@@ -1,0 +1,203 @@
+"""The paths of the API: every endpoint under its numbered and its dated path."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from starlette.applications import Starlette
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.routing import Mount, Route
+
+from hubspot_simulator import associations, listing, metadata, oauth
+from hubspot_simulator.batch_read import batch_read
+from hubspot_simulator.control import control_routes
+from hubspot_simulator.exchange import Endpoint, Responder
+from hubspot_simulator.search import search
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.types import Receive, Scope, Send
+
+    from hubspot_simulator.simulator import Simulator
+
+DATED = "{version:dated}"
+
+
+class DatedVersion(Convertor[str]):
+    """The date-based versions that answer today (OpenAPI files)."""
+
+    regex = r"2025-09|2026-03|2026-09(?:-beta)?"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+# Method, endpoint, responder, paths.
+READING: tuple[tuple[str, str, Responder, tuple[str, ...]], ...] = (
+    (
+        "GET",
+        "list",
+        listing.list_records,
+        ("/crm/v3/objects/{object_type}", f"/crm/objects/{DATED}/{{object_type}}"),
+    ),
+    (
+        "POST",
+        "batch_read",
+        batch_read,
+        (
+            "/crm/v3/objects/{object_type}/batch/read",
+            f"/crm/objects/{DATED}/{{object_type}}/batch/read",
+        ),
+    ),
+    (
+        "POST",
+        "search",
+        search,
+        ("/crm/v3/objects/{object_type}/search", f"/crm/objects/{DATED}/{{object_type}}/search"),
+    ),
+    (
+        "POST",
+        "associations",
+        associations.read_associations,
+        (
+            "/crm/v4/associations/{from_type}/{to_type}/batch/read",
+            f"/crm/associations/{DATED}/{{from_type}}/{{to_type}}/batch/read",
+        ),
+    ),
+    (
+        "GET",
+        "labels",
+        associations.labels,
+        (
+            "/crm/v4/associations/{from_type}/{to_type}/labels",
+            "/crm/associations/v4/{from_type}/{to_type}/labels",
+            f"/crm/associations/{DATED}/{{from_type}}/{{to_type}}/labels",
+        ),
+    ),
+    (
+        "GET",
+        "associations",
+        associations.record_associations,
+        (
+            "/crm/v4/objects/{object_type}/{object_id}/associations/{to_type}",
+            f"/crm/objects/{DATED}/{{object_type}}/{{object_id}}/associations/{{to_type}}",
+        ),
+    ),
+    (
+        "GET",
+        "associations",
+        listing.single_record_associations_v3,
+        ("/crm/v3/objects/{object_type}/{object_id}/associations/{to_type}",),
+    ),
+    (
+        "GET",
+        "single",
+        listing.single_record,
+        (
+            "/crm/v3/objects/{object_type}/{object_id}",
+            f"/crm/objects/{DATED}/{{object_type}}/{{object_id}}",
+        ),
+    ),
+    (
+        "GET",
+        "properties",
+        metadata.properties,
+        ("/crm/v3/properties/{object_type}", f"/crm/properties/{DATED}/{{object_type}}"),
+    ),
+    (
+        "GET",
+        "properties",
+        metadata.one_property,
+        (
+            "/crm/v3/properties/{object_type}/{property_name}",
+            f"/crm/properties/{DATED}/{{object_type}}/{{property_name}}",
+        ),
+    ),
+    (
+        "GET",
+        "pipelines",
+        metadata.pipelines,
+        ("/crm/v3/pipelines/{object_type}", f"/crm/pipelines/{DATED}/{{object_type}}"),
+    ),
+    (
+        "GET",
+        "pipelines",
+        metadata.one_pipeline,
+        (
+            "/crm/v3/pipelines/{object_type}/{pipeline_id}",
+            f"/crm/pipelines/{DATED}/{{object_type}}/{{pipeline_id}}",
+        ),
+    ),
+    ("GET", "owners", metadata.owners, ("/crm/v3/owners", f"/crm/owners/{DATED}")),
+    (
+        "GET",
+        "owners",
+        metadata.one_owner,
+        ("/crm/v3/owners/{owner_id}", f"/crm/owners/{DATED}/{{owner_id}}"),
+    ),
+    (
+        "GET",
+        "schemas",
+        metadata.schemas,
+        (
+            "/crm-object-schemas/v3/schemas",
+            "/crm/v3/schemas",
+            f"/crm-object-schemas/{DATED}/schemas",
+        ),
+    ),
+    (
+        "GET",
+        "schemas",
+        metadata.one_schema,
+        (
+            "/crm-object-schemas/v3/schemas/{object_type}",
+            "/crm/v3/schemas/{object_type}",
+            f"/crm-object-schemas/{DATED}/schemas/{{object_type}}",
+        ),
+    ),
+    (
+        "GET",
+        "account",
+        metadata.account_details,
+        ("/account-info/v3/details", f"/account-info/{DATED}/details"),
+    ),
+    (
+        "GET",
+        "account",
+        metadata.api_usage,
+        (
+            "/account-info/v3/api-usage/daily/private-apps",
+            f"/account-info/{DATED}/api-usage/daily/private-apps",
+        ),
+    ),
+)
+TOKEN_PATHS = ("/oauth/v1/token", "/oauth/v3/token", f"/oauth/{DATED}/token")
+
+
+def build(simulator: Simulator) -> Callable[[Scope, Receive, Send], Any]:
+    register_url_convertor("dated", DatedVersion())
+    routes: list[Route | Mount] = []
+    for method, name, respond, paths in READING:
+        for path in paths:
+            version = next((part for part in path.split("/") if part in {"v3", "v4"}), "")
+            endpoint = Endpoint(simulator, name, respond, version=version)
+            routes.append(Route(path, endpoint, methods=[method]))
+    for path in TOKEN_PATHS:
+        endpoint = Endpoint(simulator, "oauth", respond_openly=oauth.refresh, version="v3")
+        routes.append(Route(path, endpoint, methods=["POST"]))
+    info = Endpoint(simulator, "oauth", respond_openly=oauth.token_info, version="v2")
+    routes.append(Route("/oauth/v2/private-apps/get/access-token-info", info, methods=["POST"]))
+    routes.append(Mount("/_simulator", routes=control_routes(simulator)))
+    routes.append(Route("/{rest:path}", Endpoint(simulator, "unknown")))
+    starlette = Starlette(routes=routes)
+
+    async def without_trailing_slash(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] != "/":
+            scope["path"] = scope["path"].rstrip("/")
+        await starlette(scope, receive, send)
+
+    return without_trailing_slash

@@ -1,0 +1,32 @@
+"""What HubSpot does not document or does differently at times, as switches of a portal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass
+class Behaviour:
+    """How a portal answers where HubSpot leaves it open.
+
+    Every `*_every` counts the list requests of the portal: 3 means every third.
+    """
+
+    # Lists
+    opaque_cursors: bool = False  # `after` is no record id
+    bare_cursor_restarts: bool = False  # an unknown cursor starts over instead of answering 400
+    unordered_list: bool = False  # a stable order that is not ascending by id
+    short_page_every: int = 0  # a page with fewer records than asked for, and a cursor
+    empty_page_every: int = 0  # a page without records, and a cursor (at least 2)
+    inline_association_page: int = 100
+    # Search
+    search_body_limit: int | None = None  # documented as 3,000, not enforced as seen
+    # Batch reads
+    shuffled_batches: bool = True
+    batch_resolves_merged: bool = False
+    # Associations
+    association_page: int = 500
+    numeric_to_object_id: bool = True  # observed a number, described as a string
+    # All
+    url_limit: int = 16_384
+    restore_touches_modified: bool = False

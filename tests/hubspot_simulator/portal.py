@@ -1,0 +1,265 @@
+"""A portal: an account whose records and links can be written while it is being read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from hubspot_simulator.account import Account
+from hubspot_simulator.credentials import TEST_TOKEN
+from hubspot_simulator.instants import iso, milliseconds_of
+from hubspot_simulator.pipelines import stage_values
+from hubspot_simulator.records import Record, Records
+from hubspot_simulator.scenario import Scenario, populate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from hubspot_simulator.behaviour import Behaviour
+    from hubspot_simulator.limits import RateLimits
+
+Id = str | int
+Moment = datetime | int | None
+
+
+class Portal(Account):
+    """One account. Every method may be called while the portal is being read."""
+
+    @classmethod
+    def generate(
+        cls,
+        deals: int = 500,
+        *,
+        seed: int = 1,
+        token: str = TEST_TOKEN,
+        portal_id: int | None = None,
+        scopes: Iterable[str] | None = None,
+        contacts: int | None = None,
+        companies: int | None = None,
+        contacts_per_deal: int = 2,
+        companies_per_deal: int = 1,
+        custom_properties: int = 9,
+        rotate_types: int = 0,
+        odd_values: bool = False,
+        same_millisecond: int = 0,
+        archived: int = 0,
+        counts: Mapping[str, int] | None = None,
+        custom_objects: Iterable[str] = (),
+        behaviour: Behaviour | None = None,
+        limits: RateLimits | None = None,
+    ) -> Portal:
+        """Make a portal from a seed.
+
+        Args:
+            deals: How many deals there are.
+            seed: What all values follow from.
+            token: The access token that reads the portal.
+            portal_id: Its hub id; by default one that follows from the seed.
+            scopes: What the token may read; by default everything.
+            contacts: How many contacts there are; by default about one a deal.
+            companies: How many companies there are; by default a fifth of the deals.
+            contacts_per_deal: How many contacts nine of ten deals have; every tenth has none.
+            companies_per_deal: The same for companies; the first is the primary one.
+            custom_properties: How many properties `custom_1`, `custom_2`, ... each type has.
+            rotate_types: Shifts the types of the custom properties, so that two portals have
+                the same name in two types.
+            odd_values: Texts of 65,536 characters, "N/A" in custom numbers, datetimes as epoch
+                milliseconds.
+            same_millisecond: How many deals, the last ones, changed on one same millisecond.
+            archived: How many deals, the first ones, are in the recycle bin.
+            counts: How many records of further types there are.
+            custom_objects: Names of custom objects to define; `counts` may fill them.
+            behaviour: What HubSpot leaves open.
+            limits: The rate limits, off by default.
+        """
+        portal = cls(
+            token=token,
+            portal_id=portal_id or 146_000_000 + seed,
+            scopes=scopes,
+            behaviour=behaviour,
+            limits=limits,
+        )
+        for name in custom_objects:
+            portal.add_object_type(name)
+        scenario = Scenario(
+            deals=deals,
+            seed=seed,
+            contacts=contacts,
+            companies=companies,
+            contacts_per_deal=contacts_per_deal,
+            companies_per_deal=companies_per_deal,
+            custom_properties=custom_properties,
+            rotate_types=rotate_types,
+            odd_values=odd_values,
+            same_millisecond=same_millisecond,
+            counts=dict(counts or {}),
+        )
+        populate(portal, scenario)
+        for object_id in portal.ids("deals")[:archived] if archived else ():
+            portal.archive("deals", object_id)
+        return portal
+
+    def _existing(self, object_type: str, object_id: Id) -> tuple[Records, Record]:
+        records = self.records(object_type)
+        record = records.get(int(object_id))
+        if record is None:
+            raise KeyError(f"{object_type} {object_id} is not there")
+        return records, record
+
+    def create(
+        self,
+        object_type: str,
+        properties: Mapping[str, str | None] | None = None,
+        *,
+        id: Id | None = None,  # noqa: A002 - HubSpot's word
+        at: Moment = None,
+    ) -> str:
+        with self.lock:
+            records = self.records(object_type)
+            number = records.new_id() if id is None else int(id)
+            if number in records.written or records.base.position(number) is not None:
+                raise ValueError(f"{object_type} {number} exists or existed")
+            moment = self._moment(at)
+            values = {"hs_object_id": str(number), records.type.created: iso(moment)}
+            values |= (
+                {"hs_createdate": iso(moment)} if "hs_createdate" in records.definitions else {}
+            )
+            record = Record(number, moment, moment, dict(values))
+            records.put(self._changed(records, record, properties or {}, moment))
+            return str(number)
+
+    def change(
+        self,
+        object_type: str,
+        object_id: Id,
+        properties: Mapping[str, str | None],
+        *,
+        at: Moment = None,
+        touch: bool = True,
+    ) -> None:
+        """Write properties; `touch=False` leaves the modified date, as calculated changes do."""
+        with self.lock:
+            records, record = self._existing(object_type, object_id)
+            moment = self._moment(at) if touch else record.updated_ms
+            records.put(self._changed(records, record, properties, moment))
+
+    def _changed(
+        self, records: Records, record: Record, properties: Mapping[str, str | None], moment: int
+    ) -> Record:
+        values = {**record.properties, **properties, records.type.modified: iso(moment)}
+        if records.type.name == "deals" and "dealstage" in properties:
+            stages = (stage for each in self.pipelines["deals"] for stage in each.stages)
+            for stage in stages:
+                if stage.id == properties["dealstage"]:
+                    values |= stage_values(stage)
+        return replace(record, updated_ms=moment, properties=values)
+
+    def archive(self, object_type: str, object_id: Id, *, at: Moment = None) -> None:
+        """Put a record into the recycle bin; the modified date stays (observed)."""
+        with self.lock:
+            records, record = self._existing(object_type, object_id)
+            records.put(replace(record, archived_ms=self._moment(at)))
+
+    def restore(self, object_type: str, object_id: Id) -> None:
+        with self.lock:
+            records, record = self._existing(object_type, object_id)
+            record = replace(record, archived_ms=None)
+            if self.behaviour.restore_touches_modified:
+                record = self._changed(records, record, {}, self.clock.now_ms())
+            records.put(record)
+
+    def delete(self, object_type: str, object_id: Id) -> None:
+        """Delete for good: in no list, not even among the archived."""
+        with self.lock:
+            records, record = self._existing(object_type, object_id)
+            records.deleted.add(record.id)
+            records.remove(record.id)
+
+    def merge(self, object_type: str, primary: Id, other: Id, *, at: Moment = None) -> str:
+        """Make a new record of two, which are gone then (HubSpot changelog: deal merging)."""
+        with self.lock:
+            records, first = self._existing(object_type, primary)
+            _, second = self._existing(object_type, other)
+            inherited = {**second.properties}
+            inherited |= {name: value for name, value in first.properties.items() if value}
+            old = [
+                each
+                for record in (first, second)
+                for each in (record.properties.get("hs_merged_object_ids") or "").split(";")
+                if each
+            ]
+            old += [str(first.id), str(second.id)]
+            new = records.new_id()
+            moment = self._moment(at)
+            created = min(first.created_ms, second.created_ms)
+            inherited |= {
+                "hs_object_id": str(new),
+                "hs_merged_object_ids": ";".join(old),
+                records.type.created: iso(created),
+            }
+            merged = Record(new, created, moment, inherited)
+            records.put(self._changed(records, merged, {}, moment))
+            for each in (first.id, second.id):
+                records.remove(each)
+                records.merged[each] = new
+            self._inherit_links(records, new, (first.id, second.id))
+            return str(new)
+
+    def _moment(self, at: Moment) -> int:
+        return self.clock.now_ms() if at is None else milliseconds_of(at)
+
+    # Links
+
+    def _inherit_links(self, records: Records, new: int, old: tuple[int, int]) -> None:
+        name = records.type.name
+        for source in old:
+            for partner in list(self.links.partners(name, source)):
+                taken = self.links.of(name, new, partner)
+                has_primary = any(each.primary for types in taken.values() for each in types)
+                for target, types in self.links.of(name, source, partner).items():
+                    # HubSpot changelog: excess primary links of the secondary are dropped.
+                    kept = [each for each in types if not (has_primary and each.primary)]
+                    both = dict.fromkeys((*taken.get(target, ()), *kept))
+                    self.links.set(name, new, partner, target, tuple(both))
+
+    def link(
+        self,
+        from_type: str,
+        from_id: Id,
+        to_type: str,
+        to_id: Id,
+        *,
+        label: str | None = None,
+        primary: bool | None = None,
+    ) -> None:
+        """Link two records; a first company becomes the primary one unless told otherwise."""
+        with self.lock:
+            start, end = self.types.resolve(from_type), self.types.resolve(to_type)
+            wanted = [self.association_types.unlabeled(start, end)]
+            main = self.association_types.primary(start, end)
+            present = self.links.of(start.name, int(from_id), end.name)
+            if primary is None:
+                primary = not any(each.primary for types in present.values() for each in types)
+            if main is not None and primary:
+                wanted.insert(0, main)
+            if label is not None:
+                wanted.append(self.association_types.labeled(start, end, label))
+            types = dict.fromkeys((*present.get(int(to_id), ()), *wanted))
+            self.links.set(start.name, int(from_id), end.name, int(to_id), tuple(types))
+
+    def unlink(self, from_type: str, from_id: Id, to_type: str, to_id: Id) -> None:
+        with self.lock:
+            start, end = self.types.resolve(from_type), self.types.resolve(to_type)
+            self.links.set(start.name, int(from_id), end.name, int(to_id), ())
+
+    def relabel(
+        self, from_type: str, from_id: Id, to_type: str, to_id: Id, labels: Iterable[str]
+    ) -> None:
+        """Give a link exactly these labels of the portal; HubSpot's own types stay."""
+        with self.lock:
+            start, end = self.types.resolve(from_type), self.types.resolve(to_type)
+            present = self.links.of(start.name, int(from_id), end.name)[int(to_id)]
+            kept = [each for each in present if each.label is None or each.primary]
+            added = [self.association_types.labeled(start, end, label) for label in labels]
+            self.links.set(start.name, int(from_id), end.name, int(to_id), (*kept, *added))

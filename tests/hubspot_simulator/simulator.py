@@ -1,0 +1,169 @@
+"""The server: portals behind one address, in a thread of the process."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import uvicorn
+
+from hubspot_simulator.app import build
+from hubspot_simulator.connections import Connections
+from hubspot_simulator.faults import Fault, Kind
+from hubspot_simulator.portal import Portal
+from hubspot_simulator.request_log import LoggedRequest, RequestLog
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+Hook = Callable[[LoggedRequest], object]
+START_SECONDS = 20
+
+
+class Simulator:
+    """A HubSpot on a free port of the loopback."""
+
+    def __init__(
+        self,
+        portals: Sequence[Portal] | None = None,
+        *,
+        latency_ms: float = 0,
+        port: int = 0,
+        host: str = "127.0.0.1",
+    ) -> None:
+        self.portals = list(portals) if portals else [Portal.generate()]
+        self.latency_ms = latency_ms
+        self.requests = RequestLog()
+        self.faults: list[Fault] = []
+        self.request_hooks: list[Hook] = []
+        self.answer_hooks: list[Hook] = []
+        self.connections = Connections()
+        self.is_stopping = False
+        self._host = host
+        self._port = port
+        self._socket: socket.socket | None = None
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+
+    # The server
+
+    @property
+    def url(self) -> str:
+        return f"http://{self._host}:{self._port}"
+
+    def _prepare(self) -> tuple[uvicorn.Server, socket.socket]:
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((self._host, self._port))
+        except OSError:
+            listener.close()
+            raise
+        self._port = listener.getsockname()[1]
+        config = uvicorn.Config(
+            build(self),
+            http=self.connections.protocol(),
+            ws="none",
+            lifespan="off",
+            log_level="critical",
+            access_log=False,
+            date_header=False,
+            server_header=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=2,
+            backlog=2048,
+        )
+        self._server, self._socket = uvicorn.Server(config), listener
+        return self._server, listener
+
+    def start(self) -> Self:
+        """Serve in the background."""
+        server, listener = self._prepare()
+        self._thread = threading.Thread(
+            target=server.run, kwargs={"sockets": [listener]}, name="hubspot", daemon=True
+        )
+        self._thread.start()
+        deadline = time.monotonic() + START_SECONDS
+        while not server.started:
+            if time.monotonic() > deadline or not self._thread.is_alive():
+                raise RuntimeError("The simulator did not start")
+            time.sleep(0.005)
+        return self
+
+    def stop(self) -> None:
+        self.is_stopping = True
+        if self._server is not None:
+            self._server.should_exit = True
+        if self._thread is not None:
+            self._thread.join()
+        if self._socket is not None:
+            self._socket.close()
+
+    def run(self, ready: Callable[[], object]) -> None:
+        """Serve in the foreground until interrupted."""
+        server, listener = self._prepare()
+        ready()
+        try:
+            server.run(sockets=[listener])
+        except KeyboardInterrupt:
+            pass
+        finally:
+            listener.close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    # What tests do with it
+
+    def portal(self, index: int = 0, *, portal_id: int | None = None) -> Portal:
+        if portal_id is None:
+            return self.portals[index]
+        for portal in self.portals:
+            if portal.portal_id == portal_id:
+                return portal
+        raise KeyError(f"no portal {portal_id}")
+
+    def fail(self, kind: Kind, **options: Any) -> Fault:
+        """Order a fault; see `Fault` for the options."""
+        fault = Fault(kind, **options)
+        self.faults.append(fault)
+        return fault
+
+    def heal(self) -> None:
+        self.faults.clear()
+
+    def on_request(self, hook: Hook) -> None:
+        """Call this before each request is answered: what it writes, the answer shows."""
+        self.request_hooks.append(hook)
+
+    def after(
+        self, nth: int, do: Callable[[], object], *, endpoint: str = "list", object_type: str = ""
+    ) -> None:
+        """Do something once, when the answer to the nth request of a kind is made up."""
+        seen = 0
+
+        def hook(request: LoggedRequest) -> None:
+            nonlocal seen
+            if request.endpoint == endpoint and object_type in {"", request.object_type}:
+                seen += 1
+                if seen == nth:
+                    do()
+
+        self.answer_hooks.append(hook)
+
+    def advance(self, seconds: float) -> None:
+        """Push the clocks forward: index lag, token expiry, rate limits."""
+        for portal in self.portals:
+            portal.clock.advance(seconds)
+            portal.limits.advance(seconds)
