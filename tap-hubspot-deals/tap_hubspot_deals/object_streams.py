@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from singer_sdk import metrics
 from typing_extensions import override
 
 from tap_hubspot_deals.records import KEY_TEXT, TEXT, TIME, RecordFields
 from tap_hubspot_deals.runs import Run
-from tap_hubspot_deals.streams import TenantStream
+from tap_hubspot_deals.streams import METRIC_INTERVAL, TenantStream
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
@@ -67,18 +68,28 @@ class ObjectStream(TenantStream):
     ) -> Generator[dict[str, Any], Any, Any]:
         run = Run(self, self.links_stream)
         emitted = 0
-        with self.get_record_counter() as counter, self.get_sync_timer(), run:
+        with (
+            self.get_record_counter() as counter,
+            self.links_counter() as links_counter,
+            self.get_sync_timer(),
+            run,
+        ):
             for page in run.pages():
                 records = page.records[: self._records_left(emitted)]
                 if write_messages and self.selected:
                     run.write(page, records)
                 counter.increment(len(records))
+                links_counter.increment(len(page.links))
                 yield from records
                 if len(records) < len(page.records):
                     self._check_max_record_limit(emitted + len(records))
                 emitted += len(records)
                 run.keep(page)
         self.bookmarks = run.bookmarks
+
+    def links_counter(self) -> metrics.Counter:
+        """Counts the links that this type's records have."""
+        return metrics.record_counter("associations", log_interval=METRIC_INTERVAL)
 
     def _records_left(self, emitted: int) -> int | None:
         """How many records a dry run may still give; None without a limit."""

@@ -300,15 +300,14 @@ class Run:
     ) -> list[dict[str, Any]]:
         """Markers for the records that this one took the place of.
 
-        A first read has never given those out, unless they were merged since it began: the
-        survivor of a merge is a new record.
+        A first read never gave those out, unless they were merged since it began.
         """
         old_ids = merged_ids(found)
         if not old_ids:
             return []
-        if progress.first and found.created_at is not None:
+        if progress.first and found.updated_at is not None:
             began = parse_time(progress.started_at) - self._settings.lookback
-            if parse_time(found.created_at) < began:
+            if parse_time(found.updated_at) < began:
                 return []
         return [self._fields.merged_marker(i, found, read_at) for i in old_ids if i != found.id]
 
