@@ -39,8 +39,8 @@ label)` between live records; `portal.ids("deals", archived=False)` is a list.
 association_page, ...), `portal.search_lag` in seconds, `portal.limits` (see `RateLimits`;
 `enabled` is off), `hubspot.latency_ms`, `hubspot.advance(seconds)` for lag, expiry and limits.
 
-*Faults*: `hubspot.fail("status", status=502, endpoint="list", nth=3)`; kinds and choices of requests
-are in `Fault`; `hubspot.heal()` ends them.
+*Faults*: `hubspot.fail("status", status=502, endpoint="list", nth=3)`; kinds and choices of
+requests are in `Fault`; `hubspot.heal()` ends them.
 
 *Requests*: `hubspot.requests.count(endpoint="list", object_type="deals", status=200)`,
 `.all(...)`, `.counts("endpoint")`, `.max_in_flight`, `.clear()`. Endpoints: list, single, search,

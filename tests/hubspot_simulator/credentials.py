@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from hubspot_simulator.errors import ApiError, expired_token, missing_scopes
 from hubspot_simulator.instants import Clock, iso
 
-
 TEST_TOKEN = "pat-na1-test"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
 
     from hubspot_simulator.object_types import ObjectType
     from hubspot_simulator.records import Record, Records
-
-cached_iso = lru_cache(maxsize=65_536)(iso)
 
 
 def properties_to_return(records: Records, asked: Iterable[str]) -> list[str]:
@@ -112,8 +109,8 @@ class Encoder:
             + properties
             + envelope
             % (
-                cached_iso(created_ms).encode(),
-                cached_iso(updated_ms).encode(),
+                iso(created_ms).encode(),
+                iso(updated_ms).encode(),
                 object_id,
                 tail,
             )

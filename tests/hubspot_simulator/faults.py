@@ -77,22 +77,27 @@ class Fault:
         self._path = re.compile(self.path)
 
     def strikes(self, request: LoggedRequest) -> bool:
-        if self.times is not None and self.struck >= self.times:
-            return False
-        if self.method not in {"", request.method} or self.endpoint not in {"", request.endpoint}:
-            return False
-        if not self._path.search(request.path) or (self.when and not self.when(request)):
+        """Count a request and decide; called once for each, in order of arrival."""
+        if not self._concerns(request):
             return False
         self.seen += 1
         picked = {self.nth} if isinstance(self.nth, int) else set(self.nth)
-        if picked and self.seen not in picked:
-            return False
-        if self.every and self.seen % self.every:
-            return False
-        if self.probability < 1 and self._rng.random() >= self.probability:
-            return False
-        self.struck += 1
-        return True
+        hit = not picked or self.seen in picked
+        if self.every:
+            hit = hit and self.seen % self.every == 0
+        if self.probability < 1:
+            hit = self._rng.random() < self.probability and hit
+        self.struck += hit
+        return hit
+
+    def _concerns(self, request: LoggedRequest) -> bool:
+        return (
+            (self.times is None or self.struck < self.times)
+            and self.method in {"", request.method}
+            and self.endpoint in {"", request.endpoint}
+            and self._path.search(request.path) is not None
+            and (self.when is None or self.when(request))
+        )
 
     def answer(self) -> Answer | None:
         """Give the answer in place of the right one; None for faults of the connection."""

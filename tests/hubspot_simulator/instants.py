@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
 
 
+@lru_cache(maxsize=65_536)
 def iso(milliseconds: int) -> str:
     """Write an instant the way a Java Instant prints: no fraction where it is zero (observed)."""
     moment = EPOCH + timedelta(milliseconds=milliseconds)

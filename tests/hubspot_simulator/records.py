@@ -75,6 +75,10 @@ class Records:
             return record is not None and record.archived_ms is None
         return self.base.position(object_id) is not None
 
+    def is_archived(self, object_id: int) -> bool:
+        record = self.written.get(object_id)
+        return record is not None and record.archived_ms is not None
+
     def survivor(self, object_id: int) -> int:
         """Follow merges to the record that took this one's place."""
         while object_id in self.merged:

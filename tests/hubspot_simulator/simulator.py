@@ -55,7 +55,8 @@ class Simulator:
         return f"http://{self._host}:{self._port}"
 
     def _prepare(self) -> tuple[uvicorn.Server, socket.socket]:
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        # asyncio switches Nagle off only where the protocol is named.
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((self._host, self._port))
