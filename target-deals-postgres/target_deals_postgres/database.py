@@ -1,0 +1,176 @@
+"""The connection: opening it, one transaction at a time, and what to do when it is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import time
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import unquote
+
+import psycopg2
+from psycopg2 import errorcodes, errors
+from psycopg2.extensions import parse_dsn
+
+from target_deals_postgres import embedded
+from target_deals_postgres.errors import DatabaseError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from psycopg2.extensions import connection, cursor
+
+T = TypeVar("T")
+
+logger = logging.getLogger("target-deals-postgres")
+
+CONNECT_SECONDS = 5
+PAUSES = (0.5, 1, 2, 4, 8, 15, 30)  # seconds between attempts after a lost connection
+DEFAULTS = {
+    "application_name": "target-deals-postgres",
+    "connect_timeout": str(CONNECT_SECONDS),
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+}
+# What a value means must not depend on the server's or the role's settings.
+SESSION = """
+    SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET client_encoding = 'UTF8';
+    SET standard_conforming_strings = on; SET jit = off; SET app.loader = 'on'
+"""
+REPEAT = {errorcodes.DEADLOCK_DETECTED, errorcodes.SERIALIZATION_FAILURE}
+STARTING = "starting up"
+
+
+class Database:
+    """One connection, opened when it is needed and opened again when it is lost."""
+
+    def __init__(self, url: str | None) -> None:
+        """Remember where the database is.
+
+        Args:
+            url: a libpq URL or key-value string; None for the project's embedded PostgreSQL.
+        """
+        self._url = url
+        self._connection: connection | None = None
+        self.sessions = 0
+
+    def transaction(self, work: Callable[[cursor], T], *, repeatable: bool = True) -> T:
+        """Do some work in one transaction and commit it.
+
+        Args:
+            work: called with a cursor; may be called again, so it changes nothing but the database.
+            repeatable: whether doing it twice does no harm, because a connection that is lost
+                during COMMIT does not tell whether it was committed.
+
+        Raises:
+            DatabaseError: the database cannot be reached or refuses the work.
+        """
+        for pause in (*PAUSES, None):
+            committing = False
+            try:
+                opened = self._open(patient=pause is None or pause != PAUSES[0])
+                with opened.cursor() as cur:
+                    result = work(cur)
+                committing = True
+                opened.commit()
+            except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+                lost = self._is_lost(error)
+                self.close()
+                if lost and committing and not repeatable:
+                    raise DatabaseError(
+                        "the connection was lost during a COMMIT of rows without a key, so it is "
+                        "unknown whether they are stored; compare the table before the next run"
+                    ) from None
+                if pause is None or not (lost or error.pgcode in REPEAT):
+                    raise self._explained(error) from None
+                logger.warning("%s; trying again in %s s", self._sentence(error), pause)
+                time.sleep(pause)
+            except psycopg2.Error as error:
+                self.close()
+                raise self._explained(error) from None
+            except BaseException:
+                self.close()
+                raise
+            else:
+                return result
+        raise AssertionError  # the last round returns or raises
+
+    def check(self) -> None:
+        """Open the connection now, so that a wrong setting is told before anything is read.
+
+        Raises:
+            DatabaseError: the database cannot be reached.
+        """
+        try:
+            self._open(patient=False)
+        except psycopg2.Error as error:
+            raise self._explained(error) from None
+
+    def close(self) -> None:
+        """Close the connection; an open transaction is rolled back."""
+        if self._connection is not None:
+            with contextlib.suppress(psycopg2.Error):
+                self._connection.close()
+            self._connection = None
+
+    def _open(self, *, patient: bool) -> connection:
+        if self._connection is not None:
+            return self._connection
+        try:
+            dsn = self._url or embedded.project_server().start()
+        except (embedded.ServerError, OSError) as error:
+            raise DatabaseError(f"database_url is not set, and {error}") from None
+        try:
+            given = parse_dsn(dsn)
+        except psycopg2.ProgrammingError:
+            raise DatabaseError(
+                "database_url is no PostgreSQL URL (postgresql://user:password@host:5432/database)"
+            ) from None
+        missing = {name: value for name, value in DEFAULTS.items() if name not in given}
+        deadline = time.monotonic() + CONNECT_SECONDS
+        while True:
+            try:
+                opened: connection = psycopg2.connect(dsn, None, None, **missing)
+                break
+            except psycopg2.OperationalError as error:
+                if patient or STARTING not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+        with opened.cursor() as cur:
+            cur.execute(SESSION)
+        opened.commit()
+        self._connection = opened
+        self.sessions += 1
+        return opened
+
+    def _is_lost(self, error: psycopg2.Error) -> bool:
+        if self._connection is None:
+            return self.sessions > 0  # the server was there before: it may come back
+        return self._connection.closed != 0 or isinstance(
+            error, errors.AdminShutdown | errors.CrashShutdown | errors.CannotConnectNow
+        )
+
+    def _explained(self, error: psycopg2.Error) -> DatabaseError:
+        sentence = self._sentence(error)
+        if not self.sessions:
+            return DatabaseError(f"the database of database_url cannot be reached: {sentence}")
+        return DatabaseError(f"the database refused: {sentence}")
+
+    def _sentence(self, error: psycopg2.Error) -> str:
+        diagnosis = error.diag.message_primary
+        code = f" (SQLSTATE {error.pgcode})" if error.pgcode else ""
+        return self._redacted(" ".join((diagnosis or str(error)).split()) + code)
+
+    def _redacted(self, message: str) -> str:
+        # A wrongly written URL makes libpq quote parts of the password as host or port.
+        url = self._url or ""
+        secrets = re.split(
+            r"[@/:?#&\s]", url.partition("://")[2].rpartition("@")[0].partition(":")[2]
+        )
+        secrets += re.findall(r"password\s*=\s*'?([^\s'&]+)", url)
+        for secret in sorted({*secrets, *map(unquote, secrets)}, key=len, reverse=True):
+            if secret:
+                message = message.replace(secret, "***")
+        return message

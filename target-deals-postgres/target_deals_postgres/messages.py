@@ -1,0 +1,134 @@
+"""Singer messages from bytes: lines as they come, and what each line says."""
+
+from __future__ import annotations
+
+import io
+import os
+import select
+import sys
+import time
+from typing import IO, TYPE_CHECKING, Any
+
+import msgspec
+from singer_sdk.singerlib.json import serialize_json
+
+from target_deals_postgres.errors import InputError
+from target_deals_postgres.values import loads
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+READ_SIZE = 1 << 18
+SHOWN = 60  # characters of a bad line; more might show people's data
+
+
+class Message(msgspec.Struct, gc=False):
+    """Any Singer message; what is not needed yet stays bytes."""
+
+    type: str
+    stream: str = ""
+    record: msgspec.Raw = msgspec.Raw()
+    version: int | None = None
+    time_extracted: str | None = None
+    schema: msgspec.Raw = msgspec.Raw()
+    key_properties: list[str] | None = None
+    value: msgspec.Raw = msgspec.Raw()
+    encoding: dict[str, Any] | None = None
+    manifest: list[str] | None = None
+    parsed: Any = None
+    """The record, when only a patient parser could read it."""
+
+
+_decoder = msgspec.json.Decoder(Message)
+_NAMES = set(Message.__struct_fields__)
+
+
+def parse(line: bytes) -> Message:
+    """Read one line.
+
+    Raises:
+        InputError: it is no Singer message.
+    """
+    try:
+        return _decoder.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _parse_patiently(line)
+
+
+def _parse_patiently(line: bytes) -> Message:
+    # NaN, lone surrogates and bad UTF-8 are no JSON to msgspec, but people's taps send them.
+    try:
+        given = loads(line)
+    except (ValueError, RecursionError):
+        raise InputError(f"a line of the input is no JSON: {_shown(line)}") from None
+    if not isinstance(given, dict) or not isinstance(given.get("type"), str):
+        raise InputError(f"a line of the input has no message type: {_shown(line)}")
+    parts = {name: value for name, value in given.items() if name in _NAMES and value is not None}
+    parts["parsed"] = parts.pop("record", None)
+    for name in ("schema", "value"):
+        if name in parts:
+            parts[name] = msgspec.Raw(serialize_json(parts[name]).encode())
+    try:
+        return msgspec.convert(parts, Message)
+    except msgspec.ValidationError as error:
+        raise InputError(f"a {given['type']} message is malformed: {error}") from None
+
+
+def _shown(line: bytes) -> str:
+    text = line.decode("utf-8", "replace").strip()
+    return text[:SHOWN] + ("…" if len(text) > SHOWN else "")
+
+
+class Lines:
+    """The lines of the input, in chunks as they arrive; time passes visibly while none does."""
+
+    def __init__(self, source: IO[str] | IO[bytes] | None, wakeup: int, pause: float) -> None:
+        """Remember where to read.
+
+        Args:
+            source: a file; None for standard input.
+            wakeup: a file descriptor that becomes readable when a signal arrives.
+            pause: seconds after which an empty chunk is given.
+        """
+        self._source = source if source is not None else sys.stdin
+        self._wakeup = wakeup
+        self._pause = pause
+
+    def __iter__(self) -> Iterator[list[bytes]]:
+        """Give whole lines without their ends; the last one even when its end is missing."""
+        rest: list[bytes] = []
+        for data in self._chunks():
+            if b"\n" not in data:
+                if data:
+                    rest.append(data)
+                yield []
+                continue
+            first, *lines = data.split(b"\n")
+            lines.insert(0, b"".join([*rest, first]))
+            last = lines.pop()
+            rest = [last] if last else []
+            yield lines
+        if rest:
+            yield [b"".join(rest)]
+
+    def _chunks(self) -> Iterator[bytes]:
+        buffer = getattr(self._source, "buffer", self._source)
+        try:
+            descriptor = buffer.fileno()
+        except (AttributeError, io.UnsupportedOperation, ValueError):
+            for line in self._source:
+                yield line.encode("utf-8", "surrogatepass") if isinstance(line, str) else line
+            return
+        deadline = time.monotonic() + self._pause
+        while True:
+            ready, _, _ = select.select(
+                [descriptor, self._wakeup], [], [], max(0, deadline - time.monotonic())
+            )
+            if descriptor in ready and self._wakeup not in ready:
+                data = os.read(descriptor, READ_SIZE)
+                if not data:
+                    return
+                yield data
+            else:
+                yield b""
+            deadline = time.monotonic() + self._pause

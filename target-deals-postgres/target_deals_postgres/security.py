@@ -1,0 +1,53 @@
+"""Row-level security: a session sees the rows of the tenant that it names in `app.tenant_id`, no others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from psycopg2.sql import SQL, Identifier
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor
+
+TENANT = "_tenant_id"
+TENANT_POLICY = "tenant"
+LOADER_POLICY = "loader"
+
+
+def protect(cur: cursor, schema: str, table: str) -> None:
+    """Put the policies on a table, unless they are there.
+
+    FORCE binds the table's owner too, so that a query of the loader's own role without
+    `app.tenant_id` sees nothing either. The loader itself, which writes many tenants at once, is
+    the owner in a session with `app.loader`.
+
+    Raises:
+        psycopg2.Error: the role does not own the table.
+    """
+    name = Identifier(schema, table)
+    cur.execute(
+        """
+        SELECT c.relrowsecurity AND c.relforcerowsecurity,
+            ARRAY(SELECT polname::text FROM pg_policy WHERE polrelid = c.oid), pg_get_userbyid(c.relowner)
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = %s AND c.relname = %s
+        """,
+        (schema, table),
+    )
+    protected, policies, owner = cur.fetchone() or (False, [], "")
+    if TENANT_POLICY not in policies:
+        cur.execute(
+            SQL(
+                "CREATE POLICY {} ON {} USING ({}::text = current_setting('app.tenant_id', true))"
+            ).format(Identifier(TENANT_POLICY), name, Identifier(TENANT))
+        )
+    if LOADER_POLICY not in policies:
+        cur.execute(
+            SQL(
+                "CREATE POLICY {} ON {} TO {} USING (current_setting('app.loader', true) = 'on')"
+            ).format(Identifier(LOADER_POLICY), name, Identifier(owner))
+        )
+    if not protected:
+        cur.execute(
+            SQL("ALTER TABLE {} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY").format(name)
+        )

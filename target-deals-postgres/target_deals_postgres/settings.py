@@ -1,0 +1,149 @@
+"""The settings: what may be set, what is meant when it is not, and what each one does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from singer_sdk import typing as th
+from singer_sdk.exceptions import ConfigValidationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SCHEMA: dict[str, Any] = th.PropertiesList(
+    th.Property(
+        "database_url",
+        th.StringType(),
+        secret=True,
+        title="Database URL",
+        description="Where to load: postgresql://user:password@host:5432/database, with any "
+        "libpq parameters (sslmode, application_name, options=-c statement_timeout=...). "
+        "Unset: an embedded PostgreSQL in .data/postgres of the project.",
+    ),
+    th.Property(
+        "default_target_schema",
+        th.StringType(nullable=False, min_length=1, max_length=63),
+        default="hubspot",
+        title="Schema",
+        description="The database schema of all tables; created when missing and allowed.",
+    ),
+    th.Property(
+        "load_method",
+        th.StringType(nullable=False, allowed_values=["upsert", "append-only", "overwrite"]),
+        default="upsert",
+        title="Load method",
+        description="upsert: one row per key, the newest record wins. append-only: every record "
+        "becomes a row. overwrite is refused: full reads with ACTIVATE_VERSION do it safely.",
+    ),
+    th.Property(
+        "hard_delete",
+        th.BooleanType(nullable=False),
+        default=False,
+        title="Hard delete",
+        description="Remove rows that the source deleted, instead of setting _sdc_deleted_at.",
+    ),
+    th.Property(
+        "process_activate_version_messages",
+        th.BooleanType(nullable=False),
+        default=True,
+        title="Process ACTIVATE_VERSION",
+        description="Delete what a full read did not bring again, of the tenants it wrote.",
+    ),
+    th.Property(
+        "add_record_metadata",
+        th.BooleanType(nullable=False),
+        default=False,
+        title="Add record metadata",
+        description="Add the _sdc_ columns; they say when a row last changed.",
+    ),
+    th.Property(
+        "row_level_security",
+        th.BooleanType(nullable=False),
+        default=False,
+        title="Row-level security",
+        description="Tables with _tenant_id show a session only the rows of its app.tenant_id.",
+    ),
+    th.Property(
+        "validate_records",
+        th.BooleanType(nullable=False),
+        default=False,
+        title="Validate records",
+        description="Judge records by their whole JSON schema (enum, pattern, required, nested), "
+        "which is slow. Types, keys and formats of the columns are judged always.",
+    ),
+    th.Property(
+        "max_rejected_records",
+        th.IntegerType(nullable=False, minimum=-1),
+        default=0,
+        title="Most rejected records",
+        description="More rejected records than this fail the run at its end, after all others are "
+        "committed; -1: never. They are listed in _rejected_records.",
+    ),
+    th.Property(
+        "batch_size_rows",
+        th.IntegerType(nullable=False, minimum=1),
+        default=20_000,
+        title="Batch size in rows",
+        description="Rows of all streams after which they are committed.",
+    ),
+    th.Property(
+        "batch_size_mb",
+        th.IntegerType(nullable=False, minimum=1, maximum=1024),
+        default=16,
+        title="Batch size in megabytes",
+        description="Memory of waiting rows after which they are committed.",
+    ),
+    th.Property(
+        "batch_seconds",
+        th.NumberType(nullable=False, exclusive_minimum=0),
+        default=5,
+        title="Batch age in seconds",
+        description="Age of the oldest waiting row or state after which all are committed.",
+    ),
+).to_dict()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of one run, checked."""
+
+    database_url: str | None
+    default_target_schema: str
+    load_method: str
+    hard_delete: bool
+    process_activate_version_messages: bool
+    add_record_metadata: bool
+    row_level_security: bool
+    validate_records: bool
+    max_rejected_records: int
+    batch_size_rows: int
+    batch_size_mb: int
+    batch_seconds: float
+    mapped: bool
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+def settings_of(config: Mapping[str, Any]) -> Settings:
+    """Read the settings.
+
+    Args:
+        config: what the SDK has checked against SCHEMA, with defaults filled in.
+
+    Raises:
+        ConfigValidationError: a value makes no sense; the message names the setting.
+    """
+    if config["load_method"] == "overwrite":
+        sentence = (
+            "load_method: overwrite is not supported, because it would empty tables that other "
+            "tenants share; use upsert, which deletes what a full read did not bring again"
+        )
+        raise ConfigValidationError(sentence, errors=[sentence], schema=SCHEMA)
+    url = config.get("database_url")
+    names = set(Settings.__dataclass_fields__) - {"started", "mapped", "database_url"}
+    return Settings(
+        **{name: config[name] for name in names},
+        database_url=url.strip() if url and url.strip() else None,
+        mapped=bool(config.get("stream_maps") or config.get("flattening_enabled")),
+    )

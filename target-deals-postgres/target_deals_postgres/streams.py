@@ -1,0 +1,243 @@
+"""One stream of the run: its schema, its table, its rows that wait, and what became of all others."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from singer_sdk import metrics
+from singer_sdk.exceptions import InvalidRecord
+from singer_sdk.sinks.core import JSONSchemaValidator
+
+from target_deals_postgres.columns import Field, Kind, fields_of
+from target_deals_postgres.errors import InputError
+from target_deals_postgres.merge import Merge
+from target_deals_postgres.rows import Batch, Layout
+from target_deals_postgres.values import NULL, UnfitError, escape, loads, unescape
+from target_deals_postgres.versions import DELETED, VERSION
+
+if TYPE_CHECKING:
+    from target_deals_postgres.messages import Message
+    from target_deals_postgres.settings import Settings
+    from target_deals_postgres.tables import Places, Table
+
+METRIC_SECONDS = 2.0
+SCOPE = ("_tenant_id", "_scan_id")
+METADATA = {
+    "_sdc_extracted_at": Kind.TIMESTAMP,
+    "_sdc_received_at": Kind.TIMESTAMP,
+    "_sdc_batched_at": Kind.TIMESTAMP,
+    DELETED: Kind.TIMESTAMP,
+    "_sdc_sequence": Kind.BIGINT,
+    VERSION: Kind.BIGINT,
+    "_sdc_sync_started_at": Kind.BIGINT,
+}
+# Metadata says when a row last changed: being seen again is no change.
+UNCOMPARED = frozenset(METADATA) - {DELETED, VERSION}
+
+
+@dataclass
+class Counts:
+    """What became of a stream's records."""
+
+    processed: int = 0
+    created: int = 0
+    updated: int = 0
+    superseded: int = 0
+    failed: int = 0
+
+    @property
+    def unchanged(self) -> int:
+        """Records that were in the table already, exactly so."""
+        return self.processed - self.created - self.updated - self.superseded - self.failed
+
+
+@dataclass
+class Stream:
+    """A stream whose SCHEMA has come.
+
+    Attributes:
+        name: its name, and its table's.
+        schema: its JSON schema.
+        keys: its key properties.
+        settings: the run's settings.
+        versioned: whether its messages carry a version.
+        extra: whether its records have properties without a column.
+        wider: integer properties with a value beyond bigint.
+        written: the tenants (and scans) whose rows the run wrote.
+    """
+
+    name: str
+    schema: dict[str, Any]
+    keys: tuple[str, ...]
+    settings: Settings
+    versioned: bool = False
+    extra: bool = False
+    wider: frozenset[str] = frozenset()
+    written: set[tuple[str | None, ...]] = field(default_factory=set)
+    counts: Counts = field(default_factory=Counts)
+
+    def __post_init__(self) -> None:
+        """Read the schema.
+
+        Raises:
+            InputError: it makes no table.
+        """
+        if not isinstance(self.schema.get("properties"), dict):
+            raise InputError(f"the SCHEMA of stream {self.name} has no properties")
+        self.fields: list[Field] = fields_of(self.schema)
+        names = {one.name for one in self.fields}
+        for key in self.keys:
+            if key not in names:
+                raise InputError(
+                    f"the key property {key} of stream {self.name} is not in its SCHEMA"
+                )
+        self.table: Table
+        self.layout: Layout
+        self.merge: Merge
+        self.batch: Batch
+        self.ready = False
+        self._reported = 0
+        self._replaced = 0
+        self.counter = metrics.record_counter(self.name, log_interval=METRIC_SECONDS)
+        self._validator = (
+            JSONSchemaValidator(self.schema) if self.settings.validate_records else None
+        )
+        self._scope_at: list[int] = []
+        self._last_scope: tuple[str, ...] | None = None
+
+    @property
+    def keyed(self) -> bool:
+        """Whether a row is found again by its key."""
+        return bool(self.keys) and self.settings.load_method == "upsert"
+
+    @property
+    def comment(self) -> str:
+        """The table's comment."""
+        parts = [str(self.schema[key]) for key in ("title", "description") if self.schema.get(key)]
+        return ": ".join(parts)
+
+    @property
+    def scope(self) -> list[str]:
+        """The properties that say whose a row is."""
+        return [name for name in SCOPE if any(one.name == name for one in self.fields)]
+
+    @property
+    def added(self) -> list[tuple[str, Kind]]:
+        """The columns that the target fills itself."""
+        names = {one.name for one in self.fields}
+        if self.settings.add_record_metadata:
+            wanted = dict(METADATA)
+        elif self.versioned:
+            wanted = {VERSION: METADATA[VERSION], DELETED: METADATA[DELETED]}
+        else:
+            wanted = {}
+        return [(name, kind) for name, kind in wanted.items() if name not in names]
+
+    def take_over(self, old: Stream) -> None:
+        """Go on where the stream was before its schema changed."""
+        self.versioned, self.extra, self.wider = old.versioned, old.extra, old.wider
+        self.written, self.counts, self.counter = old.written, old.counts, old.counter
+        self._reported, self._replaced = old._reported, old.replaced
+
+    def tally(self) -> None:
+        """Count a record that was read."""
+        self.counts.processed += 1
+
+    def report(self) -> None:
+        """Log the METRIC of the records read since the last one, when it is time."""
+        self.counter.increment(self.counts.processed - self._reported)
+        self._reported = self.counts.processed
+
+    def close(self) -> None:
+        """Log the last METRIC."""
+        self.report()
+        self.counter.exit()
+
+    def empty(self) -> None:
+        """Begin a new batch after a commit."""
+        self.batch = Batch(self.layout)
+
+    @property
+    def replaced(self) -> int:
+        """How many values had characters that PostgreSQL cannot store."""
+        return self._replaced + (self.layout.replaced if self.ready else 0)
+
+    def settle(self, places: Places) -> None:
+        """Take the table as it is now; the batch is empty at this moment."""
+        if self.ready:
+            self._replaced += self.layout.replaced
+        self.table = places.table
+        added = self.added
+        names = {name for name, _ in added} | {one.name for one in self.fields}
+        if DELETED in places.table.types and DELETED not in names:
+            added = [*added, (DELETED, METADATA[DELETED])]  # a row that comes again lives again
+        self.layout = Layout(
+            places.columns,
+            self.keys if self.keyed else (),
+            cleared=places.cleared,
+            added=added,
+            extra=places.extra,
+        )
+        self.merge = Merge(
+            places.table,
+            self.layout,
+            uncompared=UNCOMPARED if self.settings.add_record_metadata else frozenset(),
+            hard_delete=self.settings.hard_delete,
+        )
+        self.batch = Batch(self.layout)
+        self.ready = True
+        self._added = [name for name, _ in added]
+        self._scope_at = [
+            at for name in self.scope if (at := self.layout.position(name)) is not None
+        ]
+        self._last_scope = None
+
+    def add(self, message: Message, *, plain: bool) -> None:
+        """Put a record into the batch.
+
+        Args:
+            message: the RECORD message.
+            plain: see `Layout.row`.
+
+        Raises:
+            UnfitError, NarrowError, UnknownFieldsError: see `Layout.row`; nothing was put.
+        """
+        if self._validator is not None:
+            self._validate(message, self._validator)
+        if message.parsed is None:
+            row, present = self.layout.row(message.record, plain=plain)
+        else:
+            row, present = self.layout.row_of(message.parsed)
+        if self._added:
+            row += self._metadata(message)
+        self.batch.add(row, present)
+        if self._scope_at:
+            scope = tuple([row[at] for at in self._scope_at])
+            if scope != self._last_scope:
+                self._last_scope = scope
+                self.written.add(tuple(map(unescape, scope)))
+
+    def _validate(self, message: Message, validator: JSONSchemaValidator) -> None:
+        if message.parsed is None:
+            message.parsed = loads(bytes(message.record))
+        try:
+            validator.validate(message.parsed)
+        except InvalidRecord as error:
+            raise UnfitError(f"not valid by its schema: {error.error_message}") from None
+
+    def _metadata(self, message: Message) -> list[str]:
+        now = time.time()
+        moment = datetime.fromtimestamp(now, UTC).isoformat()
+        version = NULL if message.version is None else str(message.version)
+        known = {
+            "_sdc_extracted_at": escape(message.time_extracted) if message.time_extracted else NULL,
+            "_sdc_received_at": moment,
+            "_sdc_batched_at": moment,
+            "_sdc_sequence": str(round(now * 1000)),
+            VERSION: version,
+            "_sdc_sync_started_at": str(round(self.settings.started.timestamp() * 1000)),
+        }
+        return [known.get(name, NULL) for name in self._added]

@@ -1,0 +1,130 @@
+"""The Singer target: the SDK's command line and settings around one `Run`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from typing import IO, TYPE_CHECKING, Any, ClassVar
+
+from singer_sdk import Target
+from singer_sdk.helpers.capabilities import PluginCapabilities, TargetCapabilities
+from singer_sdk.singerlib.encoding import GenericSingerReader
+from typing_extensions import override
+
+from target_deals_postgres.database import Database
+from target_deals_postgres.errors import TargetError
+from target_deals_postgres.messages import Lines
+from target_deals_postgres.run import Run
+from target_deals_postgres.settings import SCHEMA, settings_of
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from types import FrameType
+
+    from singer_sdk.helpers.capabilities import CapabilitiesEnum
+
+PAUSE = 0.25  # seconds between looks at the clock while no input comes
+
+
+class TargetDealsPostgres(Target):
+    """Loads Singer streams into PostgreSQL: exact values, COPY and merge, STATE after commit."""
+
+    name = "target-deals-postgres"
+    config_jsonschema = SCHEMA
+    capabilities: ClassVar[list[CapabilitiesEnum]] = [
+        PluginCapabilities.ABOUT,
+        PluginCapabilities.STREAM_MAPS,
+        PluginCapabilities.FLATTENING,
+        PluginCapabilities.ACTIVATE_VERSION,
+        PluginCapabilities.BATCH,
+        PluginCapabilities.STRUCTURED_LOGGING,
+        TargetCapabilities.VALIDATE_RECORDS,
+        TargetCapabilities.TARGET_SCHEMA,
+        TargetCapabilities.SOFT_DELETE,
+        TargetCapabilities.HARD_DELETE,
+    ]
+
+    def __init__(self, **options: Any) -> None:
+        """Check the settings; nothing is connected yet.
+
+        Args:
+            options: what the SDK passes.
+
+        Raises:
+            ConfigValidationError: a setting is wrong; the message names it.
+        """
+        self._stop_signal = 0
+        self._woken, self._wakeup = os.pipe()
+        os.set_blocking(self._wakeup, False)  # noqa: FBT003 - no keyword
+        super().__init__(**options)
+        settings = settings_of(self.config)
+        self.run = Run(settings, Database(settings.database_url), self.mapper)
+        self.message_reader = _Reader(self)
+
+    def __del__(self) -> None:
+        """Close the pipe of the signals."""
+        for descriptor in (self._woken, self._wakeup):
+            os.close(descriptor)
+
+    def read(self, source: IO[str] | None) -> Counter[str]:
+        """Read all messages, or those before a signal to stop.
+
+        Args:
+            source: where from; None for standard input.
+
+        Returns:
+            How many messages of each type were read.
+        """
+        self.run.read(Lines(source, self._woken, PAUSE), lambda: bool(self._stop_signal))
+        return self.run.lines
+
+    @override
+    def process_endofpipe(self) -> None:
+        self.run.finish()
+        if self._stop_signal:
+            sys.exit(128 + self._stop_signal)
+        self.run.judge()
+
+    @override
+    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
+        # Never drain in here: whatever runs now may be in the middle of a commit. The second
+        # signal (Meltano sends one to the group, one to the process) changes nothing.
+        if not self._stop_signal:
+            self._stop_signal = signum
+            os.write(self._wakeup, b"!")
+
+    @classmethod
+    @override
+    def invoke(cls, **options: Any) -> None:
+        try:
+            super().invoke(**options)
+        except TargetError as error:
+            cls.logger.error("%s", error)  # noqa: TRY400 - a sentence, no traceback
+            sys.exit(1)
+
+
+class _Reader(GenericSingerReader[bytes]):
+    """Where the SDK asks for messages: the target reads bytes, and handles them itself."""
+
+    def __init__(self, target: TargetDealsPostgres) -> None:
+        super().__init__()
+        self._target = target
+
+    @property
+    @override
+    def default_input(self) -> IO[bytes]:
+        return sys.stdin.buffer
+
+    @override
+    def deserialize_json(self, line: bytes) -> dict[str, Any]:
+        raise NotImplementedError
+
+    @override
+    def process_lines(self, file_input: Any, callbacks: Any) -> Counter[str]:
+        return self._target.read(file_input)
+
+
+if __name__ == "__main__":
+    TargetDealsPostgres.cli()

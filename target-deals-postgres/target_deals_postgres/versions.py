@@ -1,0 +1,60 @@
+"""ACTIVATE_VERSION: rows that a full read did not bring again are deleted, of the written tenants only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from psycopg2.sql import SQL, Identifier
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from psycopg2.extensions import cursor
+
+    from target_deals_postgres.tables import Table
+
+VERSION = "_sdc_table_version"
+DELETED = "_sdc_deleted_at"
+
+
+def activate(
+    cur: cursor,
+    table: Table,
+    version: int,
+    *,
+    scope: Sequence[str],
+    written: Collection[tuple[str | None, ...]],
+    hard: bool,
+) -> int:
+    """Delete the rows of older versions.
+
+    Args:
+        cur: inside the transaction of the rows before the message.
+        table: the stream's table.
+        version: rows of an older one, or of none, are gone from the source.
+        scope: the columns that say whose rows they are; empty: the whole table.
+        written: the values of these columns that the run wrote; no other rows are touched.
+        hard: delete rows instead of marking them.
+
+    Returns:
+        How many rows were deleted or marked.
+    """
+    if scope and not written:
+        return 0
+    condition = SQL("({0} IS NULL OR {0} < {1})").format(
+        Identifier(VERSION), SQL(str(int(version)))
+    )
+    arguments: tuple[tuple[tuple[str | None, ...], ...], ...] = ()
+    if scope:
+        condition += SQL(" AND ({}) IN %s").format(
+            SQL(", ").join(SQL("{}::text").format(Identifier(name)) for name in scope)
+        )
+        arguments = (tuple(written),)
+    if hard:
+        statement = SQL("DELETE FROM {} WHERE {}").format(table.sql, condition)
+    else:
+        statement = SQL("UPDATE {} SET {} = now() WHERE {} AND {} IS NULL").format(
+            table.sql, Identifier(DELETED), condition, Identifier(DELETED)
+        )
+    cur.execute(statement, arguments or None)
+    return cur.rowcount

@@ -1,0 +1,107 @@
+"""What the tables of our tap's streams get besides: an index, and the view `current_associations`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from psycopg2.sql import SQL, Identifier, Literal
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor
+    from psycopg2.sql import Composable
+
+LINKS = "associations"
+VIEW = "current_associations"
+LINK_COLUMNS = {"from_object_type", "from_id", "to_object_type", "to_id", "read_at"}
+SCOPE = ("_tenant_id", "_scan_id")
+SECURITY_INVOKER = 150000  # the first server version where a view can use its reader's rights
+
+
+def is_ours(table: str, columns: set[str]) -> bool:
+    """Whether a table takes part in the view: the links, or objects that they may start from."""
+    return LINK_COLUMNS <= columns if table == LINKS else {"id", "read_at"} <= columns
+
+
+def drop(cur: cursor, schema: str) -> None:
+    """Drop the view before a column that it uses changes; `ensure` makes it again."""
+    cur.execute(SQL("DROP VIEW IF EXISTS {}").format(Identifier(schema, VIEW)))
+
+
+def ensure(cur: cursor, schema: str) -> None:
+    """Make the view `current_associations`, when the links and at least one parent are there.
+
+    A link is current when it was read together with its parent as the parent is now, and the
+    parent is neither archived nor merged nor deleted.
+    """
+    tables = _columns(cur, schema)
+    links = tables.get(LINKS, [])
+    if not set(links) >= LINK_COLUMNS:
+        return
+    scope = [name for name in SCOPE if name in links]
+    cur.execute(
+        SQL("CREATE INDEX IF NOT EXISTS {} ON {} ({})").format(
+            Identifier("associations_to"),
+            Identifier(schema, LINKS),
+            SQL(", ").join(map(Identifier, [*scope, "to_object_type", "to_id"])),
+        )
+    )
+    parents = {
+        name: columns
+        for name, columns in tables.items()
+        if name != LINKS and {"id", "read_at", *scope} <= set(columns)
+    }
+    if not parents or cur.connection.server_version < SECURITY_INVOKER:
+        return
+    query = SQL(" UNION ALL ").join(
+        _current(schema, parent, columns, links, scope)
+        for parent, columns in sorted(parents.items())
+    )
+    cur.execute(
+        SQL("CREATE OR REPLACE VIEW {} WITH (security_invoker = true) AS {}").format(
+            Identifier(schema, VIEW), query
+        )
+    )
+    cur.execute(
+        SQL(
+            "COMMENT ON VIEW {} IS 'The links that HubSpot has now: read together with their parent as it is'"
+        ).format(Identifier(schema, VIEW))
+    )
+
+
+def _columns(cur: cursor, schema: str) -> dict[str, list[str]]:
+    cur.execute(
+        """
+        SELECT c.relname, array_agg(a.attname::text ORDER BY a.attnum)
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+        WHERE n.nspname = %s AND c.relkind IN ('r', 'p') GROUP BY c.relname
+        """,
+        (schema,),
+    )
+    return dict(cur.fetchall())
+
+
+def _current(
+    schema: str, parent: str, columns: list[str], links: list[str], scope: list[str]
+) -> Composable:
+    conditions = [
+        SQL("link.from_object_type = {}").format(Literal(parent)),
+        SQL("parent.id = link.from_id"),
+        SQL("parent.read_at = link.read_at"),
+    ]
+    conditions += [SQL("parent.{0} = link.{0}").format(Identifier(name)) for name in scope]
+    if "archived" in columns:
+        conditions.append(SQL("parent.archived IS NOT TRUE"))
+    conditions += [
+        SQL("parent.{} IS NULL").format(Identifier(name))
+        for name in ("merged_into", "_sdc_deleted_at")
+        if name in columns
+    ]
+    if "_sdc_deleted_at" in links:
+        conditions.append(SQL("link._sdc_deleted_at IS NULL"))
+    return SQL("SELECT {} FROM {} AS link JOIN {} AS parent ON {}").format(
+        SQL(", ").join(SQL("link.{}").format(Identifier(name)) for name in links),
+        Identifier(schema, LINKS),
+        Identifier(schema, parent),
+        SQL(" AND ").join(conditions),
+    )
