@@ -1,0 +1,1 @@
+"""REST service that runs HubSpot deal scans through Meltano, for many tenants."""

@@ -1,0 +1,138 @@
+"""Knows how rows of the ledger look in answers: by the document's keys, to the letter."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from scan_service.wording import duration, percentage, timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+
+def success(data: Any, message: str | None = None) -> dict[str, Any]:
+    """Return the envelope of an answer; writes carry a message, reads do not."""
+    body: dict[str, Any] = {"status": "success"}
+    if message is not None:
+        body["message"] = message
+    return {**body, "data": data, "timestamp": timestamp()}
+
+
+def started(scan: Mapping[str, Any], estimated: str) -> dict[str, Any]:
+    """Return what the start of a scan answers."""
+    return {
+        "scanId": scan["scan_id"],
+        "scanJobId": str(scan["id"]),
+        "tenantId": scan["tenant_id"],
+        "status": "pending",
+        "createdAt": timestamp(scan["created_at"]),
+        "estimatedDuration": estimated,
+        "statusUrl": f"/api/v1/scan/status/{scan['scan_id']}",
+    }
+
+
+def status(scan: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the status of a scan; what nobody can know yet is null."""
+    return {
+        "scanId": scan["scan_id"],
+        "scanJobId": str(scan["id"]),
+        "tenantId": scan["tenant_id"],
+        "organizationId": scan["organization_id"],
+        "status": scan["status"],
+        "progress": _progress(scan),
+        "timing": _timing(scan),
+        "config": scan["config"],
+        "errors": scan["errors"],
+    }
+
+
+def _total(scan: Mapping[str, Any]) -> int | None:
+    """Return the number to expect; deals made while the scan runs only ever raise it."""
+    total = scan["total_items"]
+    return None if total is None else max(total, scan["processed_items"])
+
+
+def _progress(scan: Mapping[str, Any]) -> dict[str, Any]:
+    total, processed, failed = _total(scan), scan["processed_items"], scan["failed_items"]
+    batch = scan["config"].get("batchSize", 100)
+    percent: float | None = None
+    if scan["status"] == "completed":
+        percent = 100.0
+    elif total is not None:
+        # 100 % is for scans that are over.
+        percent = min(99.9, round(100 * processed / total, 1)) if total else 0.0
+    return {
+        "totalItems": total,
+        "processedItems": processed,
+        "failedItems": failed,
+        "successRate": percentage(processed - failed, processed),
+        "percentComplete": percent,
+        "currentBatch": -(-processed // batch),
+        "totalBatches": None if total is None else -(-total // batch),
+    }
+
+
+def _timing(scan: Mapping[str, Any]) -> dict[str, Any]:
+    began: datetime | None = scan["started_at"]
+    ended: datetime | None = scan["completed_at"]
+    elapsed = ((ended or scan["now"]) - began).total_seconds() if began else 0.0
+    remaining: int | None = None
+    total, processed = _total(scan), scan["processed_items"]
+    if scan["status"] == "running" and total and processed and elapsed:
+        remaining = max(0, round((total - processed) * elapsed / processed))
+    elif scan["status"] == "completed":
+        remaining = 0
+    expected = scan["now"] + timedelta(seconds=remaining) if remaining is not None else None
+    return {
+        "startedAt": timestamp(began, absent=None),
+        "completedAt": timestamp(ended, absent=None),
+        "estimatedCompletionAt": timestamp(ended or expected, absent=None),
+        "elapsedSeconds": int(elapsed),
+        "estimatedRemainingSeconds": remaining,
+    }
+
+
+def listed(scan: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one line of the list of scans."""
+    began, ended = scan["started_at"], scan["completed_at"]
+    seconds = (ended - began).total_seconds() if began and ended else None
+    return {
+        "scanId": scan["scan_id"],
+        "scanJobId": str(scan["id"]),
+        "status": scan["status"],
+        "totalItems": _total(scan),
+        "processedItems": scan["processed_items"],
+        "createdAt": timestamp(scan["created_at"]),
+        "startedAt": timestamp(began, absent=None),
+        "completedAt": timestamp(ended, absent=None),
+        "duration": duration(seconds),
+        "durationSeconds": None if seconds is None else round(seconds, 1),
+    }
+
+
+def cancelled(scan: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a cancellation answers: the counts of that moment."""
+    return {
+        "scanId": scan["scan_id"],
+        "previousStatus": scan["previous_status"],
+        "currentStatus": scan["status"],
+        "processedItems": scan["processed_items"],
+        "totalItems": _total(scan),
+        "cancelledAt": timestamp(scan["completed_at"]),
+    }
+
+
+def schedule(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a schedule, without its token."""
+    return {
+        "scheduleId": row["schedule_id"],
+        "organizationId": row["organization_id"],
+        "cron": row["cron"],
+        "config": row["config"],
+        "createdAt": timestamp(row["created_at"]),
+        "nextRunAt": timestamp(row["next_run_at"]),
+        "lastScanId": row["last_scan_id"],
+        "lastError": row["last_error"],
+    }

@@ -1,0 +1,296 @@
+"""Knows the door: which paths there are, who may pass, and what a refusal looks like."""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import time
+from dataclasses import dataclass
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import yaml
+from asgi_correlation_id import CorrelationIdMiddleware
+from offapi import OpenAPITemplate
+from psycopg_pool import PoolTimeout
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from scan_service import auth, endpoints, limits
+from scan_service.db import Database
+from scan_service.endpoints import Service
+from scan_service.engine import Engine
+from scan_service.errors import (
+    DatabaseError,
+    InternalError,
+    InvalidRequestError,
+    NotFoundError,
+    RateLimitError,
+    ServiceError,
+    UnauthorizedError,
+    UnavailableError,
+)
+from scan_service.health import Health
+from scan_service.logs import logger
+from scan_service.metrics import CONTENT_TYPE, Metrics
+from scan_service.vault import Vault
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from starlette.requests import Request
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from scan_service.settings import Settings
+
+    Endpoint = Callable[[Service, Request, auth.Caller], Awaitable[Response]]
+
+_log = logger(__name__)
+_METHODS = frozenset({"GET", "HEAD", "POST", "DELETE"})
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation of the API, and the permission that it needs."""
+
+    method: str
+    path: str
+    permission: str
+    endpoint: Endpoint
+
+
+OPERATIONS = (
+    Operation("POST", "/api/v1/scan/start", auth.EXTRACT, endpoints.start_scan),
+    Operation("GET", "/api/v1/scan/status/{scan_id}", auth.READ, endpoints.scan_status),
+    Operation("GET", "/api/v1/scan/list", auth.READ, endpoints.list_scans),
+    Operation("POST", "/api/v1/scan/cancel/{scan_id}", auth.EXTRACT, endpoints.cancel_scan),
+    Operation("GET", "/api/v1/scan/result/{scan_id}", auth.READ, endpoints.scan_result),
+    Operation("GET", "/api/v1/scan/download/{scan_id}/{format}", auth.DOWNLOAD, endpoints.download),
+    Operation("DELETE", "/api/v1/scan/remove/{scan_id}", auth.EXTRACT, endpoints.remove_scan),
+    Operation("GET", "/api/v1/stats", auth.READ, endpoints.statistics),
+    Operation("POST", "/api/v1/schedules", auth.EXTRACT, endpoints.create_schedule),
+    Operation("GET", "/api/v1/schedules", auth.READ, endpoints.list_schedules),
+    Operation("DELETE", "/api/v1/schedules/{schedule_id}", auth.EXTRACT, endpoints.remove_schedule),
+)
+
+
+def description() -> str:
+    """Return the API's description as it is kept: YAML."""
+    return resources.files("scan_service").joinpath("openapi.yaml").read_text(encoding="utf-8")
+
+
+def create_app(settings: Settings) -> Starlette:
+    """Return the service as an ASGI application."""
+    db = Database(
+        settings.database_url, size=settings.connections, exports=settings.export_connections
+    )
+    service = Service(settings, db, Engine(), Vault(settings.secret_keys))
+    health, numbers = Health(settings, db), Metrics(db)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        await db.open()
+        await service.engine.open(db.pool)
+        try:
+            yield
+        finally:
+            await db.close()
+
+    async def healthy(_: Request) -> Response:
+        fine, report = await health.report()
+        return JSONResponse(report, status_code=200 if fine else 503)
+
+    async def metrics(request: Request) -> Response:
+        _let_through_to_metrics(settings, request)
+        return Response(await numbers.text(), headers={"Content-Type": CONTENT_TYPE})
+
+    pages = {
+        "/docs": OpenAPITemplate.SWAGGER.value.format(spec_url="/openapi.json"),
+        "/redoc": OpenAPITemplate.REDOC.value.format(spec_url="/openapi.json"),
+    }
+    api = yaml.safe_load(description())
+
+    def page(text: str) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(_: Request) -> Response:
+            return HTMLResponse(text)
+
+        return answer
+
+    async def api_json(_: Request) -> Response:
+        return JSONResponse(api)
+
+    async def api_yaml(_: Request) -> Response:
+        return Response(description(), media_type="application/yaml")
+
+    return Starlette(
+        routes=[
+            *_routes(service),
+            Route("/health", healthy),
+            Route("/metrics", metrics),
+            Route("/openapi.json", api_json),
+            Route("/openapi.yaml", api_yaml),
+            *(Route(path, page(text)) for path, text in pages.items()),
+        ],
+        middleware=[
+            Middleware(CorrelationIdMiddleware, header_name="X-Correlation-ID"),
+            Middleware(_Watch, metrics=numbers),
+            Middleware(_Refusals),
+        ],
+        exception_handlers={
+            HTTPException: _http_refusal,
+            ServiceError: _service_refusal,
+        },
+        lifespan=lifespan,
+    )
+
+
+def _routes(service: Service) -> list[Route]:
+    """Return one route per path, so that a wrong method is a 405 that names the right ones."""
+    by_path: dict[str, dict[str, Operation]] = {}
+    for operation in OPERATIONS:
+        by_path.setdefault(operation.path, {})[operation.method] = operation
+
+    def guarded(choices: dict[str, Operation]) -> Callable[[Request], Awaitable[Response]]:
+        async def endpoint(request: Request) -> Response:
+            method = "GET" if request.method == "HEAD" else request.method
+            return await _pass(service, choices[method], request)
+
+        return endpoint
+
+    return [
+        Route(path, guarded(choices), methods=list(choices)) for path, choices in by_path.items()
+    ]
+
+
+async def _pass(service: Service, operation: Operation, request: Request) -> Response:
+    """Let a request through to its operation if the caller is known, in time and allowed to."""
+    settings = service.settings
+    async with service.db.system() as connection:
+        caller = await auth.authenticate(connection, request)
+        allowance = await limits.take(
+            connection,
+            caller.tenant_id,
+            per_minute=settings.requests_per_minute,
+            burst=settings.burst,
+        )
+    request.state.rate_headers = allowance.headers()
+    if not allowance.allowed:
+        seconds = allowance.retry_after
+        raise RateLimitError(
+            f"Rate limit exceeded. Please retry after {seconds} seconds.",
+            headers={"Retry-After": str(seconds)},
+        )
+    caller.require(operation.permission)
+    response = await operation.endpoint(service, request, caller)
+    response.headers.update(allowance.headers())
+    return response
+
+
+def _let_through_to_metrics(settings: Settings, request: Request) -> None:
+    """Let Prometheus read: with the token if there is one, else only from this machine."""
+    expected = settings.metrics_token
+    if expected is None:
+        if request.client is None or request.client.host in ("127.0.0.1", "::1", "testclient"):
+            return
+        raise NotFoundError("Not found")
+    given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    if not hmac.compare_digest(given.encode(), expected.get_secret_value().encode()):
+        raise UnauthorizedError
+
+
+def _answer(request: Request, error: ServiceError) -> Response:
+    headers = {**getattr(request.state, "rate_headers", {}), **error.headers}
+    return JSONResponse(error.envelope(), status_code=error.status, headers=headers)
+
+
+async def _service_refusal(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ServiceError)  # noqa: S101 - registered for nothing else
+    return _answer(request, error)
+
+
+async def _http_refusal(request: Request, error: Exception) -> Response:
+    """Put the router's own refusals into the envelope."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
+    headers = error.headers or {}
+    if error.status_code == 404:  # noqa: PLR2004 - the name says less than the number
+        return _answer(request, NotFoundError("Not found"))
+    message = "Method not allowed" if error.status_code == 405 else "Bad request"  # noqa: PLR2004
+    return _answer(request, InvalidRequestError(message, headers=headers, status=error.status_code))
+
+
+class _Refusals:
+    """Turns what nobody expected into the envelope, before anything has been sent."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = False
+
+        async def watched(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception as error:
+            if begun:
+                raise  # half an answer must not look like a whole one
+            refusal = _translated(error)
+            if isinstance(refusal, InternalError | DatabaseError):
+                _log.exception("request failed")
+            else:
+                _log.warning("request refused", reason=type(error).__name__)
+            response = JSONResponse(
+                refusal.envelope(), status_code=refusal.status, headers=refusal.headers
+            )
+            await response(scope, receive, send)
+
+
+def _translated(error: Exception) -> ServiceError:
+    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | PoolTimeout):
+        return UnavailableError()
+    return DatabaseError() if isinstance(error, psycopg.Error) else InternalError()
+
+
+class _Watch:
+    """Logs and counts every request, by operation and never by a client's text."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, status = time.perf_counter(), 500
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        finally:
+            seconds = time.perf_counter() - began
+            operation = _operation(scope)
+            self._metrics.answered(operation, status, seconds)
+            _log.info("request", operation=operation, status=status, seconds=round(seconds, 4))
+
+
+def _operation(scope: Scope) -> str:
+    route: Any = scope.get("route")
+    path = getattr(route, "path", None)
+    method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+    return f"{method} {path}" if path else "unknown"

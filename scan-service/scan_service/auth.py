@@ -1,0 +1,116 @@
+"""Knows API keys: whose they are, what they may do, and that only their hashes are kept."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from scan_service.errors import ForbiddenError, UnauthorizedError
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from scan_service.db import Connection
+
+READ = "hubspot_deals:read"
+EXTRACT = "hubspot_deals:extract"
+DOWNLOAD = "hubspot_deals:download"
+PERMISSIONS = (READ, EXTRACT, DOWNLOAD)
+_PREFIX = "sk_live_"
+_SHOWN = len(_PREFIX) + 4
+_LONGEST_KEY = 200
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks."""
+
+    tenant_id: str
+    permissions: frozenset[str]
+
+    def require(self, permission: str) -> None:
+        """Refuse a caller whose key lacks a permission."""
+        if permission not in self.permissions:
+            raise ForbiddenError(f"This key lacks the permission {permission}")
+
+    def require_tenant(self, tenant_id: str | None) -> None:
+        """Refuse a header or body that names another tenant than the key's."""
+        if tenant_id is not None and tenant_id != self.tenant_id:
+            raise ForbiddenError("This key belongs to another tenant")
+
+
+async def authenticate(connection: Connection, request: Request) -> Caller:
+    """Return who asks; one answer for unknown, expired and revoked keys."""
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    key = key.strip()
+    if scheme.lower() != "bearer" or not key or len(key) > _LONGEST_KEY:
+        raise UnauthorizedError
+    # A random key of 256 bits needs no slow hash, and the index lookup of a hash leaks nothing.
+    cursor = await connection.execute(
+        "select tenant_id, permissions, id,"
+        " last_used_at is null or last_used_at < now() - interval '1 minute' as stale"
+        " from api_key where hash = %s and revoked_at is null"
+        " and (expires_at is null or expires_at > now())",
+        [_hash(key)],
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        raise UnauthorizedError
+    if row["stale"]:
+        await connection.execute(
+            "update api_key set last_used_at = now() where id = %s", [row["id"]]
+        )
+    caller = Caller(row["tenant_id"], frozenset(row["permissions"]))
+    caller.require_tenant(request.headers.get("X-Tenant-ID"))
+    return caller
+
+
+async def create_key(
+    connection: Connection,
+    tenant_id: str,
+    *,
+    name: str = "",
+    permissions: tuple[str, ...] = PERMISSIONS,
+    expires_in: timedelta | None = None,
+) -> str:
+    """Make a key for a tenant, which is made too if it is new; the key is shown only this once."""
+    key = _PREFIX + secrets.token_urlsafe(32)
+    expires = datetime.now(UTC) + expires_in if expires_in else None
+    async with connection.transaction():
+        await connection.execute(
+            "insert into tenant (tenant_id) values (%s) on conflict do nothing", [tenant_id]
+        )
+        await connection.execute(
+            "insert into api_key (tenant_id, name, hash, hint, permissions, expires_at)"
+            " values (%s, %s, %s, %s, %s, %s)",
+            [tenant_id, name, _hash(key), key[:_SHOWN], list(permissions), expires],
+        )
+    return key
+
+
+async def list_keys(connection: Connection, tenant_id: str | None) -> list[dict[str, Any]]:
+    """Return all keys, or a tenant's, without anything that could be used."""
+    cursor = await connection.execute(
+        "select id, tenant_id, name, hint, permissions, created_at, expires_at, revoked_at,"
+        " last_used_at from api_key where %s::text is null or tenant_id = %s"
+        " order by tenant_id, created_at",
+        [tenant_id, tenant_id],
+    )
+    return await cursor.fetchall()
+
+
+async def revoke_key(connection: Connection, key: str) -> int:
+    """Revoke a key by its id, its hint or itself; return how many keys that were."""
+    cursor = await connection.execute(
+        "update api_key set revoked_at = now() where revoked_at is null"
+        " and (id::text = %s or hint = %s or hash = %s)",
+        [key, key, _hash(key)],
+    )
+    return cursor.rowcount
+
+
+def _hash(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()

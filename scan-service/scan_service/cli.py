@@ -1,0 +1,134 @@
+"""Knows the commands: serve, work, migrate, keys, dev."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import psycopg
+from pydantic import ValidationError
+
+from scan_service import auth, running
+from scan_service.db import connect
+from scan_service.migrations import migrate
+from scan_service.settings import Settings
+from scan_service.vault import VaultError, new_key
+from scan_service.wording import timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command; its exit code tells the truth."""
+    chosen = _parser().parse_args(arguments)
+    try:
+        sys.exit(_run(chosen))
+    except ValidationError as error:
+        for problem in error.errors(include_input=False, include_url=False):
+            name = "_".join(str(part) for part in problem["loc"]).upper()
+            _complain(f"SCAN_SERVICE_{name.removeprefix('SCAN_SERVICE_')}: {problem['msg']}")
+    except (VaultError, running.NotReadyError) as error:
+        _complain(str(error))
+    except psycopg.OperationalError:
+        # The library's message may hold the URL, and with it the password.
+        _complain("The database of SCAN_SERVICE_DATABASE_URL cannot be reached")
+    sys.exit(1)
+
+
+def _complain(text: str) -> None:
+    print(text, file=sys.stderr)  # noqa: T201 - a command talks to its user
+
+
+def _say(text: str) -> None:
+    print(text)  # noqa: T201 - a command talks to its user
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="scan-service", description="Scans HubSpot deals into PostgreSQL, for many tenants."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("serve", help="answer HTTP requests")
+    commands.add_parser("work", help="carry out scans")
+    commands.add_parser("migrate", help="bring the database up to this version")
+    dev = commands.add_parser(
+        "dev", help="serve and work in one process, with a demo tenant and a secret of its own"
+    )
+    dev.add_argument("--tenant", default="tenant-abc-123", help="the demo tenant")
+    keys = commands.add_parser("keys", help="API keys of tenants, and the service's own secret")
+    actions = keys.add_subparsers(dest="action", required=True)
+    create = actions.add_parser("create", help="make a key; it is shown once")
+    create.add_argument("--tenant", required=True)
+    create.add_argument("--name", default="")
+    create.add_argument(
+        "--permission", action="append", choices=auth.PERMISSIONS, help="default: all three"
+    )
+    create.add_argument("--days", type=int, help="valid for so many days; default: for ever")
+    shown = actions.add_parser("list", help="all keys, without what could be used")
+    shown.add_argument("--tenant")
+    revoke = actions.add_parser("revoke", help="end a key")
+    revoke.add_argument("key", help="its id, its hint or itself")
+    limit = actions.add_parser("limit", help="how many scans of a tenant may run at once")
+    limit.add_argument("--tenant", required=True)
+    limit.add_argument("--running", type=int, required=True)
+    actions.add_parser("secret", help="a fresh secret for SCAN_SERVICE_SECRET_KEYS")
+    actions.add_parser("reseal", help="encrypt all kept tokens with the first secret")
+    return parser
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    if chosen.command == "keys" and chosen.action == "secret":
+        _say(new_key())
+        return 0
+    if chosen.command == "dev":
+        return running.dev(chosen.tenant)
+    settings = Settings.load()
+    if chosen.command == "serve":
+        return running.serve(settings)
+    if chosen.command == "work":
+        return asyncio.run(running.work(settings))
+    if chosen.command == "migrate":
+        applied = asyncio.run(migrate(settings.database_url))
+        _say(f"{len(applied)} migrations applied" if applied else "up to date")
+        return 0
+    return asyncio.run(_keys(settings, chosen))
+
+
+async def _keys(settings: Settings, chosen: argparse.Namespace) -> int:
+    async with await connect(settings.database_url) as connection:
+        if chosen.action == "create":
+            key = await auth.create_key(
+                connection,
+                chosen.tenant,
+                name=chosen.name,
+                permissions=tuple(chosen.permission or auth.PERMISSIONS),
+                expires_in=timedelta(days=chosen.days) if chosen.days else None,
+            )
+            _say(key)
+            return 0
+        if chosen.action == "list":
+            for row in await auth.list_keys(connection, chosen.tenant):
+                state = "revoked" if row["revoked_at"] else "active"
+                expires = timestamp(row["expires_at"], absent=None) or "never"
+                _say(
+                    f"{row['id']}  {row['tenant_id']}  {row['hint']}...  {state}  expires {expires}"
+                    f"  {','.join(row['permissions'])}  {row['name']}"
+                )
+            return 0
+        if chosen.action == "limit":
+            cursor = await connection.execute(
+                "update tenant set max_running = %s where tenant_id = %s",
+                [chosen.running, chosen.tenant],
+            )
+            _say(f"{cursor.rowcount} tenants changed")
+            return 0 if cursor.rowcount else 1
+        if chosen.action == "reseal":
+            _say(f"{await running.reseal(settings, connection)} tokens encrypted again")
+            return 0
+        revoked = await auth.revoke_key(connection, chosen.key)
+        _say(f"{revoked} keys revoked")
+        return 0 if revoked else 1

@@ -1,0 +1,115 @@
+"""Knows how to reach the database; every connection of the service is opened here."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from scan_service.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from pydantic import SecretStr
+
+    Connection = psycopg.AsyncConnection[DictRow]
+
+SCHEMA = "scan_service"
+RESULTS = "scans"
+_CONNECT_SECONDS = 5
+_WAIT_SECONDS = 10
+
+
+def _options(**extra: Any) -> dict[str, Any]:
+    return {
+        "row_factory": dict_row,
+        "options": f"-c search_path={SCHEMA} -c timezone=UTC",
+        "connect_timeout": _CONNECT_SECONDS,
+        # Notice a machine that vanished without a word within about fifteen seconds.
+        "keepalives_idle": 5,
+        "keepalives_interval": 3,
+        "keepalives_count": 3,
+        "application_name": "scan-service",
+        **extra,
+    }
+
+
+class Database:
+    """Two pools: one for short statements, a small one for downloads that take their time."""
+
+    def __init__(self, url: SecretStr, *, size: int = 10, exports: int = 4) -> None:
+        self._url = url
+        self.pool = self._new_pool(size)
+        self._exports = self._new_pool(exports)
+
+    def _new_pool(self, size: int) -> AsyncConnectionPool[Connection]:
+        return AsyncConnectionPool(
+            self._url.get_secret_value(),
+            kwargs=_options(),
+            min_size=0,
+            max_size=size,
+            open=False,
+            timeout=_WAIT_SECONDS,
+            reconnect_timeout=_WAIT_SECONDS,
+            # A restarted database leaves dead connections in the pool: look before handing out.
+            check=AsyncConnectionPool.check_connection,
+        )
+
+    async def open(self) -> None:
+        """Open the pools; connections are made when they are needed."""
+        await self.pool.open()
+        await self._exports.open()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.pool.close()
+        await self._exports.close()
+
+    @asynccontextmanager
+    async def system(self) -> AsyncIterator[Connection]:
+        """Give a transaction that sees all tenants: for keys, the engine and the sweep."""
+        async with self.pool.connection() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def tenant(self, tenant_id: str) -> AsyncIterator[Connection]:
+        """Give a transaction that can see and touch the rows of one tenant only."""
+        async with self.pool.connection() as connection:
+            await become(connection, tenant_id)
+            yield connection
+
+    @asynccontextmanager
+    async def export(self, tenant_id: str) -> AsyncIterator[Connection]:
+        """Give a transaction for a download; all of them taken is a 503, not a queue."""
+        try:
+            async with self._exports.connection(timeout=2) as connection:
+                await connection.execute("set transaction isolation level repeatable read")
+                await become(connection, tenant_id)
+                yield connection
+        except PoolTimeout:
+            raise UnavailableError("All downloads are taken. Please retry.") from None
+
+
+async def become(connection: Connection, tenant_id: str) -> None:
+    """Let the rest of the transaction act for one tenant."""
+    await connection.execute(
+        "select set_config('role', 'scan_service_tenant', true),"
+        " set_config('app.tenant_id', %s, true)",
+        [tenant_id],
+    )
+
+
+async def step_out(connection: Connection) -> None:
+    """Let the rest of the transaction act for the service again: slots and jobs are its own."""
+    await connection.execute("set local role none")
+
+
+async def connect(url: SecretStr) -> Connection:
+    """Open one connection outside the pools: for migrations and commands."""
+    return await psycopg.AsyncConnection.connect(
+        url.get_secret_value(), autocommit=True, **_options()
+    )

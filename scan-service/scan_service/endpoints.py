@@ -1,0 +1,219 @@
+"""Knows the operations of the API: what each takes, checks and answers.
+
+Each gets a caller who may do this; the door (`app.py`) has seen to that.
+"""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from scan_service import answers, exports, hubspot, results, scans, schedules, stats
+from scan_service.errors import ConflictError, InvalidRequestError, NotFoundError
+from scan_service.models import (
+    CreateSchedule,
+    DownloadQuery,
+    ListQuery,
+    RemoveQuery,
+    ResultQuery,
+    StartScan,
+    read_body,
+    read_query,
+)
+from scan_service.wording import timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.requests import Request
+
+    from scan_service.auth import Caller
+    from scan_service.db import Database
+    from scan_service.engine import Engine
+    from scan_service.models import Extraction
+    from scan_service.settings import Settings
+    from scan_service.vault import Vault
+
+_LARGEST_BODY = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Service:
+    """What the operations work with."""
+
+    settings: Settings
+    db: Database
+    engine: Engine
+    vault: Vault
+
+
+async def start_scan(service: Service, request: Request, caller: Caller) -> Response:
+    """POST /api/v1/scan/start."""
+    config = read_body(StartScan, await _json_body(request)).config
+    caller.require_tenant(config.tenant_id)
+    if await scans.exists(service.db, caller.tenant_id, config.scan_id):
+        raise ConflictError("Scan with this ID already exists")
+    total = await _probe(service, config)
+    scan = await scans.start(
+        service.db,
+        service.engine,
+        config,
+        scan_id=config.scan_id,
+        token=service.vault.seal(config.auth.access_token, tenant_id=caller.tenant_id),
+        total_items=total,
+        max_pending=service.settings.max_pending,
+    )
+    data = answers.started(scan, await stats.estimate(service.db, caller.tenant_id))
+    return JSONResponse(
+        answers.success(data, "Deal extraction started successfully"),
+        status_code=202,
+        headers={"Location": data["statusUrl"]},
+    )
+
+
+async def _probe(service: Service, extraction: Extraction) -> int | None:
+    headers = service.vault.headers(extraction.auth.access_token)
+    return await hubspot.count_deals(service.settings, extraction, headers)
+
+
+async def scan_status(service: Service, request: Request, caller: Caller) -> Response:
+    """GET /api/v1/scan/status/{scan_id}."""
+    scan = await scans.find(service.db, caller.tenant_id, _name(request))
+    return JSONResponse(answers.success(answers.status(scan)))
+
+
+async def list_scans(service: Service, request: Request, caller: Caller) -> Response:
+    """GET /api/v1/scan/list."""
+    query = read_query(ListQuery, request.query_params)
+    rows, total = await scans.listed(service.db, caller.tenant_id, query)
+    return JSONResponse(
+        answers.success({
+            "scans": [answers.listed(row) for row in rows],
+            "pagination": results.paginate(query.page, query.page_size, total),
+        })
+    )  # fmt: skip
+
+
+async def cancel_scan(service: Service, request: Request, caller: Caller) -> Response:
+    """POST /api/v1/scan/cancel/{scan_id}."""
+    scan = await scans.cancel(service.db, service.engine, caller.tenant_id, _name(request))
+    return JSONResponse(answers.success(answers.cancelled(scan), "Scan cancelled successfully"))
+
+
+async def scan_result(service: Service, request: Request, caller: Caller) -> Response:
+    """GET /api/v1/scan/result/{scan_id}."""
+    query = read_query(ResultQuery, request.query_params)
+    scan = await scans.find(service.db, caller.tenant_id, _name(request))
+    if scan["started_at"] is None:
+        raise NotFoundError("No results available: the scan has not started")
+    data = await results.page(service.db, scan, query)
+    # PostgreSQL printed `data`: parsing it here could only lose digits.
+    return Response(
+        f'{{"status":"success","data":{data},"timestamp":"{timestamp()}"}}',
+        media_type="application/json",
+    )
+
+
+async def download(service: Service, request: Request, caller: Caller) -> Response:
+    """GET /api/v1/scan/download/{scan_id}/{format}."""
+    form = request.path_params["format"]
+    if form not in exports.MEDIA_TYPES:
+        raise InvalidRequestError.field(
+            "format", f"must be one of {', '.join(exports.MEDIA_TYPES)}",
+            message="Invalid format specified",
+        )  # fmt: skip
+    query = read_query(DownloadQuery, request.query_params)
+    scan = await scans.find(service.db, caller.tenant_id, _name(request))
+    if scan["status"] in scans.ACTIVE or scan["run_id"] is not None:
+        raise ConflictError("Scan is not finished yet")
+    if scan["started_at"] is None:
+        raise NotFoundError("No results available: the scan never started")
+    day = timestamp(scan["completed_at"])[:10]
+    name = f"hubspot_deals_{day}.{exports.EXTENSIONS[form]}"
+    stack = AsyncExitStack()
+    pieces = await stack.enter_async_context(exports.opened(service.db, scan, form, query))
+    return StreamingResponse(
+        _until_closed(stack, pieces),
+        headers={
+            "Content-Type": exports.MEDIA_TYPES[form],
+            "Content-Disposition": f"attachment; filename=\"{name}\"; filename*=UTF-8''{name}",
+            "X-Content-Type-Options": "nosniff",
+        },
+    )
+
+
+async def _until_closed(
+    stack: AsyncExitStack, pieces: AsyncIterator[bytes]
+) -> AsyncIterator[bytes]:
+    """Close what a download holds at its end, also when the client has gone away."""
+    async with stack:
+        async for piece in pieces:
+            yield piece
+
+
+async def remove_scan(service: Service, request: Request, caller: Caller) -> Response:
+    """DELETE /api/v1/scan/remove/{scan_id}."""
+    read_query(RemoveQuery, request.query_params)
+    name = _name(request)
+    gone = await scans.remove(service.db, caller.tenant_id, name)
+    data = {"scanId": name, "deletedRecords": gone, "deletedAt": timestamp()}
+    return JSONResponse(answers.success(data, "Scan and all associated data removed successfully"))
+
+
+async def statistics(service: Service, request: Request, caller: Caller) -> Response:  # noqa: ARG001
+    """GET /api/v1/stats."""
+    return JSONResponse(answers.success(await stats.statistics(service.db, caller.tenant_id)))
+
+
+async def create_schedule(service: Service, request: Request, caller: Caller) -> Response:
+    """POST /api/v1/schedules."""
+    schedule = read_body(CreateSchedule, await _json_body(request)).schedule
+    caller.require_tenant(schedule.config.tenant_id)
+    await _probe(service, schedule.config)
+    token = service.vault.seal(schedule.config.auth.access_token, tenant_id=caller.tenant_id)
+    row = await schedules.create(service.db, schedule, token)
+    return JSONResponse(
+        answers.success(answers.schedule(row), "Schedule created successfully"), status_code=201
+    )
+
+
+async def list_schedules(service: Service, request: Request, caller: Caller) -> Response:  # noqa: ARG001
+    """GET /api/v1/schedules."""
+    rows = await schedules.listed(service.db, caller.tenant_id)
+    return JSONResponse(answers.success({"schedules": [answers.schedule(row) for row in rows]}))
+
+
+async def remove_schedule(service: Service, request: Request, caller: Caller) -> Response:
+    """DELETE /api/v1/schedules/{schedule_id}."""
+    name = _name(request, "schedule_id", "Schedule")
+    await schedules.remove(service.db, caller.tenant_id, name)
+    data = {"scheduleId": name, "deletedAt": timestamp()}
+    return JSONResponse(answers.success(data, "Schedule removed successfully"))
+
+
+def _name(request: Request, parameter: str = "scan_id", thing: str = "Scan") -> str:
+    """Return a name from the path; one that nothing can have is simply not found."""
+    name: str = request.path_params[parameter]
+    if "\0" in name or not name.isprintable():
+        raise NotFoundError(f"{thing} not found")
+    return name
+
+
+async def _json_body(request: Request) -> bytes:
+    kind = request.headers.get("Content-Type", "application/json").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise InvalidRequestError(
+            "Content-Type must be application/json",
+            details=[{"field": "Content-Type", "message": "must be application/json"}],
+            status=415,
+        )
+    # Starlette's own limit would answer in plain text.
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > _LARGEST_BODY:
+            raise InvalidRequestError("Body is larger than 1 MiB", status=413)
+    return bytes(body)

@@ -1,0 +1,77 @@
+"""Knows the numbers for Prometheus: this process's requests, and the ledger as it is now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+if TYPE_CHECKING:
+    from scan_service.db import Database
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+# No tenant among the labels: whoever may read the metrics need not know the customers.
+_LEDGER = """
+select status, count(*) as scans from scan group by status
+"""
+_QUEUE = """
+select count(*) filter (where status = 'pending') as waiting,
+    count(slot) as slots,
+    coalesce(extract(epoch from clock_timestamp()
+        - min(created_at) filter (where status = 'pending')), 0)::float8 as oldest,
+    coalesce(extract(epoch from clock_timestamp()
+        - min(seen_at) filter (where run_id is not null)), 0)::float8 as silent,
+    coalesce(sum(greatest(runs - 1, 0)), 0)::float8 as repeated
+from scan
+"""
+
+
+class Metrics:
+    """The registry of one server."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._registry = CollectorRegistry()
+        registry = self._registry
+        self._requests = Counter(
+            "scan_service_requests", "Requests answered", ["operation", "status"], registry=registry
+        )
+        self._seconds = Histogram(
+            "scan_service_request_seconds", "Time to answer", ["operation"], registry=registry
+        )
+        self._scans = Gauge(
+            "scan_service_scans", "Scans in the ledger", ["status"], registry=registry
+        )
+        self._queue = {
+            "waiting": Gauge("scan_service_waiting_scans", "Scans that wait", registry=registry),
+            "slots": Gauge("scan_service_slots_used", "Slots in use", registry=registry),
+            "oldest": Gauge(
+                "scan_service_oldest_waiting_seconds", "Age of the oldest waiting scan",
+                registry=registry,
+            ),
+            "silent": Gauge(
+                "scan_service_longest_silence_seconds", "Since the quietest run said something",
+                registry=registry,
+            ),
+            "repeated": Gauge(
+                "scan_service_repeated_runs", "Runs beyond a scan's first one", registry=registry
+            ),
+        }  # fmt: skip
+
+    def answered(self, operation: str, status: int, seconds: float) -> None:
+        """Count one request."""
+        self._requests.labels(operation, str(status)).inc()
+        self._seconds.labels(operation).observe(seconds)
+
+    async def text(self) -> bytes:
+        """Ask the ledger, and return everything in Prometheus' words."""
+        async with self._db.system() as connection:
+            scans = await (await connection.execute(_LEDGER)).fetchall()
+            queue = await (await connection.execute(_QUEUE)).fetchone() or {}
+        for status in ("pending", "running", "completed", "failed", "cancelled"):
+            self._scans.labels(status).set(0)
+        for row in scans:
+            self._scans.labels(row["status"]).set(row["scans"])
+        for name, gauge in self._queue.items():
+            gauge.set(queue[name])
+        return generate_latest(self._registry)

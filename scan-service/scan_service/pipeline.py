@@ -1,0 +1,197 @@
+"""Knows how one run is carried out: `meltano run` as a child with a private folder of its own.
+
+Concurrent runs in one Meltano system directory read each other's bookmarks and catalogs
+(docs/decisions/0023), so each run gets everything of its own: directory, database, state, log.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+import uuid
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from scan_service import processes
+from scan_service.db import RESULTS
+from scan_service.leash import hold, is_held
+from scan_service.progress import TAP, TARGET, LogReader
+from scan_service.results import NEEDED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from scan_service.settings import Settings
+    from scan_service.vault import Vault
+
+_ENVIRONMENT = "prod"
+_SUFFIX = "scan"
+_STATE_ID = f"{_ENVIRONMENT}:{TAP}-to-{TARGET}:{_SUFFIX}"
+_YOUNG_SECONDS = 60
+
+
+@dataclass
+class Pipeline:
+    """One run's folder and what is in it."""
+
+    folder: Path
+    log: LogReader
+    leash: processes.Leashed | None = None
+    _state_seen: float = 0.0
+
+    def read_state(self) -> dict[str, Any] | None:
+        """Return the Singer state if the run has emitted a newer one since the last look."""
+        for path in (self.folder / "state").glob("*/state.json"):
+            try:
+                changed = path.stat().st_mtime
+                if changed == self._state_seen:
+                    return None
+                content = json.loads(path.read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                return None  # half written; the next look will see it whole
+            self._state_seen = changed
+            return _singer_state(content)
+        return None
+
+
+def _singer_state(content: dict[str, Any]) -> dict[str, Any] | None:
+    for part in ("partial", "completed"):
+        held = content.get(part) or content.get(f"{part}_state")
+        state = held.get("singer_state") if isinstance(held, dict) else None
+        if isinstance(state, dict) and state:
+            return state
+    return None
+
+
+@contextmanager
+def private_folder(settings: Settings) -> Iterator[Pipeline]:
+    """Make a folder that only this user can read, and remove it whatever happens."""
+    settings.run_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = settings.run_directory / uuid.uuid4().hex
+    folder.mkdir(mode=0o700)
+    lock = hold(folder, "worker")
+    try:
+        for name in ("sys", "state", "home"):
+            (folder / name).mkdir(mode=0o700)
+        yield Pipeline(folder, LogReader(folder / "run.log"))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+async def begin(
+    run: Pipeline, settings: Settings, vault: Vault, scan: Mapping[str, Any]
+) -> processes.Leashed:
+    """Start `meltano run` for a scan, from its bookmark if it has one."""
+    if scan["state"]:
+        place = run.folder / "state" / _STATE_ID
+        place.mkdir(mode=0o700)
+        content = {"completed": {"singer_state": scan["state"]}, "partial": {}}
+        (place / "state.json").write_text(json.dumps(content), encoding="utf-8")
+        run.read_state()
+    secrets = vault.environment(scan["token"], tenant_id=scan["tenant_id"])
+    run.leash = await processes.leashed(
+        [
+            settings.meltano, "--log-format", "json", "--env-file", os.devnull,
+            "run", "--no-install", "--force", TAP, TARGET,
+        ],
+        folder=run.folder,
+        log=run.log.path,
+        lease=settings.lease_seconds,
+        environment={
+            **processes.allowed_environment(),
+            **_meltano(settings, run.folder),
+            **_tap(settings, scan),
+            **_target(settings),
+            **secrets,
+        },
+    )  # fmt: skip
+    return run.leash
+
+
+def _meltano(settings: Settings, folder: Path) -> dict[str, str]:
+    return {
+        "SCAN_RUN_FOLDER": str(folder),
+        "HOME": str(folder / "home"),
+        "XDG_STATE_HOME": str(folder / "home"),
+        "XDG_CACHE_HOME": str(folder / "home"),
+        "MELTANO_PROJECT_ROOT": str(settings.project_root),
+        "MELTANO_SYS_DIR_ROOT": str(folder / "sys"),
+        "MELTANO_DATABASE_URI": f"sqlite:///{folder}/sys/meltano.db",
+        "MELTANO_STATE_BACKEND_URI": f"file://{folder}/state",
+        "MELTANO_ENVIRONMENT": _ENVIRONMENT,
+        "MELTANO_RUN_STATE_ID_SUFFIX": _SUFFIX,
+        "MELTANO_PROJECT_READONLY": "true",
+        "MELTANO_AUTO_INSTALL": "false",
+        "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false",
+        "MELTANO_CLI_DISABLE_VERSION_CHECK": "1",
+        "MELTANO_CLI_LOG_LEVEL": "info",
+        "MELTANO_ELT_BUFFER_SIZE": "8388608",
+        "NO_COLOR": "1",
+        "TERM": "dumb",
+        "COLUMNS": "1000",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _tap(settings: Settings, scan: Mapping[str, Any]) -> dict[str, str]:
+    """Say the scan's configuration in the tap's words; what is not set keeps the tap's default."""
+    config = scan["config"]
+    filters, dates = config.get("filters") or {}, config.get("dateRange") or {}
+    associations = list(dict.fromkeys(config.get("associations") or []))
+    properties = config.get("properties")
+    values: dict[str, str | None] = {
+        "TENANT_ID": scan["tenant_id"],
+        "SCAN_ID": scan["scan_id"],
+        "ORGANIZATION_ID": scan["organization_id"],
+        "START_DATE": dates.get("startDate"),
+        "END_DATE": dates.get("endDate"),
+        "PIPELINE": filters.get("pipeline"),
+        "DEAL_STAGE": filters.get("dealStage"),
+        "ARCHIVED": "true" if filters.get("archived") else "false",
+        # The fixed fields of every answer are always read, listed or not.
+        "PROPERTIES": json.dumps(sorted({*properties, *NEEDED})) if properties else None,
+        "ASSOCIATIONS": json.dumps(associations),
+        "PAGE_SIZE": str(config.get("batchSize", 100)),
+        "REQUEST_DELAY_MS": str(config.get("rateLimitDelay", 100)),
+        "INCLUDE_RAW": "true",
+        # A snapshot replaces nothing: other scans of the tenant keep their rows.
+        "EMIT_ACTIVATE_VERSION_MESSAGES": "false",
+        "API_VERSION": settings.hubspot_api_version,
+        "BASE_URL": settings.hubspot_base_url,
+        "REQUESTS_PER_10_SECONDS": (
+            str(settings.requests_per_10_seconds) if settings.requests_per_10_seconds else None
+        ),
+        "_SELECT": json.dumps(["deals.*", *(["associations.*"] if associations else [])]),
+    }
+    return {f"TAP_HUBSPOT_DEALS_{name}": text for name, text in values.items() if text is not None}
+
+
+def _target(settings: Settings) -> dict[str, str]:
+    return {
+        "TARGET_DEALS_POSTGRES_DATABASE_URL": settings.database_url.get_secret_value(),
+        "TARGET_DEALS_POSTGRES_DEFAULT_TARGET_SCHEMA": RESULTS,
+        "TARGET_DEALS_POSTGRES_ROW_LEVEL_SECURITY": "true",
+        "TARGET_DEALS_POSTGRES_MAX_REJECTED_RECORDS": str(settings.max_rejected_records),
+    }
+
+
+def wipe_abandoned(settings: Settings) -> int:
+    """Remove what killed workers of this machine left behind, processes first; return how much."""
+    if not settings.run_directory.is_dir():
+        return 0
+    gone = 0
+    for folder in settings.run_directory.iterdir():
+        try:
+            young = time.time() - folder.stat().st_mtime < _YOUNG_SECONDS
+        except FileNotFoundError:
+            continue
+        if young or is_held(folder):
+            continue
+        processes.end_abandoned(folder)
+        gone += 1
+    return gone

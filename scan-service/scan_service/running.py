@@ -1,0 +1,175 @@
+"""Knows the processes of the service: a server, a worker, or both in one for development."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+from psycopg import sql
+
+from scan_service import auth
+from scan_service.app import create_app
+from scan_service.db import Database, connect
+from scan_service.logs import configure, logger
+from scan_service.migrations import migrate, pending
+from scan_service.settings import Settings, find_project
+from scan_service.vault import Vault, new_key
+from scan_service.worker import AWAY, Worker
+
+if TYPE_CHECKING:
+    from scan_service.db import Connection
+
+_log = logger(__name__)
+_WAIT_SECONDS = 60
+
+
+class NotReadyError(Exception):
+    """The service cannot start as it is configured."""
+
+
+def serve(settings: Settings) -> int:
+    """Answer requests until a signal comes."""
+    configure(settings.log_format)
+    asyncio.run(_check(settings))
+    server = _server(settings)
+    server.run()
+    return 0 if server.started else 1
+
+
+def _server(settings: Settings) -> uvicorn.Server:
+    return uvicorn.Server(
+        uvicorn.Config(
+            create_app(settings),
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=20,
+        )
+    )
+
+
+async def work(settings: Settings) -> int:
+    """Carry out scans until a signal comes, then hand the running ones over."""
+    configure(settings.log_format)
+    await _check(settings)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await _work(settings, stop)
+    return 0
+
+
+async def _work(settings: Settings, stop: asyncio.Event) -> None:
+    db = Database(settings.database_url, size=settings.connections + settings.concurrency)
+    await db.open()
+    try:
+        await Worker(settings, db, Vault(settings.secret_keys)).work(stop)
+    finally:
+        await db.close()
+
+
+async def _check(settings: Settings) -> None:
+    """Refuse to start where nothing could work, and say what is missing."""
+    Vault(settings.secret_keys)
+    for attempt in range(_WAIT_SECONDS):
+        try:
+            missing = await pending(settings.database_url)
+        except AWAY:
+            if attempt == _WAIT_SECONDS - 1:
+                raise
+            _log.info("waiting for the database")
+            await asyncio.sleep(1)
+        else:
+            break
+    if missing:
+        raise NotReadyError(
+            f"The database lacks {len(missing)} migrations; run `scan-service migrate` first"
+        )
+    if not (settings.project_root / "meltano.yml").is_file():
+        raise NotReadyError(
+            "There is no meltano.yml here; set SCAN_SERVICE_PROJECT_ROOT to its folder"
+        )
+
+
+async def reseal(settings: Settings, connection: Connection) -> int:
+    """Encrypt every kept token with the first key, so that the others can be taken away."""
+    vault, count = Vault(settings.secret_keys), 0
+    async with connection.transaction():
+        for name in ("scan", "schedule"):
+            table = sql.Identifier(name)
+            cursor = await connection.execute(
+                sql.SQL("select id, token from {} where token is not null for update").format(table)
+            )
+            rows = await cursor.fetchall()
+            for row in rows:
+                await connection.execute(
+                    sql.SQL("update {} set token = %s where id = %s").format(table),
+                    [vault.reseal(bytes(row["token"])), row["id"]],
+                )
+            count += len(rows)
+    return count
+
+
+def dev(tenant_id: str) -> int:
+    """Serve and work in one process: migrations, secret and demo key are made on the way."""
+    project = find_project(Path.cwd())
+    values: dict[str, Any] = {}
+    if not os.environ.get("SCAN_SERVICE_SECRET_KEYS"):
+        values["secret_keys"] = _own_secret(project / ".data" / "scan-service.key")
+    settings = Settings.load(**values)
+    configure("console" if sys.stderr.isatty() else settings.log_format)
+    return asyncio.run(_dev(settings, tenant_id))
+
+
+def _own_secret(path: Path) -> str:
+    """Return the secret of this checkout; it is made once, readable by its owner only."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(new_key())
+    return path.read_text(encoding="ascii").strip()
+
+
+async def _dev(settings: Settings, tenant_id: str) -> int:
+    await migrate(settings.database_url)
+    async with await connect(settings.database_url) as connection:
+        key = await auth.create_key(connection, tenant_id, name="dev")
+    await _check(settings)
+    stop = asyncio.Event()
+    server = _server(settings)
+    working = asyncio.create_task(_work(settings, stop))
+    print(_welcome(settings, tenant_id, key), flush=True)  # noqa: T201 - for the person who started it
+    try:
+        # uvicorn has the signals; when it ends, the worker hands its scans over.
+        await server.serve()
+    finally:
+        stop.set()
+        await working
+    return 0 if server.started else 1
+
+
+def _welcome(settings: Settings, tenant_id: str, key: str) -> str:
+    url = f"http://{settings.host}:{settings.port}"
+    return f"""
+The scan service answers on {url} (try {url}/docs). A key of the tenant {tenant_id}:
+
+    export KEY={key}
+
+    curl -X POST {url}/api/v1/scan/start -H "Authorization: Bearer $KEY" \\
+      -H "Content-Type: application/json" -d '{{"config": {{"scanId": "first",
+      "tenantId": "{tenant_id}", "auth": {{"accessToken": "YOUR_HUBSPOT_TOKEN"}},
+      "associations": ["contacts", "companies"]}}}}'
+    curl {url}/api/v1/scan/status/first -H "Authorization: Bearer $KEY"
+    curl "{url}/api/v1/scan/result/first?page_size=2" -H "Authorization: Bearer $KEY"
+    curl {url}/api/v1/scan/download/first/csv -H "Authorization: Bearer $KEY" -o deals.csv
+"""

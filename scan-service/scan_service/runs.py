@@ -1,0 +1,250 @@
+"""Knows the ledger as a worker sees it: take a scan, report, end it, repair what was lost.
+
+Every write of a run says `where run_id = <mine>`: that is the fence. Whoever lost the scan writes
+nothing any more, however late it wakes up.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from psycopg.types.json import Jsonb
+
+from scan_service import results
+from scan_service.scans import admit, note_outcome
+from scan_service.wording import timestamp
+
+if TYPE_CHECKING:
+    from scan_service.db import Connection, Database
+    from scan_service.engine import Engine
+
+_SWEEP_LOCK = 7_312_640_551_205
+_KEPT_ERRORS = 100
+
+
+@dataclass
+class Progress:
+    """How far a run is."""
+
+    processed: int = 0
+    failed: int = 0
+    state: dict[str, Any] | None = None
+    errors: list[dict[str, Any]] = field(default_factory=list)
+
+
+def problem(code: str, message: str, *, attempt: int, deal_id: str | None = None) -> dict[str, Any]:
+    """Return one entry of a scan's `errors`."""
+    return {
+        "dealId": deal_id,
+        "code": code,
+        "error": message[:500],
+        "timestamp": timestamp(),
+        "retryCount": max(0, attempt - 1),
+    }
+
+
+async def take(db: Database, scan: uuid.UUID, job: int, *, worker: str) -> dict[str, Any] | None:
+    """Begin a run; None if this job has been replaced, or the scan no longer wants one."""
+    async with db.system() as connection:
+        cursor = await connection.execute(
+            "update scan set status = 'running', run_id = %s, worker = %s,"
+            "  seen_at = clock_timestamp(), started_at = coalesce(started_at, clock_timestamp()),"
+            "  attempt = attempt + 1, runs = runs + 1"
+            " where id = %s and job_id = %s and slot is not null and run_id is null"
+            "  and status in ('pending', 'running') returning *",
+            [uuid.uuid4(), worker, scan, job],
+        )
+        return await cursor.fetchone()
+
+
+async def report(db: Database, run: uuid.UUID, progress: Progress) -> str | None:
+    """Say that the run lives and how far it is; return the scan's status, None if it was lost."""
+    async with db.system() as connection:
+        cursor = await connection.execute(
+            "update scan set seen_at = clock_timestamp(), processed_items = %s, failed_items = %s,"
+            "  state = case when status = 'running' then coalesce(%s, state) end"
+            " where run_id = %s returning status",
+            [progress.processed, progress.failed, _json(progress.state), run],
+        )
+        row = await cursor.fetchone()
+        return row["status"] if row else None
+
+
+async def finish(
+    db: Database, engine: Engine, run: uuid.UUID, status: str, progress: Progress
+) -> str | None:
+    """End a scan, free its slot and admit the next; return its status, None if it was lost.
+
+    A cancelled scan stays cancelled, whatever its run came to.
+    """
+    async with db.system() as connection:
+        cursor = await connection.execute(
+            "select id, tenant_id, scan_id, fingerprint, started_at from scan"
+            " where run_id = %s for update",
+            [run],
+        )
+        scan = await cursor.fetchone()
+        if scan is None:
+            return None
+        figures = await results.figures(connection, scan["tenant_id"], scan["scan_id"])
+        errors = [*figures.problems, *progress.errors][-_KEPT_ERRORS:]
+        cursor = await connection.execute(
+            "update scan set"
+            "  status = case when status = 'running' then %(status)s else status end,"
+            "  completed_at = coalesce(completed_at, clock_timestamp()),"
+            "  token = null, slot = null, run_id = null, job_id = null, state = null,"
+            "  processed_items = %(processed)s, failed_items = %(failed)s,"
+            "  total_items = case when status = 'running' and %(status)s = 'completed'"
+            "    then %(processed)s else total_items end,"
+            "  errors = %(errors)s, summary = %(summary)s, columns = %(columns)s"
+            " where id = %(id)s returning status",
+            {
+                "id": scan["id"],
+                "status": status,
+                "processed": figures.deals + figures.rejected,
+                "failed": figures.rejected,
+                "errors": Jsonb(errors),
+                "summary": figures.summary,
+                "columns": Jsonb(figures.columns),
+            },
+        )
+        row = await cursor.fetchone()
+        final: str = row["status"] if row else status
+        await note_outcome(connection, scan["id"])
+        if final == "completed" and progress.state is not None:
+            await connection.execute(
+                "insert into bookmark (tenant_id, fingerprint, state, read_at)"
+                " values (%s, %s, %s, %s) on conflict (tenant_id, fingerprint) do update"
+                " set state = excluded.state, read_at = excluded.read_at"
+                " where bookmark.read_at < excluded.read_at",
+                [scan["tenant_id"], scan["fingerprint"], _json(progress.state), scan["started_at"]],
+            )
+        await admit(connection, engine, scan["tenant_id"])
+        return final
+
+
+async def give_back(
+    db: Database,
+    engine: Engine,
+    run: uuid.UUID,
+    progress: Progress,
+    *,
+    in_seconds: int = 0,
+    counts: bool = True,
+) -> None:
+    """End a run but not its scan: another run goes on from its bookmark, here or elsewhere.
+
+    Args:
+        db: the database.
+        engine: wakes the next worker.
+        run: the fence.
+        progress: what to keep.
+        in_seconds: not before.
+        counts: whether this run counts among the attempts; a deploy does not.
+    """
+    async with db.system() as connection:
+        cursor = await connection.execute(
+            "select id, tenant_id, status from scan where run_id = %s for update", [run]
+        )
+        scan = await cursor.fetchone()
+        if scan is None:
+            return
+        if scan["status"] != "running":
+            await _let_go(connection, engine, scan)
+            return
+        job = await engine.defer(connection, scan["id"], in_seconds=in_seconds)
+        await connection.execute(
+            "update scan set run_id = null, worker = null, job_id = %s, attempt = attempt - %s,"
+            "  admitted_at = clock_timestamp() + make_interval(secs => %s),"
+            "  processed_items = %s, failed_items = %s, state = coalesce(%s, state),"
+            "  errors = %s where id = %s",
+            [
+                job, 0 if counts else 1, in_seconds, progress.processed, progress.failed,
+                _json(progress.state), Jsonb(progress.errors[-_KEPT_ERRORS:]), scan["id"],
+            ],
+        )  # fmt: skip
+
+
+async def sweep(
+    db: Database, engine: Engine, *, lost_after: float, max_attempts: int
+) -> dict[str, int]:
+    """Repair what dead workers left: the ledger decides, the engine obeys.
+
+    Returns:
+        How many scans were moved, failed, freed and admitted.
+    """
+    counts = {"moved": 0, "failed": 0, "freed": 0, "admitted": 0}
+    async with db.system() as connection:
+        cursor = await connection.execute(
+            "select pg_try_advisory_xact_lock(%s) as mine", [_SWEEP_LOCK]
+        )
+        row = await cursor.fetchone()
+        if not row or not row["mine"]:
+            return counts  # another worker is at it
+        cursor = await connection.execute(_LOST, {"after": lost_after})
+        for scan in await cursor.fetchall():
+            if scan["status"] not in ("pending", "running"):
+                await _let_go(connection, engine, scan)
+                counts["freed"] += 1
+            elif scan["attempt"] >= max_attempts:
+                await _give_up(connection, engine, scan)
+                counts["failed"] += 1
+            else:
+                job = await engine.defer(connection, scan["id"])
+                await connection.execute(
+                    "update scan set run_id = null, worker = null, job_id = %s,"
+                    " admitted_at = clock_timestamp() where id = %s",
+                    [job, scan["id"]],
+                )
+                counts["moved"] += 1
+        cursor = await connection.execute(
+            "select distinct tenant_id from scan where status = 'pending' and slot is null"
+        )
+        for tenant in await cursor.fetchall():
+            counts["admitted"] += await admit(connection, engine, tenant["tenant_id"])
+    return counts
+
+
+# Two ways to be lost: a run that says nothing any more, and a job that nobody can take any more
+# (its worker died between fetching it and taking the scan, or the job itself is gone).
+_LOST = """
+select scan.id, scan.tenant_id, scan.scan_id, scan.status, scan.attempt, scan.errors
+from scan left join procrastinate_jobs as job on job.id = scan.job_id
+where scan.slot is not null and (
+    (scan.run_id is not null
+        and scan.seen_at < clock_timestamp() - make_interval(secs => %(after)s))
+    or (scan.run_id is null and (job.id is null or job.status <> 'todo')
+        and scan.admitted_at < clock_timestamp() - make_interval(secs => %(after)s)))
+order by scan.place
+for update of scan skip locked
+"""
+
+
+async def _give_up(connection: Connection, engine: Engine, scan: dict[str, Any]) -> None:
+    reason = problem(
+        "INTERNAL_ERROR",
+        f"The scan's worker was lost {scan['attempt']} times; not tried again",
+        attempt=scan["attempt"],
+    )
+    await connection.execute(
+        "update scan set status = 'failed', completed_at = clock_timestamp(), token = null,"
+        "  state = null, errors = %s where id = %s",
+        [Jsonb([*scan["errors"], reason][-_KEPT_ERRORS:]), scan["id"]],
+    )
+    await note_outcome(connection, scan["id"])
+    await _let_go(connection, engine, scan)
+
+
+async def _let_go(connection: Connection, engine: Engine, scan: dict[str, Any]) -> None:
+    """Free the slot of a finished scan whose run is over."""
+    await connection.execute(
+        "update scan set slot = null, run_id = null, job_id = null, worker = null where id = %s",
+        [scan["id"]],
+    )
+    await admit(connection, engine, scan["tenant_id"])
+
+
+def _json(value: dict[str, Any] | None) -> Jsonb | None:
+    return None if value is None else Jsonb(value)

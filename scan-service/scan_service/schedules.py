@@ -1,0 +1,157 @@
+"""Knows scans that start by themselves: cron, in UTC."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from cronsim import CronSim
+from psycopg.errors import UniqueViolation
+from psycopg.types.json import Jsonb
+
+from scan_service import scans
+from scan_service.errors import ConflictError, NotFoundError, ServiceError
+from scan_service.logs import logger
+from scan_service.models import Extraction
+
+if TYPE_CHECKING:
+    from scan_service.db import Database
+    from scan_service.engine import Engine
+    from scan_service.models import Schedule
+    from scan_service.vault import Vault
+
+_log = logger(__name__)
+_MOST = 100
+
+
+def next_time(cron: str, after: datetime) -> datetime:
+    """Return when a cron expression comes true next."""
+    return next(CronSim(cron, after.astimezone(UTC)))
+
+
+async def create(db: Database, schedule: Schedule, token: bytes) -> dict[str, Any]:
+    """Enter a schedule into the ledger."""
+    config = schedule.config
+    async with db.tenant(config.tenant_id) as connection:
+        cursor = await connection.execute(
+            "select count(*) as n from schedule where tenant_id = %s", [config.tenant_id]
+        )
+        row = await cursor.fetchone()
+        if row and row["n"] >= _MOST:
+            raise ConflictError(f"There are {_MOST} schedules already")
+        try:
+            cursor = await connection.execute(
+                "insert into schedule (tenant_id, schedule_id, organization_id, cron, config,"
+                " fingerprint, token, next_run_at) values (%s, %s, %s, %s, %s, %s, %s, %s)"
+                " returning *",
+                [
+                    config.tenant_id, schedule.schedule_id, config.organization_id, schedule.cron,
+                    Jsonb(config.stored()), config.fingerprint(), token,
+                    next_time(schedule.cron, datetime.now(UTC)),
+                ],
+            )  # fmt: skip
+        except UniqueViolation:
+            raise ConflictError("Schedule with this ID already exists") from None
+        return await cursor.fetchone() or {}
+
+
+async def listed(db: Database, tenant_id: str) -> list[dict[str, Any]]:
+    """Return the tenant's schedules."""
+    async with db.tenant(tenant_id) as connection:
+        cursor = await connection.execute(
+            "select * from schedule where tenant_id = %s order by schedule_id",
+            [tenant_id],
+        )
+        return await cursor.fetchall()
+
+
+async def remove(db: Database, tenant_id: str, schedule_id: str) -> None:
+    """Remove a schedule; scans that it started stay."""
+    async with db.tenant(tenant_id) as connection:
+        cursor = await connection.execute(
+            "delete from schedule where tenant_id = %s and schedule_id = %s",
+            [tenant_id, schedule_id],
+        )
+        if not cursor.rowcount:
+            raise NotFoundError("Schedule not found")
+
+
+async def fire(db: Database, engine: Engine, vault: Vault, *, max_pending: int) -> int:
+    """Start the scans that are due; return how many.
+
+    A tick whose schedule still has a scan at work is left out: two scans of one kind would only
+    read the same changes twice. Ticks missed while no worker ran are made up for once.
+    """
+    started = 0
+    while due := await _claim(db):
+        try:
+            if await _start(db, engine, vault, due, max_pending=max_pending):
+                started += 1
+        except ServiceError as error:
+            _log.warning("schedule could not start its scan", schedule=due["schedule_id"])
+            await _note(db, due, error=error.message)
+    return started
+
+
+async def _claim(db: Database) -> dict[str, Any] | None:
+    """Take one due schedule and move it to its next time: no other worker will start this tick."""
+    async with db.system() as connection:
+        cursor = await connection.execute(
+            "select * from schedule where next_run_at <= clock_timestamp()"
+            " order by next_run_at limit 1 for update skip locked"
+        )
+        due = await cursor.fetchone()
+        if due is None:
+            return None
+        await connection.execute(
+            "update schedule set next_run_at = %s where id = %s",
+            [next_time(due["cron"], datetime.now(UTC)), due["id"]],
+        )
+        return due
+
+
+async def _start(
+    db: Database, engine: Engine, vault: Vault, due: dict[str, Any], *, max_pending: int
+) -> bool:
+    tenant_id = due["tenant_id"]
+    if due["last_scan_id"]:
+        try:
+            last = await scans.find(db, tenant_id, due["last_scan_id"])
+        except NotFoundError:
+            pass
+        else:
+            if last["status"] in scans.ACTIVE:
+                return False
+    # The token is not needed to read the stored configuration; the model insists on one.
+    extraction = Extraction.model_validate(
+        {
+            **due["config"],
+            "tenantId": tenant_id,
+            "organizationId": due["organization_id"],
+            "auth": {"accessToken": "not-needed"},
+        }
+    )
+    tick: datetime = due["next_run_at"]
+    scan_id = f"{due['schedule_id']}-{tick.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+    await scans.start(
+        db,
+        engine,
+        extraction,
+        scan_id=scan_id,
+        token=vault.reseal(due["token"]),
+        total_items=None,
+        max_pending=max_pending,
+    )
+    await _note(db, due, scan_id=scan_id)
+    return True
+
+
+async def _note(
+    db: Database, due: dict[str, Any], *, scan_id: str | None = None, error: str | None = None
+) -> None:
+    async with db.system() as connection:
+        await connection.execute(
+            "update schedule set last_scan_id = coalesce(%s, last_scan_id), last_error = %s"
+            " where id = %s",
+            [scan_id, error, due["id"]],
+        )

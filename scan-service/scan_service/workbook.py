@@ -1,0 +1,152 @@
+"""Knows how to write a workbook, row by row with flat memory; runs as a process of its own.
+
+    python -m scan_service.workbook deals.xlsx < rows
+
+The first line of stdin is `[[heading, kind], ...]`, each other line one row as a JSON array of
+texts. What a cell cannot hold is changed visibly and listed on the sheet `notes`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from datetime import date, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from openpyxl import Workbook
+from openpyxl.cell import WriteOnlyCell
+from openpyxl.utils import get_column_letter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from openpyxl.cell import Cell
+    from openpyxl.worksheet._write_only import WriteOnlyWorksheet
+
+LONGEST_TEXT = 32_767
+LAST_ROW = 1_048_576
+_DIGITS = 15
+_NOTED = 10_000
+_FIRST_YEAR = 1900
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+
+
+class Sheets:
+    """The sheets of one workbook; a full one is followed by the next."""
+
+    def __init__(self, columns: list[tuple[str, str]]) -> None:
+        self._book = Workbook(write_only=True)
+        self._columns = columns
+        self._notes: list[tuple[str, str, str]] = []
+        self._unlisted = 0
+        self._number = 0
+        self._sheet = self._next_sheet()
+
+    def _next_sheet(self) -> WriteOnlyWorksheet:
+        self._number += 1
+        name = "deals" if self._number == 1 else f"deals {self._number}"
+        sheet: WriteOnlyWorksheet = self._book.create_sheet(name)
+        self._row = 1
+        sheet.append([self._text(sheet, heading, 0) for heading, _ in self._columns])
+        return sheet
+
+    def add(self, values: Iterable[str | None]) -> None:
+        """Write one deal."""
+        if self._row >= LAST_ROW:
+            self._sheet = self._next_sheet()
+        self._row += 1
+        self._sheet.append([
+            self._cell(value, kind, index)
+            for index, (value, (_, kind)) in enumerate(zip(values, self._columns, strict=True))
+        ])  # fmt: skip
+
+    def save(self, path: str) -> None:
+        """Write the notes, if there are any, and the file."""
+        if self._notes:
+            sheet = self._book.create_sheet("notes")
+            sheet.append(["sheet", "cell", "what was changed"])
+            for note in self._notes:
+                sheet.append(note)
+            if self._unlisted:
+                sheet.append(["", "", f"and {self._unlisted} more cells"])
+        self._book.save(path)
+
+    def _cell(self, value: str | None, kind: str, index: int) -> Any:
+        if value is None:
+            return None
+        if kind == "json":
+            return self._json(value, index)
+        if kind == "number":
+            return self._number_of(value, index)
+        if kind == "boolean":
+            return value == "true"
+        if kind in ("moment", "day"):
+            return self._time(value, kind, index)
+        return self._text(self._sheet, value, index)
+
+    def _json(self, value: str, index: int) -> Any:
+        found = json.loads(value, parse_float=Decimal, parse_int=Decimal)
+        if found is None or isinstance(found, bool):
+            return found
+        if isinstance(found, Decimal):
+            return self._number_of(str(found), index)
+        if isinstance(found, list) and all(isinstance(item, str) for item in found):
+            found = ";".join(found)
+        return self._text(self._sheet, found if isinstance(found, str) else value, index)
+
+    def _number_of(self, value: str, index: int) -> Any:
+        number = Decimal(value)
+        digits = number.normalize().as_tuple().digits if number.is_finite() else ()
+        if not number.is_finite() or len(digits) > _DIGITS:
+            # A spreadsheet would silently round it: keep all digits, as text.
+            return self._text(self._sheet, value, index)
+        return number
+
+    def _time(self, value: str, kind: str, index: int) -> Any:
+        try:
+            found: date = (
+                date.fromisoformat(value)
+                if kind == "day"
+                else datetime.fromisoformat(value).replace(tzinfo=None)
+            )
+        except ValueError:  # years that Python does not have, such as 20260
+            return self._text(self._sheet, value, index)
+        if found.year <= _FIRST_YEAR:
+            return self._text(self._sheet, value, index)
+        return found
+
+    def _text(self, sheet: WriteOnlyWorksheet, value: str, index: int) -> Cell:
+        kept = value
+        if _CONTROL.search(kept):
+            kept = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", kept)
+            self._note(index, "control characters replaced")
+        if len(kept) > LONGEST_TEXT:
+            ending = f"... [cut from {len(kept)} characters]"
+            kept = kept[: LONGEST_TEXT - len(ending)] + ending
+            self._note(index, f"text of {len(value)} characters cut to {LONGEST_TEXT}")
+        cell = WriteOnlyCell(sheet, value=kept)
+        # Never a formula and never an error value, whatever it begins with.
+        cell.data_type = "s"
+        return cell
+
+    def _note(self, index: int, what: str) -> None:
+        if len(self._notes) >= _NOTED:
+            self._unlisted += 1
+            return
+        name = "deals" if self._number == 1 else f"deals {self._number}"
+        self._notes.append((name, f"{get_column_letter(index + 1)}{self._row}", what))
+
+
+def main(path: str, lines: Iterable[bytes]) -> None:
+    """Write the rows of stdin to a workbook."""
+    rows = iter(lines)
+    sheets = Sheets([(heading, kind) for heading, kind in json.loads(next(rows))])
+    for line in rows:
+        sheets.add(json.loads(line))
+    sheets.save(path)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.stdin.buffer)
