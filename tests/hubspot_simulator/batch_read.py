@@ -48,20 +48,24 @@ def batch_read(call: Call) -> Answer:
     else:
         inputs = inputs_of(call, PAGE_LIMIT, "")
     asked = [str(each["id"]) for each in inputs]
-    archived = call.flag("archived")
-    found: dict[int, Record] = {}
+    wanted = records.is_archived if call.flag("archived") else records.is_live
+    found: dict[int, None] = {}
     missing = []
     for each in dict.fromkeys(asked):
-        record = _find(call, records, each)
-        if record is None or (record.archived_ms is not None) != archived:
+        number = _find(call, records, each)
+        if number is None or not wanted(number):
             missing.append(each)
         else:
-            found[record.id] = record
+            found[number] = None
     ids = list(found)
     if call.portal.behaviour.shuffled_batches:
         Random(f"{call.portal.portal_id}:{asked}").shuffle(ids)
     known = [name for name in with_history if name in records.definitions]
-    extras = {each: {"propertiesWithHistory": history(found[each], known)} for each in ids if known}
+    extras = {
+        each: {"propertiesWithHistory": history(record, known)}
+        for each in ids
+        if known and (record := records.get(each))
+    }
     encoder = Encoder(call.portal.portal_id, records, call.body.get("properties") or [])
     more: dict[str, Any] = {"status": "COMPLETE", **batch_times(call)}
     if missing:
@@ -80,13 +84,14 @@ def batch_read(call: Call) -> Answer:
     return Answer(body, multi_status(call) if missing else 200)
 
 
-def _find(call: Call, records: Records, asked: str) -> Record | None:
+def _find(call: Call, records: Records, asked: str) -> int | None:
     by = call.body.get("idProperty")
     if by and by != "hs_object_id":
-        return find_by(records, by, asked)
+        found = find_by(records, by, asked)
+        return found.id if found else None
     if not asked.isdecimal():
         return None
     number = int(asked)
     if call.portal.behaviour.batch_resolves_merged:
         number = records.survivor(number)
-    return records.get(number)
+    return number
