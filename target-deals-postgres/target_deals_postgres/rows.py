@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 EXTRA = Column(Field("", Kind.JSONB, EVERYTHING), "_extra", Kind.JSONB)
 ROW_OVERHEAD = 200  # bytes that Python needs to keep a row and its key
 
+ABSENT = Raw()  # the default of a field that keeps its bytes
 _BIGINT = Annotated[int, Meta(ge=BIGINT_RANGE[0], le=BIGINT_RANGE[1])]
 _NUMBERS = frozenset({"integer", "number"})
 _STARTS = {
@@ -137,15 +138,17 @@ class Layout:
         if not plain:
             row = [self._escaped(text, kind) for text, kind in zip(row, self.kinds, strict=False)]
         present = ""
-        if self._decoder is self._partial and UNSET in values:
-            present = "".join("0" if value is UNSET else "1" for value in values)
-            present += "0" * self.extra + "1" * len(self._cleared)
+        if self._decoder is self._partial:
+            present = "".join(
+                ["0" if value is UNSET or value is ABSENT else "1" for value in values]
+            )
             for at in self.keys:
-                if values[at] is UNSET:
+                if present[at] == "0":
                     raise MissingKeyError(self.columns[at].field.name)
+            present = "" if "0" not in present else self._all_present(present)
         if self._tail:
             row += [NULL] * self.extra + self._cleared
-        return row, present if present or not self.extra else self._without_extra()
+        return row, present or (self._all_present("1" * len(self.columns)) if self.extra else "")
 
     def row_of(self, record: Any) -> tuple[Row, str]:
         """The same for a record that is parsed already, by a stream map for example."""
@@ -185,8 +188,8 @@ class Layout:
         ]
         return "{" + ",".join(members) + "}"
 
-    def _without_extra(self) -> str:
-        return "1" * len(self.columns) + "0" + "1" * len(self._cleared)
+    def _all_present(self, present: str) -> str:
+        return present + "0" * self.extra + "1" * len(self._cleared)
 
     def _escaped(self, text: str, kind: Kind) -> str:
         if text is NULL:
@@ -270,7 +273,11 @@ def _decoder(
     columns: Sequence[Column], types: Sequence[Any], *, required: bool
 ) -> msgspec.json.Decoder[Any]:
     fields: list[Any] = [
-        (f"f{at}", type_) if required else (f"f{at}", type_ | UnsetType, UNSET)
+        (f"f{at}", type_)
+        if required
+        else (f"f{at}", Raw, ABSENT)
+        if type_ is Raw
+        else (f"f{at}", type_ | UnsetType, UNSET)
         for at, type_ in enumerate(types)
     ]
     rename = {f"f{at}": column.field.name for at, column in enumerate(columns)}
@@ -289,7 +296,7 @@ def _struct_type(column: Column) -> Any:
         return _BIGINT | None
     if accepts == {"boolean"} and kind is Kind.BOOLEAN:
         return bool | None
-    return Raw | None
+    return Raw  # takes null too; msgspec knows no union with it
 
 
 def _check(column: Column, struct_type: Any) -> Callable[[str], str] | None:
@@ -303,7 +310,7 @@ def _check(column: Column, struct_type: Any) -> Callable[[str], str] | None:
             return text
 
         return moment
-    if struct_type != Raw | None or (kind is Kind.JSONB and accepts >= EVERYTHING):
+    if struct_type is not Raw or (kind is Kind.JSONB and accepts >= EVERYTHING):
         return None
     whole = "integer" in accepts and "number" not in accepts  # 1.5 has to be found out
     if not whole and (
@@ -338,5 +345,6 @@ def as_text_error(kind: Kind) -> str:
 
 def _plain_text(value: Any) -> str:
     if value.__class__ is Raw:
-        return str(value, "utf-8")
+        text = str(value, "utf-8")
+        return NULL if text in {"null", ""} else text
     return NULL if value is UNSET else str(value)
