@@ -12,7 +12,7 @@ from hubspot_simulator.listing import HISTORY_PAGE_LIMIT, PAGE_LIMIT, find_by
 
 if TYPE_CHECKING:
     from hubspot_simulator.call import Call
-    from hubspot_simulator.records import Record, Records
+    from hubspot_simulator.records import Records
 
 
 def inputs_of(call: Call, limit: int, message: str) -> list[dict[str, Any]]:

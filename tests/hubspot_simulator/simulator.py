@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
-import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,12 +14,13 @@ from hubspot_simulator.connections import Connections
 from hubspot_simulator.faults import Fault, Kind
 from hubspot_simulator.portal import Portal
 from hubspot_simulator.request_log import LoggedRequest, RequestLog
+from hubspot_simulator.serving import Background
 
 if TYPE_CHECKING:
     from types import TracebackType
 
 Hook = Callable[[LoggedRequest], object]
-START_SECONDS = 20
+BACKLOG = 2048
 
 
 class Simulator:
@@ -44,9 +44,7 @@ class Simulator:
         self.is_stopping = False
         self._host = host
         self._port = port
-        self._socket: socket.socket | None = None
-        self._server: uvicorn.Server | None = None
-        self._thread: threading.Thread | None = None
+        self._background: Background | None = None
 
     # The server
 
@@ -54,7 +52,7 @@ class Simulator:
     def url(self) -> str:
         return f"http://{self._host}:{self._port}"
 
-    def _prepare(self) -> tuple[uvicorn.Server, socket.socket]:
+    def _listen(self) -> tuple[uvicorn.Config, socket.socket]:
         # asyncio switches Nagle off only where the protocol is named.
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -63,6 +61,8 @@ class Simulator:
         except OSError:
             listener.close()
             raise
+        # From now on connections wait instead of being refused.
+        listener.listen(BACKLOG)
         self._port = listener.getsockname()[1]
         config = uvicorn.Config(
             build(self),
@@ -75,44 +75,26 @@ class Simulator:
             server_header=False,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=2,
-            backlog=2048,
+            backlog=BACKLOG,
         )
-        self._server, self._socket = uvicorn.Server(config), listener
-        return self._server, listener
+        return config, listener
 
     def start(self) -> Self:
         """Serve in the background."""
-        server, listener = self._prepare()
-        self._thread = threading.Thread(
-            target=server.run, kwargs={"sockets": [listener]}, name="hubspot", daemon=True
-        )
-        self._thread.start()
-        deadline = time.monotonic() + START_SECONDS
-        while not server.started:
-            if time.monotonic() > deadline or not self._thread.is_alive():
-                raise RuntimeError("The simulator did not start")
-            time.sleep(0.005)
+        self._background = Background(*self._listen())
         return self
 
     def stop(self) -> None:
         self.is_stopping = True
-        if self._server is not None:
-            self._server.should_exit = True
-        if self._thread is not None:
-            self._thread.join()
-        if self._socket is not None:
-            self._socket.close()
+        if self._background is not None:
+            self._background.stop()
 
     def run(self, ready: Callable[[], object]) -> None:
         """Serve in the foreground until interrupted."""
-        server, listener = self._prepare()
+        config, listener = self._listen()
         ready()
-        try:
-            server.run(sockets=[listener])
-        except KeyboardInterrupt:
-            pass
-        finally:
-            listener.close()
+        with contextlib.suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[listener])
 
     def __enter__(self) -> Self:
         return self.start()

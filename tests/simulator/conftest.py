@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
-
 from hubspot_simulator import Portal, Simulator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 TOKEN = "pat-na1-test"
 

@@ -6,7 +6,6 @@ import csv
 from pathlib import Path
 
 import pytest
-
 from hubspot_simulator import csv_portal
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data" / "crm-sales-opportunities"

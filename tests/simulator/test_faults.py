@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 import requests
-
 from hubspot_simulator import Fault
 
 if TYPE_CHECKING:

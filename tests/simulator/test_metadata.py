@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-
 from hubspot_simulator import Portal
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-
 from hubspot_simulator import Portal
 
 MOMENT = datetime(2030, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
