@@ -94,43 +94,66 @@ def fresh_database() -> str:
 
 
 def run(project: Project) -> int:
-    """One `meltano run`, with a line of progress that grows."""
-    began = time.monotonic()
-    counts: dict[tuple[str, str], int] = {}
+    """One `meltano run`, with its progress and, if it fails, its errors."""
+    progress = Progress()
     errors: list[str] = []
     with project.start() as process:
         for line in lines_of(process):
-            follow(line, counts)
+            progress.follow(line)
             if line.get("level") in {"error", "unknown"}:
                 errors.append(str(line.get("event")))
-            progress(counts, time.monotonic() - began)
         code = process.wait()
-    print()
+    progress.end()
     if code:
         print("\n".join(errors[-20:]), file=sys.stderr)
         print(f"  failed with exit code {code}", file=sys.stderr)
     return code
 
 
-def follow(line: dict[str, Any], counts: dict[tuple[str, str], int]) -> None:
-    """Add what a log line counts."""
-    info = line.get("metric_info") or {}
-    if info.get("metric") == "record_count":
-        side = "read" if "tap" in str(line.get("name") or line.get("string_id")) else "written"
-        stream = str(info["tags"].get("stream"))
-        counts[side, stream] = counts.get((side, stream), 0) + info["value"]
+class Progress:
+    """A line that grows on a terminal; elsewhere a new one every second or so."""
 
+    STEPS = ("Running catalog discovery", "Reading ", "Incremental state has been updated")
 
-def progress(counts: dict[tuple[str, str], int], seconds: float) -> None:
-    """Overwrite the line on a terminal; elsewhere only its last state stands."""
-    parts = [
-        f"{stream} {counts.get(('read', stream), 0):,} read, "
-        f"{counts.get(('written', stream), 0):,} written"
-        for stream in ("deals", "associations")
-    ]
-    end = "" if sys.stdout.isatty() else "\r"
-    start = "\r" if sys.stdout.isatty() else ""
-    print(f"{start}  {seconds:4.1f} s  {'; '.join(parts)}", end=end, flush=True)
+    def __init__(self) -> None:
+        self._began = self._told = time.monotonic()
+        self._counts: dict[tuple[str, str], int] = {}
+        self._step = "Meltano starts"
+        self._tell()
+
+    def follow(self, line: dict[str, Any]) -> None:
+        """Take what a log line says about the run."""
+        event = str(line.get("event", ""))
+        if event.startswith(self.STEPS):
+            self._step = event.split(" at ")[0].rstrip(".")
+        info = line.get("metric_info") or {}
+        if info.get("metric") == "record_count":
+            side = "read" if "tap" in str(line.get("name") or line.get("string_id")) else "written"
+            key = (side, str(info["tags"].get("stream")))
+            self._counts[key] = self._counts.get(key, 0) + info["value"]
+        if sys.stdout.isatty() or time.monotonic() - self._told > 1:
+            self._tell()
+
+    def end(self) -> None:
+        """The final counts."""
+        self._step = "Done"
+        self._tell()
+        if sys.stdout.isatty():
+            print()
+
+    def _tell(self) -> None:
+        self._told = time.monotonic()
+        parts = [
+            f"{self._counts.get(('read', name), 0):,} {name} read, "
+            f"{self._counts.get(('written', name), 0):,} written"
+            for name in ("deals", "associations")
+            if ("read", name) in self._counts
+        ]
+        text = f"  {self._told - self._began:4.1f} s  {'; '.join(parts) or self._step}"
+        if sys.stdout.isatty():
+            print(f"\r\033[K{text}", end="", flush=True)
+        else:
+            print(text, flush=True)
 
 
 def change_something(portal: Portal) -> str:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
+NETWORK = ("SSL_", "UV_", "PIP_", "REQUESTS_CA", "HTTP_", "HTTPS_", "ALL_PROXY", "NO_PROXY")
+"""How this machine reaches its package registry, for `meltano install`."""
+
 TAP = "tap-hubspot-deals"
 TARGET = "target-deals-postgres"
 
@@ -71,7 +74,7 @@ class Project:
 
     def environment(self, **changes: Any) -> dict[str, str]:
         """The environment of a run: nothing of ours but what it needs."""
-        kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+        kept = {n: v for n, v in os.environ.items() if n in KEPT or n.startswith(NETWORK)}
         own = {
             "MELTANO_PROJECT_ROOT": str(self.root),
             "MELTANO_SYS_DIR_ROOT": str(self.home / "sys"),

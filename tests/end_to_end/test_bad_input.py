@@ -1,0 +1,69 @@
+"""Bad input ends in one clear sentence that names the setting, before anything is written."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import psycopg2
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from harness.meltano import Project
+    from hubspot_simulator import Simulator
+
+CASES: dict[str, tuple[dict[str, Any], str]] = {
+    "missing tenant": ({"TAP_HUBSPOT_DEALS_TENANT_ID": None}, "`tenant_id` is missing"),
+    "missing token": ({"TAP_HUBSPOT_DEALS_ACCESS_TOKEN": None}, "`access_token` is missing"),
+    "malformed date": ({"TAP_HUBSPOT_DEALS_START_DATE": "soon"}, "`start_date`"),
+    "unknown property": ({"TAP_HUBSPOT_DEALS_PROPERTIES": ["amuont"]}, "Did you mean 'amount'?"),
+    "unknown object": ({"TAP_HUBSPOT_DEALS_ASSOCIATIONS": ["widgets"]}, "`associations`"),
+    "unknown pipeline": ({"TAP_HUBSPOT_DEALS_PIPELINE": "nowhere"}, "`pipeline`"),
+    "wrong token": ({"TAP_HUBSPOT_DEALS_ACCESS_TOKEN": "pat-na1-wrong"}, "`access_token`"),
+    "wrong URL": ({"TAP_HUBSPOT_DEALS_BASE_URL": "http://127.0.0.1:9"}, "`base_url`"),
+    "page size": ({"TAP_HUBSPOT_DEALS_PAGE_SIZE": 500}, "`page_size`"),
+    "unreachable database": (
+        {"TARGET_DEALS_POSTGRES_DATABASE_URL": "postgresql://u:hush@127.0.0.1:9/x"},
+        "database_url cannot be reached",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_input_is_refused_in_one_sentence(
+    case: str, hubspot: Simulator, make_project: Callable[..., Project], database_url: str
+) -> None:
+    changes, sentence = CASES[case]
+
+    run = make_project(hubspot.portal(), "first").run(**changes)
+
+    assert run.code != 0
+    assert sentence in run.text
+    assert "Traceback" not in run.text
+    assert "pat-na1" not in run.text
+    assert "hush" not in run.text
+    assert tables(database_url) == []
+
+
+def test_missing_scope_names_the_scope_and_what_needs_it(
+    hubspot: Simulator, make_project: Callable[..., Project], database_url: str
+) -> None:
+    portal = hubspot.portal()
+    portal.add_token("pat-na1-narrow", scopes=["crm.objects.contacts.read"])
+
+    run = make_project(portal, "first").run(TAP_HUBSPOT_DEALS_ACCESS_TOKEN="pat-na1-narrow")
+
+    assert run.code != 0
+    assert "crm.objects.deals.read" in run.text
+    assert "deals" in run.text
+    assert "Traceback" not in run.text
+    assert tables(database_url) == []
+
+
+def tables(url: str) -> list[str]:
+    """All tables that a run made."""
+    with closing(psycopg2.connect(url)) as opened, opened.cursor() as cursor:
+        cursor.execute("select tablename from pg_tables where schemaname = 'hubspot'")
+        return [name for (name,) in cursor.fetchall()]
