@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -111,9 +112,9 @@ def identifier(name: str, *, always_hash: bool = False) -> str:
     every run finds the same one and no two clash.
     """
     clean = name.encode("utf-8", "replace").replace(b"\0", b"?")
-    if clean.decode() == name and len(clean) <= LONGEST_IDENTIFIER and name not in SYSTEM_COLUMNS:
-        if not always_hash:
-            return name
+    fits = clean.decode() == name and len(clean) <= LONGEST_IDENTIFIER
+    if fits and name not in SYSTEM_COLUMNS and not always_hash:
+        return name
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return clean[: LONGEST_IDENTIFIER - 9].decode("utf-8", "ignore") + "_" + digest
 
@@ -134,25 +135,25 @@ def _kind(types: set[str], variants: list[dict[str, Any]]) -> Kind:
     if types == {"boolean"}:
         return Kind.BOOLEAN
     if types == {"integer"}:
-        bounds = [
-            variant[key]
-            for variant in variants
-            for key in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
-            if isinstance(variant.get(key), int | float)
-        ]
-        low, high = BIGINT_RANGE
-        return Kind.BIGINT if all(low <= bound <= high for bound in bounds) else Kind.NUMERIC
+        return Kind.BIGINT if all(map(_fits_bigint, variants)) else Kind.NUMERIC
     if types <= {"integer", "number"}:
         return Kind.NUMERIC
     if types == {"string"}:
-        formats = {variant.get("format") for variant in variants if "string" in _types(variant)}
-        kinds = {FORMATS.get(format_, Kind.TEXT) for format_ in formats if format_ is not None}
-        if None in formats or not kinds:
-            return Kind.TEXT
-        if kinds == {Kind.DATE, Kind.TIMESTAMP}:
-            return Kind.TIMESTAMP
-        return kinds.pop() if len(kinds) == 1 else Kind.TEXT
+        return _string_kind([one.get("format") for one in variants if "string" in _types(one)])
     return Kind.TEXT
+
+
+def _fits_bigint(variant: dict[str, Any]) -> bool:
+    names = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+    bounds = [variant[name] for name in names if isinstance(variant.get(name), int | Decimal)]
+    return all(BIGINT_RANGE[0] <= bound <= BIGINT_RANGE[1] for bound in bounds)
+
+
+def _string_kind(formats: list[Any]) -> Kind:
+    kinds = {FORMATS.get(str(format_), Kind.TEXT) for format_ in formats}
+    if kinds == {Kind.DATE, Kind.TIMESTAMP}:
+        return Kind.TIMESTAMP
+    return kinds.pop() if len(kinds) == 1 else Kind.TEXT
 
 
 def _variants(spec: Any, root: dict[str, Any], depth: int) -> Iterator[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""From a batch of rows to the table: COPY into a staging table, one merge, bad rows found and left out."""
+"""From a batch to the table: COPY into a staging table, one merge, bad rows found and left out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import psycopg2
 from psycopg2.sql import SQL, Identifier
 
-from target_deals_postgres.columns import Kind
 from target_deals_postgres.rows import EXTRA
 
 if TYPE_CHECKING:
@@ -136,10 +135,8 @@ class Merge:
             SQL("COPY {} ({}) FROM STDIN").format(self._stage, SQL(", ").join(fields)),
             _Lines(rows),
         )
-        if mixed:
-            counts = self._merge_mixed(cur, known)
-        else:
-            counts = self._merge_uniform(cur, known.pop())
+        merge = self._merge_mixed if mixed else self._merge_uniform
+        counts = merge(cur, known)
         if self._hard_delete:
             cur.execute(
                 SQL(
@@ -148,7 +145,8 @@ class Merge:
             )
         return counts
 
-    def _merge_uniform(self, cur: cursor, present: str) -> tuple[int, int]:
+    def _merge_uniform(self, cur: cursor, known: set[str]) -> tuple[int, int]:
+        present = known.pop()
         if present not in self._uniform:
             self._uniform[present] = self._uniform_statement(present)
         cur.execute(self._uniform[present])
@@ -174,7 +172,8 @@ class Merge:
             )
         return SQL(
             "WITH merged AS ({} RETURNING xmax = 0 AS created) "
-            "SELECT count(*) FILTER (WHERE created), count(*) FILTER (WHERE NOT created) FROM merged"
+            "SELECT count(*) FILTER (WHERE created), count(*) FILTER (WHERE NOT created) "
+            "FROM merged"
         ).format(statement)
 
     def _merge_mixed(self, cur: cursor, known: set[str]) -> tuple[int, int]:
@@ -263,6 +262,3 @@ class _Lines:
 
 def _joined(parts: Iterable[Composable] | Sequence[Composable]) -> Composable:
     return SQL(", ").join(parts)
-
-
-__all__ = ["Kind", "Merge", "Outcome"]

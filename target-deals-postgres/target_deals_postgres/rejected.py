@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from psycopg2.extras import execute_values
 from psycopg2.sql import SQL, Identifier
 
+from target_deals_postgres import security, tables
 from target_deals_postgres.columns import Kind
+from target_deals_postgres.errors import KeyMissingError, RejectedRecordsError
 from target_deals_postgres.values import storable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from psycopg2.extensions import cursor
 
+    from target_deals_postgres.settings import Settings
+
+logger = logging.getLogger("target-deals-postgres")
+
 TABLE = "_rejected_records"
 DEFINITION = """
-    stream text NOT NULL, _tenant_id text, record_key text, reason text NOT NULL, payload text NOT NULL,
-    rejected_at timestamp with time zone NOT NULL DEFAULT now(), run_started_at timestamp with time zone NOT NULL
+    stream text NOT NULL, _tenant_id text, record_key text, reason text NOT NULL,
+    payload text NOT NULL, rejected_at timestamp with time zone NOT NULL DEFAULT now(),
+    run_started_at timestamp with time zone NOT NULL
 """
+MOST_LOGGED = 10
 
 
 @dataclass(frozen=True)
@@ -45,33 +53,74 @@ class Rejected:
     lacks_key: bool = False
 
 
-def make_table(cur: cursor, schema: str) -> None:
-    """Make the table for rejected records."""
-    cur.execute(
-        SQL("CREATE TABLE IF NOT EXISTS {} (" + DEFINITION + ")").format(Identifier(schema, TABLE))
-    )
-    cur.execute(
-        SQL("COMMENT ON TABLE {} IS 'Records that could not be stored in their tables'").format(
-            Identifier(schema, TABLE)
+@dataclass
+class Rejections:
+    """The rejected records of a run.
+
+    Attributes:
+        waiting: those that the next transaction stores.
+        count: how many there were.
+    """
+
+    settings: Settings
+    waiting: list[Rejected] = field(default_factory=list)
+    count: int = 0
+    _only_keys_missing: bool = True
+    _has_table: bool = False
+
+    def tally(self, one: Rejected) -> None:
+        """Count a record, and log the first few; never with their values."""
+        self.count += 1
+        self._only_keys_missing &= one.lacks_key
+        if self.count <= MOST_LOGGED:
+            logger.warning("%s: a record was rejected: %s", one.stream, one.reason)
+
+    def insert(self, cur: cursor, rejected: Sequence[Rejected]) -> None:
+        """Store records, in the transaction of the batch that they come from."""
+        schema = self.settings.default_target_schema
+        if not self._has_table:
+            self._make_table(cur, schema)
+        execute_values(
+            cur,
+            SQL(
+                "INSERT INTO {} (stream, _tenant_id, record_key, reason, payload, run_started_at) "
+                "VALUES %s"
+            ).format(Identifier(schema, TABLE)),
+            [
+                (
+                    *(
+                        None if text is None else storable(text, Kind.TEXT)
+                        for text in (one.stream, one.tenant, one.key, one.reason, one.payload)
+                    ),
+                    self.settings.started,
+                )
+                for one in rejected
+            ],
         )
-    )
 
+    def judge(self) -> None:
+        """Say whether the run may count as a success.
 
-def insert(cur: cursor, schema: str, rejected: Sequence[Rejected], started: datetime) -> None:
-    """Store rejected records, in the transaction of the batch they come from."""
-    execute_values(
-        cur,
-        SQL(
-            "INSERT INTO {} (stream, _tenant_id, record_key, reason, payload, run_started_at) VALUES %s"
-        ).format(Identifier(schema, TABLE)),
-        [
-            (
-                *(
-                    None if text is None else storable(text, Kind.TEXT)
-                    for text in (one.stream, one.tenant, one.key, one.reason, one.payload)
-                ),
-                started,
+        Raises:
+            RejectedRecordsError: more records were rejected than `max_rejected_records` allows.
+        """
+        most = self.settings.max_rejected_records
+        if 0 <= most < self.count:
+            kind = KeyMissingError if self._only_keys_missing else RejectedRecordsError
+            raise kind(
+                f"{self.count} records were rejected, more than max_rejected_records ({most}); "
+                f"see {self.settings.default_target_schema}.{TABLE}; all others are committed"
             )
-            for one in rejected
-        ],
-    )
+
+    def _make_table(self, cur: cursor, schema: str) -> None:
+        tables.ensure_schema(cur, schema)
+        tables.lock(cur, f"{schema}.{TABLE}")
+        cur.execute("SELECT to_regclass(%s)", (f'"{schema}".{TABLE}',))
+        if cur.fetchone() == (None,):
+            name = Identifier(schema, TABLE)
+            cur.execute(SQL("CREATE TABLE {} (" + DEFINITION + ")").format(name))
+            cur.execute(
+                SQL("COMMENT ON TABLE {} IS {}").format(name, SQL("'Records that did not fit'"))
+            )
+        if self.settings.row_level_security:
+            security.protect(cur, schema, TABLE)

@@ -1,4 +1,4 @@
-"""From the bytes of a record to a COPY row: a decoder and a layout per stream, and the batch they fill."""
+"""From the bytes of a record to a COPY row, and the batch that rows wait in."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from target_deals_postgres.values import (
     NULL,
     NarrowError,
     UnfitError,
+    as_date,
     as_json,
+    as_moment,
     as_text,
     escape,
     loads,
@@ -45,7 +47,7 @@ _STARTS = {
 
 
 class UnknownFieldsError(ValueError):
-    """A record has fields that its schema does not declare, and the table no `_extra` column yet."""
+    """A record has fields that its schema does not declare, and there is no `_extra` yet."""
 
 
 class Layout:
@@ -300,47 +302,55 @@ def _struct_type(column: Column) -> Any:
 
 
 def _check(column: Column, struct_type: Any) -> Callable[[str], str] | None:
-    accepts, kind, name = column.field.accepts, column.kind, column.field.name
-    if kind is Kind.TIMESTAMP or (kind is Kind.DATE and struct_type == str | None):
-
-        def moment(text: str) -> str:
-            right = text[4:5] == "-" and "0" <= text[0] <= "9"
-            if text is not NULL and not (right and (kind is Kind.TIMESTAMP or len(text) == 10)):
-                raise UnfitError(f"{name}: {as_text_error(kind)}")
-            return text
-
-        return moment
-    if struct_type is not Raw or (kind is Kind.JSONB and accepts >= EVERYTHING):
+    # What the decoder does not see; it returns the text, or raises UnfitError.
+    accepts, kind = column.field.accepts, column.kind
+    if struct_type is not Raw:
+        return _dates(column) if kind in {Kind.DATE, Kind.TIMESTAMP} else None
+    if kind is Kind.JSONB and accepts >= EVERYTHING:
         return None
     whole = "integer" in accepts and "number" not in accepts  # 1.5 has to be found out
-    if not whole and (
-        kind is Kind.JSONB or (kind in {Kind.NUMERIC, Kind.TEXT} and accepts <= _NUMBERS)
-    ):
-        starts = "\\" + "".join(_STARTS[type_] for type_ in accepts)
+    numbers = kind in {Kind.NUMERIC, Kind.TEXT} and accepts <= _NUMBERS
+    if not whole and (kind is Kind.JSONB or numbers):
+        return _starts(column)
+    return _converted(column)
 
-        def typed(text: str) -> str:
-            if text[:1] not in starts:
-                raise UnfitError(f"{name}: expected {' or '.join(sorted(accepts))}")
-            return text
 
-        return typed
+def _dates(column: Column) -> Callable[[str], str]:
+    judge = as_date if column.kind is Kind.DATE else as_moment
 
-    def converted(text: str) -> str:
+    def check(text: str) -> str:
+        try:
+            return text if text is NULL else judge(text)
+        except UnfitError as error:
+            raise UnfitError(f"{column.field.name}: {error}") from None
+
+    return check
+
+
+def _starts(column: Column) -> Callable[[str], str]:
+    starts = "\\" + "".join(_STARTS[type_] for type_ in column.field.accepts)
+    sentence = f"{column.field.name}: expected {' or '.join(sorted(column.field.accepts))}"
+
+    def check(text: str) -> str:
+        if text[0] not in starts:
+            raise UnfitError(sentence)
+        return text
+
+    return check
+
+
+def _converted(column: Column) -> Callable[[str], str]:
+    def check(text: str) -> str:
         if text is NULL:
             return text
         try:
-            return as_text(loads(text.encode()), kind, accepts) or ""
+            return as_text(loads(text.encode()), column.kind, column.field.accepts) or ""
         except UnfitError as error:
-            raise UnfitError(f"{name}: {error}") from None
+            raise UnfitError(f"{column.field.name}: {error}") from None
+        except NarrowError:
+            raise NarrowError(column.field.name) from None
 
-    return converted
-
-
-def as_text_error(kind: Kind) -> str:
-    """What is expected of a text in a column of dates."""
-    return (
-        "expected a date (YYYY-MM-DD)" if kind is Kind.DATE else "expected a date-time (RFC 3339)"
-    )
+    return check
 
 
 def _plain_text(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Row-level security: a session sees the rows of the tenant that it names in `app.tenant_id`, no others."""
+"""Row-level security: a session sees the rows of the tenant in its `app.tenant_id`, no others."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ def protect(cur: cursor, schema: str, table: str) -> None:
     cur.execute(
         """
         SELECT c.relrowsecurity AND c.relforcerowsecurity,
-            ARRAY(SELECT polname::text FROM pg_policy WHERE polrelid = c.oid), pg_get_userbyid(c.relowner)
+            ARRAY(SELECT polname::text FROM pg_policy WHERE polrelid = c.oid),
+            pg_get_userbyid(c.relowner)
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE n.nspname = %s AND c.relname = %s
         """,

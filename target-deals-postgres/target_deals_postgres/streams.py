@@ -1,7 +1,8 @@
-"""One stream of the run: its schema, its table, its rows that wait, and what became of all others."""
+"""One stream of the run: its schema, its table, its waiting rows, and what became of the others."""
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,17 +12,24 @@ from singer_sdk import metrics
 from singer_sdk.exceptions import InvalidRecord
 from singer_sdk.sinks.core import JSONSchemaValidator
 
+from target_deals_postgres import security, tables, views
 from target_deals_postgres.columns import Field, Kind, fields_of
-from target_deals_postgres.errors import InputError
+from target_deals_postgres.errors import DatabaseError, InputError
 from target_deals_postgres.merge import Merge
 from target_deals_postgres.rows import Batch, Layout
 from target_deals_postgres.values import NULL, UnfitError, escape, loads, unescape
 from target_deals_postgres.versions import DELETED, VERSION
 
 if TYPE_CHECKING:
+    from psycopg2.extensions import cursor
+
+    from target_deals_postgres.database import Database
+    from target_deals_postgres.merge import Outcome
     from target_deals_postgres.messages import Message
     from target_deals_postgres.settings import Settings
     from target_deals_postgres.tables import Places, Table
+
+logger = logging.getLogger("target-deals-postgres")
 
 METRIC_SECONDS = 2.0
 SCOPE = ("_tenant_id", "_scan_id")
@@ -125,6 +133,14 @@ class Stream:
         return [name for name in SCOPE if any(one.name == name for one in self.fields)]
 
     @property
+    def announced(self) -> set[tuple[str | None, ...]]:
+        """Whose rows a full read is about, as the schema says, even if it brought none."""
+        names = [f"x-{name.strip('_').replace('_', '-')}" for name in self.scope]
+        if not names or not all(isinstance(self.schema.get(name), str) for name in names):
+            return set()
+        return {tuple(self.schema[name] for name in names)}
+
+    @property
     def added(self) -> list[tuple[str, Kind]]:
         """The columns that the target fills itself."""
         names = {one.name for one in self.fields}
@@ -142,31 +158,86 @@ class Stream:
         self.written, self.counts, self.counter = old.written, old.counts, old.counter
         self._reported, self._replaced = old._reported, old.replaced
 
-    def tally(self) -> None:
-        """Count a record that was read."""
-        self.counts.processed += 1
-
     def report(self) -> None:
         """Log the METRIC of the records read since the last one, when it is time."""
         self.counter.increment(self.counts.processed - self._reported)
         self._reported = self.counts.processed
 
-    def close(self) -> None:
-        """Log the last METRIC."""
+    def tell(self, outcome: Outcome, batch: Batch) -> None:
+        """Count what became of a batch."""
+        self.counts.created += outcome.created
+        self.counts.updated += outcome.updated
+        self.counts.superseded += batch.superseded
+        self.counts.failed += len(outcome.refused)
+
+    def summarize(self) -> None:
+        """Log the last METRIC and what became of all records."""
         self.report()
         self.counter.exit()
+        counts = self.counts
+        logger.info(
+            "%s: %d processed, %d created, %d updated, %d unchanged, %d superseded, %d failed",
+            self.name,
+            counts.processed,
+            counts.created,
+            counts.updated,
+            counts.unchanged,
+            counts.superseded,
+            counts.failed,
+        )
+        if self.replaced:
+            logger.warning(
+                "%s: %d values had characters that PostgreSQL cannot store (NUL, lone surrogates); "
+                "they are U+FFFD now",
+                self.name,
+                self.replaced,
+            )
 
-    def empty(self) -> None:
-        """Begin a new batch after a commit."""
-        self.batch = Batch(self.layout)
+    def take_batch(self) -> Batch:
+        """Give the waiting rows away and begin a new batch."""
+        batch, self.batch = self.batch, Batch(self.layout)
+        return batch
 
     @property
     def replaced(self) -> int:
         """How many values had characters that PostgreSQL cannot store."""
         return self._replaced + (self.layout.replaced if self.ready else 0)
 
-    def settle(self, places: Places) -> None:
-        """Take the table as it is now; the batch is empty at this moment."""
+    def fit(self, database: Database) -> None:
+        """Make the table hold the stream; no row waits at this moment.
+
+        Raises:
+            DatabaseError: the table cannot be changed as needed.
+        """
+        self._settle(database.transaction(self._fit))
+
+    def _fit(self, cur: cursor) -> Places:
+        schema = self.settings.default_target_schema
+        tables.ensure_schema(cur, schema)
+        evolution = tables.Evolution(cur, schema, self.name)
+        if evolution.table.key and self.settings.load_method == "append-only":
+            raise DatabaseError(
+                f"load_method append-only needs a table without a primary key, but "
+                f"{evolution.table} has one"
+            )
+        places = evolution.fit(
+            self.fields,
+            self.keys,
+            comment=self.comment,
+            added=self.added,
+            extra=self.extra,
+            keyed=self.keyed,
+            wider=self.wider,
+        )
+        table = places.table
+        if self.settings.row_level_security and security.TENANT in table.types:
+            security.protect(cur, schema, table.name)
+        if table.owned and views.is_ours(table.name, set(table.types)):
+            tables.lock(cur, f"{schema} views")
+            views.ensure(cur, schema)
+        return places
+
+    def _settle(self, places: Places) -> None:
         if self.ready:
             self._replaced += self.layout.replaced
         self.table = places.table

@@ -109,8 +109,8 @@ def describe(cur: cursor, schema: str, stream: str) -> Table:
     table = Table(schema, identifier(stream), stream)
     cur.execute(
         """
-        SELECT c.oid, pg_has_role(c.relowner, 'USAGE'), coalesce(obj_description(c.oid, 'pg_class'), ''),
-            c.relnatts
+        SELECT c.oid, pg_has_role(c.relowner, 'USAGE'),
+            coalesce(obj_description(c.oid, 'pg_class'), ''), c.relnatts
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p')
         """,
@@ -136,7 +136,8 @@ def describe(cur: cursor, schema: str, stream: str) -> Table:
             table.required.add(name)
     cur.execute(
         """
-        SELECT conname, ARRAY(SELECT attname::text FROM unnest(conkey) WITH ORDINALITY AS k(num, place)
+        SELECT conname, ARRAY(
+            SELECT attname::text FROM unnest(conkey) WITH ORDINALITY AS k(num, place)
             JOIN pg_attribute ON attrelid = conrelid AND attnum = num ORDER BY place)
         FROM pg_constraint WHERE conrelid = %s AND contype = 'p'
         """,
@@ -237,7 +238,7 @@ class Evolution:
         if variant in self.table.types:
             return Column(one, variant, one.kind)
         logger.warning(
-            "%s.%s has type %s, which cannot hold what the stream sends now (%s): new values go to %s",
+            "%s.%s has type %s, which cannot hold the %s that the stream sends now: see %s",
             self.table,
             name,
             there,
@@ -365,8 +366,8 @@ class Evolution:
             )
         except psycopg2.Error as error:
             raise DatabaseError(
-                f"the stream {self.table.stream} has the key ({', '.join(key)}), but {self.table} has "
-                f"({', '.join(self.table.key)}) and cannot take the new one "
+                f"the stream {self.table.stream} has the key ({', '.join(key)}), but {self.table} "
+                f"has ({', '.join(self.table.key)}) and cannot take the new one "
                 f"({error.diag.message_primary}): rename or empty the table"
             ) from None
         self.table.key = tuple(key)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk import Target
@@ -57,7 +55,7 @@ class TargetDealsPostgres(Target):
         """
         self._stop_signal = 0
         self._woken, self._wakeup = os.pipe()
-        os.set_blocking(self._wakeup, False)  # noqa: FBT003 - no keyword
+        os.set_blocking(self._wakeup, False)
         super().__init__(**options)
         settings = settings_of(self.config)
         self.run = Run(settings, Database(settings.database_url), self.mapper)

@@ -1,31 +1,40 @@
 """One value at a time: from JSON to the text that PostgreSQL reads, without loss.
 
-The slow and complete way; `rows` takes a short cut for records that plainly fit, with equal results.
+The slow and complete way; `rows` takes a short cut for records that plainly fit, with equal
+results.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from singer_sdk.singerlib.json import serialize_json
 
 from target_deals_postgres.columns import BIGINT_RANGE, EVERYTHING, Kind
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 NULL = "\\N"
+NO_DATE = "expected a date (YYYY-MM-DD)"
+NO_MOMENT = "expected a date-time (RFC 3339)"
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+DATE_LENGTH = len("2026-01-31")
 LONGEST_BIGINT = 19  # digits
 LONGEST_INTEGER = 4000  # digits; Python refuses to parse longer ones
 
-_DATE = re.compile(r"\d{4}-\d\d-\d\d")
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\d.*", re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
-# Escapes of a JSON text, those first that PostgreSQL cannot store: NUL and half of a surrogate pair.
+# The escapes of a JSON text; the groups are what PostgreSQL cannot store.
 _ESCAPES = re.compile(
-    r"\\(?:(u0000)|u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)"
+    r"\\u(0000)"
+    r"|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    r"|\\u([dD][89a-fA-F][0-9a-fA-F]{2})"
+    r"|\\."
 )
 
 
@@ -87,33 +96,14 @@ def as_text(value: Any, kind: Kind, accepts: frozenset[str]) -> str | None:
     """
     if value is None:
         return None
-    if isinstance(value, float):
-        value = (
-            NotFinite(str(value))
-            if value != value or value in {1e999, -1e999}
-            else Decimal(str(value))
-        )
+    if isinstance(value, float):  # a stream map made it
+        value = Decimal(str(value)) if math.isfinite(value) else NotFinite(str(value))
     given = json_type(value)
     if given not in accepts and not (given == "integer" and "number" in accepts):
         raise UnfitError(f"expected {' or '.join(sorted(accepts))}, found {given}")
     if isinstance(value, date | time):
         value = value.isoformat()
-    if kind is Kind.JSONB:
-        return serialize_json(value)
-    if kind is Kind.TEXT:
-        return value if isinstance(value, str) else serialize_json(value)
-    if kind is Kind.BIGINT:
-        if isinstance(value, Decimal) and value.adjusted() > LONGEST_BIGINT:
-            raise NarrowError("")  # before int() makes a billion digits of 1E999999999
-        whole = int(value)
-        if not BIGINT_RANGE[0] <= whole <= BIGINT_RANGE[1]:
-            raise NarrowError("")
-        return str(whole)
-    if kind is Kind.NUMERIC:
-        return _number(value)
-    if kind is Kind.BOOLEAN:
-        return "true" if value else "false"
-    return _formatted(value, kind)
+    return _TEXTS[kind](value)
 
 
 def storable(text: str, kind: Kind) -> str:
@@ -153,7 +143,16 @@ def as_json(text: str | None, kind: Kind, accepts: frozenset[str] = EVERYTHING) 
     return json.dumps(text, ensure_ascii=False)
 
 
-def _number(value: Any) -> str:
+def _bigint(value: Any) -> str:
+    if isinstance(value, Decimal) and value.adjusted() > LONGEST_BIGINT:
+        raise NarrowError("")  # before int() makes a billion digits of 1E999999999
+    whole = int(value)
+    if not BIGINT_RANGE[0] <= whole <= BIGINT_RANGE[1]:
+        raise NarrowError("")
+    return str(whole)
+
+
+def _numeric(value: Any) -> str:
     if isinstance(value, str) and not isinstance(value, NotFinite):
         try:
             Decimal(value)
@@ -162,22 +161,57 @@ def _number(value: Any) -> str:
     return str(value)
 
 
-def _formatted(value: Any, kind: Kind) -> str:
-    # Only what plainly is a date: PostgreSQL would also take "now", and cut the time off a date.
-    text = str(value)
-    if kind is Kind.DATE and not _DATE.fullmatch(text):
-        raise UnfitError("expected a date (YYYY-MM-DD)")
-    if kind is Kind.TIMESTAMP and not _MOMENT.fullmatch(text):
-        raise UnfitError("expected a date-time (RFC 3339)")
-    if kind is Kind.TIME:
-        try:
-            moment = time.fromisoformat(text)
-        except ValueError:
-            raise UnfitError("expected a time (HH:MM:SS)") from None
-        if moment.tzinfo is not None:
-            moment = datetime.combine(date(2000, 1, 2), moment).astimezone(UTC).time()
-        return moment.isoformat()
+def _boolean(value: Any) -> str:
+    return "true" if value else "false"
+
+
+def as_date(text: str) -> str:
+    """Check a date roughly; PostgreSQL judges the rest, but would cut the time off a date-time.
+
+    Raises:
+        UnfitError: it is something else.
+    """
+    if len(text) != DATE_LENGTH or text[4] != "-" or not "0" <= text[0] <= "9":
+        raise UnfitError(NO_DATE)
     return text
+
+
+def as_moment(text: str) -> str:
+    """Check a date-time roughly; PostgreSQL judges the rest, but would also take "now".
+
+    Raises:
+        UnfitError: it is something else.
+    """
+    if text[4:5] != "-" or not "0" <= text[0] <= "9":
+        raise UnfitError(NO_MOMENT)
+    return text
+
+
+def _time(value: Any) -> str:
+    try:
+        moment = time.fromisoformat(str(value))
+    except ValueError:
+        raise UnfitError("expected a time (HH:MM:SS)") from None
+    if moment.tzinfo is not None:
+        moment = datetime.combine(date(2000, 1, 2), moment).astimezone(UTC).time()
+    return moment.isoformat()
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else serialize_json(value)
+
+
+_TEXTS: dict[Kind, Callable[[Any], str]] = {
+    Kind.BIGINT: _bigint,
+    Kind.NUMERIC: _numeric,
+    Kind.BOOLEAN: _boolean,
+    Kind.DATE: as_date,
+    Kind.TIMESTAMP: as_moment,
+    Kind.TIME: _time,
+    Kind.UUID: str,
+    Kind.TEXT: _text,
+    Kind.JSONB: serialize_json,
+}
 
 
 def _is_integral(value: Decimal | float | NotFinite) -> bool:

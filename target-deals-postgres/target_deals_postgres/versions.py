@@ -1,4 +1,4 @@
-"""ACTIVATE_VERSION: rows that a full read did not bring again are deleted, of the written tenants only."""
+"""ACTIVATE_VERSION: rows that a full read did not bring again go, of the tenants it wrote only."""
 
 from __future__ import annotations
 

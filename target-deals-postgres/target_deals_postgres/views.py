@@ -1,4 +1,4 @@
-"""What the tables of our tap's streams get besides: an index, and the view `current_associations`."""
+"""What the tables of our tap get besides: an index, and the view `current_associations`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SECURITY_INVOKER = 150000  # the first server version where a view can use its r
 
 def is_ours(table: str, columns: set[str]) -> bool:
     """Whether a table takes part in the view: the links, or objects that they may start from."""
-    return LINK_COLUMNS <= columns if table == LINKS else {"id", "read_at"} <= columns
+    return columns >= LINK_COLUMNS if table == LINKS else {"id", "read_at"} <= columns
 
 
 def drop(cur: cursor, schema: str) -> None:
@@ -63,7 +63,7 @@ def ensure(cur: cursor, schema: str) -> None:
     )
     cur.execute(
         SQL(
-            "COMMENT ON VIEW {} IS 'The links that HubSpot has now: read together with their parent as it is'"
+            "COMMENT ON VIEW {} IS 'The links as they are now: read together with their parents'"
         ).format(Identifier(schema, VIEW))
     )
 

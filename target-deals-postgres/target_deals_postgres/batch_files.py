@@ -1,0 +1,41 @@
+"""The records of a BATCH message, from the files that it names."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+from typing import IO, TYPE_CHECKING, Any, cast
+
+from singer_sdk.helpers._batch import BaseBatchFileEncoding, BatchFileFormat, StorageTarget
+
+from target_deals_postgres.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from target_deals_postgres.messages import Message
+
+
+def records(message: Message) -> Iterator[bytes]:
+    """Read the records of a BATCH, one line of JSON each.
+
+    Raises:
+        InputError: the encoding is another one than JSON lines, or a file cannot be read.
+    """
+    encoding = BaseBatchFileEncoding.from_dict(dict(message.encoding or {}))
+    if encoding.format != BatchFileFormat.JSONL:
+        raise InputError(f"a BATCH of stream {message.stream} is not in format jsonl")
+    for url in message.manifest or ():
+        try:
+            with contextlib.ExitStack() as opened:
+                head, tail = StorageTarget.split_url(url)
+                file: IO[Any] = opened.enter_context(
+                    StorageTarget.from_url(head).open(tail, mode="rb")
+                )
+                if encoding.compression == "gzip":
+                    file = opened.enter_context(cast("IO[Any]", gzip.open(file)))
+                for line in file:
+                    if not line.isspace():
+                        yield line
+        except (OSError, EOFError) as error:
+            raise InputError(f"a file of a BATCH of stream {message.stream}: {error}") from None

@@ -1,0 +1,195 @@
+"""What waits to be stored, the one transaction that stores it, and the STATE that may follow it.
+
+A second thread commits while the first one reads on: never more than one batch ahead.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from singer_sdk.singerlib.json import serialize_json
+
+from target_deals_postgres.rejected import Rejected
+from target_deals_postgres.security import TENANT
+from target_deals_postgres.values import unescape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from psycopg2.extensions import cursor
+
+    from target_deals_postgres.database import Database
+    from target_deals_postgres.merge import Merge, Outcome
+    from target_deals_postgres.rejected import Rejections
+    from target_deals_postgres.rows import Batch
+    from target_deals_postgres.settings import Settings
+    from target_deals_postgres.streams import Stream
+
+logger = logging.getLogger("target-deals-postgres")
+
+MEGABYTE = 1 << 20
+
+
+@dataclass(frozen=True)
+class _Part:
+    stream: Stream
+    merge: Merge
+    batch: Batch
+
+
+@dataclass(frozen=True)
+class _Commit:
+    parts: list[_Part]
+    rejected: list[Rejected]
+    then: tuple[Callable[[cursor], Any], ...]
+    state: bytes | None
+
+
+class Commits:
+    """The transactions of a run, in the order of its messages.
+
+    Attributes:
+        state: the newest STATE, which may be emitted once everything before it is committed.
+    """
+
+    def __init__(self, settings: Settings, database: Database, rejections: Rejections) -> None:
+        """Prepare; nothing waits yet."""
+        self._settings = settings
+        self._database = database
+        self._rejections = rejections
+        self._streams: list[Stream] = []
+        self._rows = 0
+        self._size = 0
+        self._waiting_since: float | None = None
+        self._state: bytes | None = None
+        self._worker = ThreadPoolExecutor(1, "commit")
+        self._running: Future[list[tuple[_Part, Outcome]]] | None = None
+
+    def grow(self, stream: Stream, size: int) -> None:
+        """Count a row, or a rejected record, that waits; commit when there is enough.
+
+        Args:
+            stream: its stream.
+            size: the memory that it takes.
+        """
+        if stream not in self._streams:
+            self._streams.append(stream)
+        self._rows += 1
+        self._size += size
+        self._wait()
+        if (
+            self._rows >= self._settings.batch_size_rows
+            or self._size >= self._settings.batch_size_mb * MEGABYTE
+        ):
+            self.submit()
+
+    def keep_state(self, state: bytes) -> None:
+        """Remember a STATE; it may be emitted once everything before it is committed."""
+        self._state = state
+        self._wait()
+
+    def tick(self) -> None:
+        """Commit when something has waited long enough; learn of a commit that failed."""
+        if self._running is not None and self._running.done():
+            self._collect()
+        waiting = self._waiting_since
+        if waiting is not None and time.monotonic() - waiting >= self._settings.batch_seconds:
+            self.submit()
+
+    def flush(self, *then: Callable[[cursor], Any]) -> None:
+        """Commit everything that waits, and wait for it.
+
+        Args:
+            then: further work for the same transaction.
+
+        Raises:
+            DatabaseError: a commit failed; its STATE was not emitted.
+        """
+        self.submit(*then)
+        self._collect()
+
+    def submit(self, *then: Callable[[cursor], Any]) -> None:
+        """Commit everything that waits, in the background, after what is being committed now.
+
+        Raises:
+            DatabaseError: the commit before failed; its STATE was not emitted.
+        """
+        self._collect()
+        parts = [
+            _Part(stream, stream.merge, stream.take_batch())
+            for stream in self._streams
+            if stream.batch.rows
+        ]
+        commit = _Commit(parts, list(self._rejections.waiting), then, self._state)
+        self._rejections.waiting.clear()
+        self._streams.clear()
+        self._rows = self._size = 0
+        self._waiting_since = self._state = None
+        if parts or commit.rejected or then or commit.state is not None:
+            self._running = self._worker.submit(self._execute, commit)
+
+    def close(self) -> None:
+        """End the thread and the connection."""
+        self._worker.shutdown()
+        self._database.close()
+
+    def _wait(self) -> None:
+        if self._waiting_since is None:
+            self._waiting_since = time.monotonic()
+
+    def _collect(self) -> None:
+        if self._running is None:
+            return
+        running, self._running = self._running, None
+        for part, outcome in running.result():
+            part.stream.tell(outcome, part.batch)
+            for number, why in outcome.refused:
+                self._rejections.tally(_refusal(part, number, why))
+
+    # In the thread
+
+    def _execute(self, commit: _Commit) -> list[tuple[_Part, Outcome]]:
+        def work(cur: cursor) -> list[tuple[_Part, Outcome]]:
+            done = [(part, part.merge.load(cur, part.batch)) for part in commit.parts]
+            refused = [
+                _refusal(part, number, why)
+                for part, outcome in done
+                for number, why in outcome.refused
+            ]
+            if commit.rejected or refused:
+                self._rejections.insert(cur, [*commit.rejected, *refused])
+            for further in commit.then:
+                further(cur)
+            return done
+
+        done = []
+        if commit.parts or commit.rejected or commit.then:
+            done = self._database.transaction(
+                work, repeatable=all(part.stream.keyed for part in commit.parts)
+            )
+        if commit.state is not None:
+            sys.stdout.write(commit.state.decode() + "\n")
+            sys.stdout.flush()
+        return done
+
+
+def _refusal(part: _Part, number: int, why: str) -> Rejected:
+    layout, row = part.batch.layout, part.batch.rows[number]
+    texts = row.decode().split("\t")
+
+    def value(name: str) -> str | None:
+        at = layout.position(name)
+        return None if at is None else unescape(texts[at])
+
+    return Rejected(
+        part.stream.name,
+        value(TENANT),
+        serialize_json({key: value(key) for key in part.stream.keys}),
+        why,
+        layout.payload(row, part.batch.present.get(number, "")),
+    )
