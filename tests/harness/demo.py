@@ -125,7 +125,7 @@ class Progress:
         """Take what a log line says about the run."""
         event = str(line.get("event", ""))
         if event.startswith(self.STEPS):
-            self._step = event.split(" at ")[0].rstrip(".")
+            self._step = event.split(" at ", maxsplit=1)[0].rstrip(".")
         info = line.get("metric_info") or {}
         if info.get("metric") == "record_count":
             side = "read" if "tap" in str(line.get("name") or line.get("string_id")) else "written"

@@ -241,7 +241,7 @@ class Mirror:
     def live(self, tenant: str = TENANT) -> dict[str, Row]:
         """The deals that neither were archived nor merged away."""
         deals = self.deals(tenant).items()
-        return {i: r for i, r in deals if not r["archived"] and not r["merged_into"]}
+        return {i: r for i, r in deals if not r.get("archived") and not r.get("merged_into")}
 
     def links(self, tenant: str = TENANT) -> set[tuple[Any, ...]]:
         """The current links of live deals."""
@@ -296,7 +296,7 @@ def differences(
         found += value_differences(live[deal_id], truth.live[deal_id], definitions)
     found += _marker_differences(deals, truth.archived, truth.merged, definitions)
     if all_archived:
-        marked = {i for i, r in deals.items() if r["archived"] and not r["merged_into"]}
+        marked = {i for i, r in deals.items() if r.get("archived") and not r.get("merged_into")}
         found += [f"archived deal {i} is missing" for i in truth.archived.keys() - marked]
     true, links = true_links(portal, links_to), mirror.links(tenant)
     found += [f"link {link} is in the tables only" for link in links - true]
@@ -325,12 +325,12 @@ def _marker_differences(
 ) -> list[str]:
     found = []
     for deal_id, row in deals.items():
-        if row["merged_into"]:
+        if row.get("merged_into"):
             if merged.get(deal_id) != row["merged_into"]:
                 found.append(f"deal {deal_id} is not merged into {row['merged_into']}")
-        elif row["archived"] and deal_id not in archived:
+        elif row.get("archived") and deal_id not in archived:
             found.append(f"deal {deal_id} is not archived")
-        elif row["archived"]:
+        elif row.get("archived"):
             found += value_differences(row, archived[deal_id], definitions)
     return found
 
