@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from hubspot_simulator.simulator import Simulator
 
-DATED = "{version:dated}"
-
 
 class DatedVersion(Convertor[str]):
     """The date-based versions that answer today (OpenAPI files)."""
@@ -42,7 +40,7 @@ READING: tuple[tuple[str, str, Responder, tuple[str, ...]], ...] = (
         "GET",
         "list",
         listing.list_records,
-        ("/crm/v3/objects/{object_type}", f"/crm/objects/{DATED}/{{object_type}}"),
+        ("/crm/v3/objects/{object_type}", "/crm/objects/{version:dated}/{object_type}"),
     ),
     (
         "POST",
@@ -50,14 +48,17 @@ READING: tuple[tuple[str, str, Responder, tuple[str, ...]], ...] = (
         batch_read,
         (
             "/crm/v3/objects/{object_type}/batch/read",
-            f"/crm/objects/{DATED}/{{object_type}}/batch/read",
+            "/crm/objects/{version:dated}/{object_type}/batch/read",
         ),
     ),
     (
         "POST",
         "search",
         search,
-        ("/crm/v3/objects/{object_type}/search", f"/crm/objects/{DATED}/{{object_type}}/search"),
+        (
+            "/crm/v3/objects/{object_type}/search",
+            "/crm/objects/{version:dated}/{object_type}/search",
+        ),
     ),
     (
         "POST",
@@ -65,7 +66,7 @@ READING: tuple[tuple[str, str, Responder, tuple[str, ...]], ...] = (
         associations.read_associations,
         (
             "/crm/v4/associations/{from_type}/{to_type}/batch/read",
-            f"/crm/associations/{DATED}/{{from_type}}/{{to_type}}/batch/read",
+            "/crm/associations/{version:dated}/{from_type}/{to_type}/batch/read",
         ),
     ),
     (
@@ -75,7 +76,7 @@ READING: tuple[tuple[str, str, Responder, tuple[str, ...]], ...] = (
         (
             "/crm/v4/associations/{from_type}/{to_type}/labels",
             "/crm/associations/v4/{from_type}/{to_type}/labels",
-            f"/crm/associations/{DATED}/{{from_type}}/{{to_type}}/labels",
+            "/crm/associations/{version:dated}/{from_type}/{to_type}/labels",
         ),
     ),
     (
@@ -84,7 +85,7 @@ READING: tuple[tuple[str, str, Responder, tuple[str, ...]], ...] = (
         associations.record_associations,
         (
             "/crm/v4/objects/{object_type}/{object_id}/associations/{to_type}",
-            f"/crm/objects/{DATED}/{{object_type}}/{{object_id}}/associations/{{to_type}}",
+            "/crm/objects/{version:dated}/{object_type}/{object_id}/associations/{to_type}",
         ),
     ),
     (
@@ -94,19 +95,25 @@ READING: tuple[tuple[str, str, Responder, tuple[str, ...]], ...] = (
         ("/crm/v3/objects/{object_type}/{object_id}/associations/{to_type}",),
     ),
     (
+        "POST",
+        "associations",
+        associations.read_associations_v3,
+        ("/crm/v3/associations/{from_type}/{to_type}/batch/read",),
+    ),
+    (
         "GET",
         "single",
         listing.single_record,
         (
             "/crm/v3/objects/{object_type}/{object_id}",
-            f"/crm/objects/{DATED}/{{object_type}}/{{object_id}}",
+            "/crm/objects/{version:dated}/{object_type}/{object_id}",
         ),
     ),
     (
         "GET",
         "properties",
         metadata.properties,
-        ("/crm/v3/properties/{object_type}", f"/crm/properties/{DATED}/{{object_type}}"),
+        ("/crm/v3/properties/{object_type}", "/crm/properties/{version:dated}/{object_type}"),
     ),
     (
         "GET",
@@ -114,14 +121,14 @@ READING: tuple[tuple[str, str, Responder, tuple[str, ...]], ...] = (
         metadata.one_property,
         (
             "/crm/v3/properties/{object_type}/{property_name}",
-            f"/crm/properties/{DATED}/{{object_type}}/{{property_name}}",
+            "/crm/properties/{version:dated}/{object_type}/{property_name}",
         ),
     ),
     (
         "GET",
         "pipelines",
         metadata.pipelines,
-        ("/crm/v3/pipelines/{object_type}", f"/crm/pipelines/{DATED}/{{object_type}}"),
+        ("/crm/v3/pipelines/{object_type}", "/crm/pipelines/{version:dated}/{object_type}"),
     ),
     (
         "GET",
@@ -129,15 +136,15 @@ READING: tuple[tuple[str, str, Responder, tuple[str, ...]], ...] = (
         metadata.one_pipeline,
         (
             "/crm/v3/pipelines/{object_type}/{pipeline_id}",
-            f"/crm/pipelines/{DATED}/{{object_type}}/{{pipeline_id}}",
+            "/crm/pipelines/{version:dated}/{object_type}/{pipeline_id}",
         ),
     ),
-    ("GET", "owners", metadata.owners, ("/crm/v3/owners", f"/crm/owners/{DATED}")),
+    ("GET", "owners", metadata.owners, ("/crm/v3/owners", "/crm/owners/{version:dated}")),
     (
         "GET",
         "owners",
         metadata.one_owner,
-        ("/crm/v3/owners/{owner_id}", f"/crm/owners/{DATED}/{{owner_id}}"),
+        ("/crm/v3/owners/{owner_id}", "/crm/owners/{version:dated}/{owner_id}"),
     ),
     (
         "GET",
@@ -146,7 +153,7 @@ READING: tuple[tuple[str, str, Responder, tuple[str, ...]], ...] = (
         (
             "/crm-object-schemas/v3/schemas",
             "/crm/v3/schemas",
-            f"/crm-object-schemas/{DATED}/schemas",
+            "/crm-object-schemas/{version:dated}/schemas",
         ),
     ),
     (
@@ -156,14 +163,14 @@ READING: tuple[tuple[str, str, Responder, tuple[str, ...]], ...] = (
         (
             "/crm-object-schemas/v3/schemas/{object_type}",
             "/crm/v3/schemas/{object_type}",
-            f"/crm-object-schemas/{DATED}/schemas/{{object_type}}",
+            "/crm-object-schemas/{version:dated}/schemas/{object_type}",
         ),
     ),
     (
         "GET",
         "account",
         metadata.account_details,
-        ("/account-info/v3/details", f"/account-info/{DATED}/details"),
+        ("/account-info/v3/details", "/account-info/{version:dated}/details"),
     ),
     (
         "GET",
@@ -171,11 +178,11 @@ READING: tuple[tuple[str, str, Responder, tuple[str, ...]], ...] = (
         metadata.api_usage,
         (
             "/account-info/v3/api-usage/daily/private-apps",
-            f"/account-info/{DATED}/api-usage/daily/private-apps",
+            "/account-info/{version:dated}/api-usage/daily/private-apps",
         ),
     ),
 )
-TOKEN_PATHS = ("/oauth/v1/token", "/oauth/v3/token", f"/oauth/{DATED}/token")
+TOKEN_PATHS = ("/oauth/v1/token", "/oauth/v3/token", "/oauth/{version:dated}/token")
 
 
 def build(simulator: Simulator) -> Callable[[Scope, Receive, Send], Any]:

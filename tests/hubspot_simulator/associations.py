@@ -37,6 +37,25 @@ def read_associations(call: Call) -> Answer:
     return Answer(encode(body), multi_status(call) if errors else 200)
 
 
+def read_associations_v3(call: Call) -> Answer:
+    """Read as v3 did: type names, one page, and of companies the primary one only (observed)."""
+    start, end = call.readable("from_type").type, call.readable("to_type").type
+    has_primary = call.portal.association_types.primary(start, end) is not None
+    size = call.portal.behaviour.inline_association_page
+    results = []
+    for each in inputs_of(call, INPUT_LIMIT, ""):
+        object_id = str(each["id"])
+        found = [
+            {"id": str(target), "type": kind.name}
+            for target, kinds in _targets(call, start, object_id, end).items()
+            for kind in kinds
+            if kind.primary or not has_primary
+        ]
+        if found:
+            results.append({"from": {"id": object_id}, "to": found[:size]})
+    return Answer(encode({"status": "COMPLETE", "results": results, **batch_times(call)}))
+
+
 def record_associations(call: Call) -> dict[str, Any]:
     start, end = call.readable().type, call.readable("to_type").type
     object_id = call.path["object_id"]

@@ -148,10 +148,12 @@ class Base:
         pairs = enumerate(self.updated)
         return array("q", sorted(moment << POSITION_BITS | place for place, moment in pairs))
 
-    def updated_between(self, low: int, high: int) -> list[int]:
+    def updated_between(self, low: int, high: int) -> Sequence[int]:
         """Find the positions modified in a closed window of milliseconds, in order of position."""
         index = self._by_updated
         first = bisect_left(index, low << POSITION_BITS)
         last = bisect_left(index, (high + 1) << POSITION_BITS)
+        if last - first == self.count:
+            return range(self.count)
         mask = (1 << POSITION_BITS) - 1
         return sorted(entry & mask for entry in index[first:last])

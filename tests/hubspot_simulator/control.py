@@ -101,7 +101,7 @@ class Control:
                 "max_in_flight": log.max_in_flight,
                 "by_endpoint": log.counts("endpoint"),
                 "by_status": {str(each): count for each, count in log.counts("status").items()},
-                "requests": [asdict(each) for each in log.all()],
+                "requests": [{**asdict(each), "body": None} for each in log.all()],
             }
         )
 

@@ -97,6 +97,7 @@ class Endpoint:
             to_type=self._type_name(path, "to_type"),
             authorization=fingerprint(authorization),
             body_bytes=len(raw_body),
+            body=raw_body,
         )
 
     def _type_name(self, path: dict[str, Any], *keys: str) -> str:

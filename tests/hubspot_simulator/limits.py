@@ -62,7 +62,8 @@ class RateLimits:
         if policy == "SECONDLY":
             # Search answers carry no interval headers (HubSpot docs: "API usage guidelines").
             return self._daily(oauth=oauth)
-        return self._headers(allowed, allowed - len(window), oauth=oauth)
+        most = self.associations if key[1] == "associations" else self.general
+        return self._headers(most, allowed - len(window), oauth=oauth)
 
     def _bucket(self, app: str, endpoint: str) -> tuple[str, tuple[str, str], int, float]:
         if endpoint == "search":
@@ -93,4 +94,4 @@ class RateLimits:
     def _refused_headers(self, policy: str, *, oauth: bool) -> dict[str, str]:
         if policy == "SECONDLY":
             return self._daily(oauth=oauth)
-        return self._headers(self.general - self.others_general, 0, oauth=oauth)
+        return self._headers(self.general, 0, oauth=oauth)

@@ -53,9 +53,11 @@ def _page(
     served = call.portal.lists_served
     after = _read_cursor(call.portal, call.query.get("after"))
     if behaviour.unordered_list:
-        order = _shuffled(records, archived=archived)
-        keys = [_key(each) for each in order]
-        start = bisect_left(keys, _key(after)) if after else 0
+        order = records.cached(
+            ("shuffled", archived, records.version),
+            lambda: sorted(records.ids_from(archived=archived), key=_key),
+        )
+        start = bisect_left(order, _key(after), key=_key) if after else 0
         found = order[start : start + limit + 1]
     else:
         found = list(islice(records.ids_from(after, archived=archived), limit + 1))
@@ -94,10 +96,6 @@ def _read_cursor(portal: Portal, after: str | None) -> int:
 
 def _key(object_id: int) -> int:
     return object_id * 2_654_435_761 % 4_294_967_291
-
-
-def _shuffled(records: Records, *, archived: bool) -> list[int]:
-    return sorted(records.ids_from(archived=archived), key=_key)
 
 
 def _extras(

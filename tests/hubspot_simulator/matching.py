@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from hubspot_simulator.properties import PropertyDefinition
     from hubspot_simulator.records import Record, Records
 
-CACHED_SEARCHES = 16
 FOREVER = 1 << 60
 RANGES: dict[str, Callable[[int], tuple[int, int]]] = {
     "EQ": lambda value: (value, value),
@@ -91,15 +90,6 @@ class Matches:
         return merge(kept, self.written[written.start : written.stop])
 
 
-def _cached(records: Records, key: Any, make: Callable[[], Any]) -> Any:
-    cache = records.search_cache
-    if key not in cache:
-        while len(cache) >= CACHED_SEARCHES * 4:
-            del cache[next(iter(cache))]
-        cache[key] = make()
-    return cache[key]
-
-
 def match_group(records: Records, filters: list[Filter]) -> Matches:
     """Find what passes all filters."""
     key = (records.definitions.version, msgspec.json.encode(filters))
@@ -107,7 +97,7 @@ def match_group(records: Records, filters: list[Filter]) -> Matches:
         (each["propertyName"], filter_test(definition_of(records, each["propertyName"]), each))
         for each in filters
     ]
-    positions = _cached(records, ("base", *key), lambda: _generated(records, filters, tests))
+    positions = records.cached(("base", *key), lambda: _generated(records, filters, tests))
 
     def written() -> tuple[list[int], list[int]]:
         found = [
@@ -119,7 +109,7 @@ def match_group(records: Records, filters: list[Filter]) -> Matches:
         replaced = [place for place in places if place is not None and _holds(positions, place)]
         return sorted(found), sorted(replaced)
 
-    found, replaced = _cached(records, ("written", records.index_version, *key), written)
+    found, replaced = records.cached(("written", records.index_version, *key), written)
     return Matches(records, positions, replaced, found)
 
 
@@ -169,6 +159,12 @@ def _generated(
         if len(within) < base.count:
             keep = positions
             positions = [each for each in within if each in keep] if windows else within
+    for each in filters:
+        if each["propertyName"] == "hs_object_id" and each["operator"] == "IN":
+            asked = {str(value) for value in each["values"]}
+            places = (base.position(int(value)) for value in asked if value.isdecimal())
+            known = sorted(place for place in places if place is not None)
+            positions = [place for place in known if _holds(positions, place)]
     for each, (name, test) in zip(filters, tests, strict=True):
         if each in windows or each in changes:
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from hubspot_simulator.account import Account
@@ -96,7 +97,7 @@ class Portal(Account):
             counts=dict(counts or {}),
         )
         populate(portal, scenario)
-        for object_id in portal.ids("deals")[:archived] if archived else ():
+        for object_id in list(islice(portal.records("deals").ids_from(), archived)):
             portal.archive("deals", object_id)
         return portal
 

@@ -7,15 +7,19 @@ from collections import deque
 from dataclasses import dataclass, field
 from heapq import merge
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from hubspot_simulator.columns import Base
     from hubspot_simulator.instants import Clock
     from hubspot_simulator.object_types import ObjectType
     from hubspot_simulator.properties import Definitions
+
+
+T = TypeVar("T")
+CACHED = 32
 
 
 @dataclass(frozen=True)
@@ -43,13 +47,14 @@ class Records:
         self.written: dict[int, Record | None] = {}
         self.merged: dict[int, int] = {}
         self.deleted: set[int] = set()
+        self.version = 0
         self._live: list[int] = []
         self._archived: list[int] = []
         self._next_id = base.id_at(base.count) + 1
         # What search knows of the written records, and what it will only know later.
         self.indexed: dict[int, Record | None] = {}
         self.index_version = 0
-        self.search_cache: dict[Any, Any] = {}
+        self._cache: dict[Any, Any] = {}
         self._pending: deque[tuple[float, int, Record | None]] = deque()
 
     def new_id(self) -> int:
@@ -98,6 +103,7 @@ class Records:
         self._tell_search(object_id, None)
 
     def _forget(self, object_id: int) -> None:
+        self.version += 1
         for ids in (self._live, self._archived):
             place = bisect_left(ids, object_id)
             if place < len(ids) and ids[place] == object_id:
@@ -113,6 +119,14 @@ class Records:
             _, object_id, record = self._pending.popleft()
             self.indexed[object_id] = record
             self.index_version += 1
+
+    def cached(self, key: Any, make: Callable[[], T]) -> T:
+        """Keep what one page worked out for the next ones."""
+        if key not in self._cache:
+            while len(self._cache) >= CACHED:
+                del self._cache[next(iter(self._cache))]
+            self._cache[key] = make()
+        return self._cache[key]  # type: ignore[no-any-return]
 
     def ids_from(self, start: int = 0, *, archived: bool = False) -> Iterator[int]:
         """Walk the ids in ascending order, from the first that is not below `start`."""

@@ -11,7 +11,10 @@ from typing import Any
 
 @dataclass
 class LoggedRequest:
-    """One request; `status` 0 means that it got no whole answer."""
+    """One request; `status` 0 means that it got no whole answer.
+
+    The body is there for faults and hooks while the request is served, and dropped after.
+    """
 
     number: int
     method: str
@@ -28,6 +31,7 @@ class LoggedRequest:
     status: int = 0
     fault: str = ""
     body_bytes: int = 0
+    body: bytes = field(default=b"", repr=False)
     summary: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -60,6 +64,7 @@ class RequestLog:
 
     def end(self, request: LoggedRequest) -> None:
         request.ended = time.monotonic()
+        request.body = b""
         with self._lock:
             self._in_flight -= 1
 

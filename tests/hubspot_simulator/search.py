@@ -5,6 +5,9 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from hubspot_simulator.call import encode
 from hubspot_simulator.encoding import Encoder, results
 from hubspot_simulator.errors import invalid
 from hubspot_simulator.filters import check_filter, comparable
@@ -33,30 +36,60 @@ GROUP_FILTER_LIMIT = 6
 FILTER_LIMIT = 18
 
 
+class FilterGroup(msgspec.Struct):
+    """Filters that must all be passed."""
+
+    filters: list[Filter] = []
+
+
+class SearchRequest(msgspec.Struct, rename="camel"):
+    """The body of a search; `after` comes as a text or a number (observed)."""
+
+    filter_groups: list[FilterGroup] | None = None
+    filters: list[Filter] | None = None
+    sorts: list[str | dict[str, str]] | None = None
+    properties: list[str] | None = None
+    limit: int | str = 10
+    after: int | str | None = None
+    query: str | None = None
+
+
 def search(call: Call) -> bytes:
     records = call.readable()
     allowed = call.portal.behaviour.search_body_limit
     if allowed is not None and len(call.raw_body) > allowed:
         raise invalid(f"The request body is too long. The maximum is {allowed} characters")
-    body = call.body
-    limit = _whole(body.get("limit", 10), "limit")
+    try:
+        body = msgspec.json.decode(call.raw_body, type=SearchRequest)
+    except msgspec.DecodeError as error:
+        raise invalid(f"Invalid input JSON: {error}") from None
+    limit = _whole(body.limit, "limit")
     if not 1 <= limit <= PAGE_LIMIT:
         raise invalid(f"limit must be between 1 and {PAGE_LIMIT}, but was {limit}")
-    offset = _whole(body.get("after") or 0, "after")
+    offset = _whole(body.after or 0, "after")
     if not 0 <= offset < REACHABLE:
         raise invalid(f"after must be below {REACHABLE}, but was {offset}")
     groups = _groups(body)
-    name, descending = _sort(body.get("sorts") or [])
+    name, descending = _sort(body.sorts or [])
     call.summary |= {"filters": sum(map(len, groups)), "after": offset, "limit": limit}
     records.refresh_index()
-    matches, bounds = _matches(call, records, groups, str(body.get("query") or ""))
+    query = body.query or ""
+    matches, bounds = _matches(call, records, groups, query)
     total = matches.count(bounds)
     end = min(offset + limit, REACHABLE)
     if name in {"", "hs_object_id"} and not descending:
         ids = list(islice(matches.ids(bounds), offset, end))
     else:
-        ids = _sorted(records, matches, bounds, name, descending=descending)[offset:end]
-    encoder = Encoder(call.portal.portal_id, records, body.get("properties") or [])
+        names = {each["propertyName"] for group in groups for each in group}
+        # Links change without the index.
+        moving = object() if any(each.startswith("associations.") for each in names) else None
+        asked = encode([groups, query, name, descending])
+        key = ("sorted", records.index_version, records.definitions.version, asked, moving)
+        order = records.cached(
+            key, lambda: _sorted(records, matches, bounds, name, descending=descending)
+        )
+        ids = order[offset:end]
+    encoder = Encoder(call.portal.portal_id, records, body.properties or [])
     rows = encoder.encode(ids, written=records.indexed)
     more: dict[str, Any] = {"total": total}
     if end < total:
@@ -65,17 +98,17 @@ def search(call: Call) -> bytes:
     return results(rows, **more)
 
 
-def _whole(value: Any, name: str) -> int:
-    if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()):
+def _whole(value: int | str, name: str) -> int:
+    if isinstance(value, int) or value.isdecimal():
         return int(value)
     raise invalid(f"{name} must be a number, but was {value!r}")
 
 
-def _groups(body: dict[str, Any]) -> list[list[Filter]]:
+def _groups(body: SearchRequest) -> list[list[Filter]]:
     """Read the filter groups; bare `filters` are one group (observed)."""
-    groups = [group.get("filters") or [] for group in body.get("filterGroups") or []]
-    if body.get("filters"):
-        groups.append(body["filters"])
+    groups = [group.filters for group in body.filter_groups or []]
+    if body.filters:
+        groups.append(body.filters)
     if len(groups) > GROUP_LIMIT:
         raise invalid(f"The maximum number of filterGroups is {GROUP_LIMIT}")
     if any(len(group) > GROUP_FILTER_LIMIT for group in groups):
@@ -88,14 +121,15 @@ def _groups(body: dict[str, Any]) -> list[list[Filter]]:
     return groups
 
 
-def _sort(sorts: list[Any]) -> tuple[str, bool]:
+def _sort(sorts: list[str | dict[str, str]]) -> tuple[str, bool]:
     if len(sorts) > 1:
         raise invalid("Only one sort is supported")
     if not sorts:
         return "", False
-    if isinstance(sorts[0], str):
-        return sorts[0].removeprefix("-"), sorts[0].startswith("-")
-    return sorts[0]["propertyName"], sorts[0].get("direction", "ASCENDING") == "DESCENDING"
+    (sort,) = sorts
+    if isinstance(sort, str):
+        return sort.removeprefix("-"), sort.startswith("-")
+    return sort.get("propertyName", ""), sort.get("direction") == "DESCENDING"
 
 
 def _matches(
@@ -123,7 +157,9 @@ def _group(call: Call, records: Records, group: list[Filter]) -> tuple[Matches, 
     matches = match_group(records, rest)
     for each in links:
         partner = call.portal.types.resolve(each["propertyName"].partition(".")[2]).name
-        linked = call.portal.live_links(partner, int(each["value"]), records.type.name)
+        linked = call.portal.live_links(
+            partner, _whole(str(each.get("value")), "value"), records.type.name
+        )
         matches = restrict(records, matches, linked)
     return matches, bounds
 
@@ -152,6 +188,10 @@ def _sorted(
     definition = definition_of(records, name)
     keys: dict[int, Any] = {}
     for each in ids:
+        place = None if each in records.indexed else records.base.position(each)
+        if place is not None and name == records.type.modified:
+            keys[each] = records.base.updated[place]
+            continue
         value = comparable(definition, _indexed_value(records, each, name))
         if value is not None:
             keys[each] = value

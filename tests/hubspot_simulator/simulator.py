@@ -69,7 +69,8 @@ class Simulator:
             http=self.connections.protocol(),
             ws="none",
             lifespan="off",
-            log_level="critical",
+            log_level="error",
+            h11_max_incomplete_event_size=1 << 20,  # the app itself answers 414
             access_log=False,
             date_header=False,
             server_header=False,

@@ -202,3 +202,18 @@ def test_one_records_links_page_by_limit(api: Api, portal: Portal) -> None:
             for each in page
         ]
         assert found == contacts
+
+
+def test_v3_knows_only_the_primary_company(api: Api, portal: Portal) -> None:
+    deal = portal.create("deals")
+    first, second, *_ = portal.ids("companies")
+    portal.link("deals", deal, "companies", first)
+    portal.link("deals", deal, "companies", second)
+
+    body = api.post(
+        "/crm/v3/associations/deals/companies/batch/read", {"inputs": [{"id": deal}]}
+    ).json()
+
+    assert body["results"] == [
+        {"from": {"id": deal}, "to": [{"id": first, "type": "deal_to_company"}]}
+    ]

@@ -111,7 +111,12 @@ def test_requests_are_chosen(hubspot: Simulator, api: Api) -> None:
     hubspot.fail("status", path="/properties/", method="GET", times=1, status=503)
     hubspot.fail("status", when=lambda request: request.object_type == "notes", status=504)
 
+    hubspot.fail("status", when=lambda request: b'"13"' in request.body, status=423)
+
     assert [api.get(DEALS).status_code for _ in range(4)] == [200, 500, 500, 200]
+    for object_id, status in (("13", 423), ("14", 207)):
+        answer = api.post(f"{DEALS}/batch/read", {"inputs": [{"id": object_id}]})
+        assert answer.status_code == status
     assert [api.get("/crm/v3/owners").status_code for _ in range(4)] == [200, 502, 200, 502]
     assert [api.get("/crm/v3/properties/deals").status_code for _ in range(2)] == [503, 200]
     assert api.get("/crm/v3/objects/0-46").status_code == 504

@@ -226,3 +226,45 @@ def test_search_answers_carry_no_associations_and_no_interval_headers(api: Api) 
 
     assert "associations" not in answer.json()["results"][0]
     assert "X-HubSpot-RateLimit-Interval-Milliseconds" not in answer.headers
+
+
+def test_ids_can_be_asked_for_by_a_list(api: Api, portal: Portal) -> None:
+    ids = portal.ids()
+    asked = [ids[7], ids[3], "12"]
+    portal.change("deals", ids[3], {"amount": "1"})
+
+    body = api.search(where("hs_object_id", "IN", values=asked))
+
+    assert [record["id"] for record in body["results"]] == [ids[3], ids[7]]
+
+
+def test_an_order_by_modified_date_holds_over_pages(api: Api, portal: Portal) -> None:
+    portal.change("deals", portal.ids()[9], {"amount": "1"})
+    found = []
+    after = "0"
+    for _ in range(3):
+        page = api.search(sorts=["hs_lastmodifieddate"], limit=100, after=after)
+        found += [record["updatedAt"] for record in page["results"]]
+        after = page.get("paging", {"next": {"after": ""}})["next"]["after"]
+
+    # A full second is written without a fraction: compare what is meant.
+    moments = [stamp if "." in stamp else stamp.replace("Z", ".000Z") for stamp in found]
+    assert moments == sorted(moments)
+    assert len(moments) == 250
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [],
+        {"filterGroups": {}},
+        {"filterGroups": [{"filters": "x"}]},
+        {"limit": "many"},
+        {"sorts": 1},
+        {"filters": [where("associations.contact", "EQ", "abc")]},
+        {"filters": [where("amount", "EQ", "abc")]},
+        {"filters": [where("amount", "LIKE", "abc")]},
+    ],
+)
+def test_odd_bodies_are_refused(api: Api, body: Any) -> None:
+    assert api.post(PATH, body).status_code == 400
