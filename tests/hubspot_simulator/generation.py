@@ -63,6 +63,8 @@ NAMES = {
     "hs_title": "Quote",
     "hs_lead_name": "Lead",
 }
+# Few properties hold the longest texts, or portals with many would send megabytes a page.
+LONG_TEXTS = {f"custom_{number}" for number in range(1, 10)}
 FREE_NUMBERS = {
     "hs_is_closed_count": ("0", "1"),
     "hs_created_by_user_id": ("1001", "1002"),
@@ -155,7 +157,7 @@ def pool(definition: PropertyDefinition, flavour: Flavour, type_name: str) -> Po
     if flavour.odd_values and not definition.hubspot_defined:
         if definition.type == "number":
             values[3] = "N/A"
-        if definition.type == "string":
+        if definition.type == "string" and definition.name in LONG_TEXTS:
             values[5] = "0123456789abcdef" * 4096
     return Pool(definition.name, values, rng.randrange(1, len(values)), rng.randrange(len(values)))
 
