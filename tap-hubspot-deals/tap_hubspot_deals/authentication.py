@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 import msgspec
 import requests
 
-from tap_hubspot_deals.errors import AuthenticationError, TransientError, read_error_body
+from tap_hubspot_deals.errors import (
+    AuthenticationError,
+    RateLimitedError,
+    TransientError,
+    read_error_body,
+    retry_after,
+)
 
 if TYPE_CHECKING:
     from tap_hubspot_deals.paths import Paths
@@ -17,6 +23,17 @@ if TYPE_CHECKING:
 
 EARLY = 60.0
 """Seconds before its end at which a token is replaced; a tenth of a short life."""
+
+
+TOO_MANY = 5.0
+LONGEST_WAIT = 60.0
+"""Seconds to leave the token endpoint alone after its 429: without `Retry-After`, and at most."""
+
+
+def _limited(wait: float) -> RateLimitedError:
+    return RateLimitedError(
+        "The token endpoint limits requests.", policy="OAUTH", wait=wait, pause=wait
+    )
 
 
 class _TokenAnswer(msgspec.Struct):
@@ -42,6 +59,7 @@ class Token:
         self._value = settings.access_token
         self._refresh_token = settings.refresh_token
         self._renew_at = float("inf")
+        self._closed_until = 0.0
 
     @property
     def renewable(self) -> bool:
@@ -53,10 +71,14 @@ class Token:
 
         Raises:
             AuthenticationError: If HubSpot refuses the refresh token.
-            TransientError: If the token endpoint fails for now.
+            TransientError: If the token endpoint fails for now; a `RateLimitedError` if it has
+                enough of us.
         """
         with self._lock:
-            if self._value is None or time.monotonic() >= self._renew_at:
+            now = time.monotonic()
+            if self._value is None or now >= self._renew_at:
+                if now < self._closed_until:
+                    raise _limited(self._closed_until - now)
                 self._renew()
             assert self._value is not None  # noqa: S101 - for the type checker
             return self._value
@@ -80,7 +102,11 @@ class Token:
             raise TransientError(
                 f"The token endpoint of `base_url` cannot be reached: {type(exc).__name__}."
             ) from exc
-        if answer.status_code == 429 or answer.status_code >= 500:  # noqa: PLR2004
+        if answer.status_code == 429:  # noqa: PLR2004
+            wait = min(retry_after(answer.headers) or TOO_MANY, LONGEST_WAIT)
+            self._closed_until = time.monotonic() + wait
+            raise _limited(wait)
+        if answer.status_code >= 500:  # noqa: PLR2004
             raise TransientError(
                 f"The token endpoint answered {answer.status_code}.", status=answer.status_code
             )

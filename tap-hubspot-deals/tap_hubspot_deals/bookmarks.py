@@ -5,10 +5,10 @@ The bookmark of a stream is one dictionary per tenant, under Singer's `partition
     {"context": {"_tenant_id": "acme"},
      "replication_key": "updated_at", "replication_key_value": "2026-11-22T09:00:00.000000Z",
      "full_read_at": "…", "version": 1795338000000, "selection": "5f0c…",
-     "progress": {…}}
+     "archived_ids": "123 456", "progress": {…}}
 
 `replication_key_value` is the end of the last closed window, never past the start of its run.
-`progress` stands there only while a run is unfinished.
+`progress` stands there only while a run is unfinished; `archived_ids` see `archive`.
 """
 
 from __future__ import annotations
@@ -16,20 +16,19 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from tap_hubspot_deals.clock import iso
-from tap_hubspot_deals.settings import parse_time
+from tap_hubspot_deals.clock import EPOCH, iso, milliseconds, parse_time
 from tap_hubspot_deals.sources import Window
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from tap_hubspot_deals.settings import Settings
 
 Mode = Literal["full", "changes"]
 Phase = Literal["live", "archived"]
 BEGINNING: list[dict[str, Any]] = [{"after": None, "until": None}]
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass
@@ -40,6 +39,7 @@ class Progress:
         mode: `full` reads all that the filters let through, `changes` a window.
         started_at: When it began, and the bookmark once it is finished.
         since: The beginning of the window of a `changes` run.
+        archived_since: Records archived before it do not go out; None: all do.
         version: The table version that its records carry.
         first: Whether nothing was read before it.
         phase: Live records first, then archived ones.
@@ -51,6 +51,7 @@ class Progress:
     started_at: str
     version: int
     since: str | None = None
+    archived_since: str | None = None
     first: bool = False
     phase: Phase = "live"
     legs: list[dict[str, Any]] = field(default_factory=lambda: list(BEGINNING))
@@ -61,7 +62,9 @@ class Progress:
         """The interval of modified dates to search; None for a full read."""
         if self.since is None:
             return None
-        return Window(_milliseconds(self.since), _milliseconds(self.started_at))
+        return Window(
+            milliseconds(parse_time(self.since)), milliseconds(parse_time(self.started_at))
+        )
 
     def enter(self, phase: Phase) -> None:
         """Go on to a phase, from its beginning."""
@@ -75,17 +78,23 @@ class Bookmark:
     Args:
         state: The writable dictionary that Singer's STATE messages carry.
         settings: What is asked for, and the look-back.
+        selected: What of it the catalog selects, and the types it has.
     """
 
-    def __init__(self, state: dict[str, Any], settings: Settings, *, extra: str = "") -> None:
+    def __init__(self, state: dict[str, Any], settings: Settings, *, selected: Any = None) -> None:
         self._state = state
         self._settings = settings
-        self._selection = selection_of(settings, extra)
+        self._selection = selection_of(settings, selected)
 
     @property
     def value(self) -> str | None:
         """The end of the last closed window."""
         return self._state.get("replication_key_value")
+
+    @property
+    def archived_ids(self) -> str:
+        """The archived records that the last complete sweep saw."""
+        return str(self._state.get("archived_ids", ""))
 
     @property
     def asks_for_something_else(self) -> bool:
@@ -110,18 +119,33 @@ class Bookmark:
         known = self.value is not None and full_read_at is not None
         due = refresh and known and self._is_due(str(full_read_at), now)
         if not known or self.asks_for_something_else or due:
-            version = int((now - EPOCH) / timedelta(milliseconds=1))
-            return Progress("full", iso(now), version, first=self.value is None)
-        since = max(parse_time(str(self.value)) - self._settings.lookback, EPOCH)
-        return Progress("changes", iso(now), self._state.get("version", 0), since=iso(since))
+            return self._full(now)
+        since = self._looked_back()
+        version = self._state.get("version", 0)
+        return Progress("changes", iso(now), version, since=since, archived_since=since)
+
+    def _full(self, now: datetime) -> Progress:
+        first = self.value is None
+        archived_since = iso(now) if first else self._looked_back()
+        return Progress(
+            "full",
+            iso(now),
+            milliseconds(now),
+            archived_since=None if self._settings.archived else archived_since,
+            first=first,
+        )
+
+    def _looked_back(self) -> str:
+        return iso(max(parse_time(str(self.value)) - self._settings.lookback, EPOCH))
 
     def save(self, progress: Progress) -> None:
         """Note where an unfinished run stands."""
         self._state["progress"] = {**vars(progress), "selection": self._selection}
 
-    def finish(self, progress: Progress, replication_key: str) -> None:
+    def finish(self, progress: Progress, replication_key: str, archived_ids: str) -> None:
         """Move the bookmark: the run has read all it set out for."""
         self._state.pop("progress", None)
+        self._state["archived_ids"] = archived_ids
         self._state["replication_key"] = replication_key
         self._state["replication_key_value"] = progress.started_at
         self._state["selection"] = self._selection
@@ -133,7 +157,7 @@ class Bookmark:
         return now - parse_time(full_read_at) >= self._settings.refresh_after
 
 
-def selection_of(settings: Settings, extra: str = "") -> str:
+def selection_of(settings: Settings, selected: Any = None) -> str:
     """A fingerprint of what is read: when it changes, old bookmarks prove nothing."""
     asked = {
         "filters": vars(settings.filters),
@@ -143,11 +167,7 @@ def selection_of(settings: Settings, extra: str = "") -> str:
         "flatten": settings.flatten_custom_properties,
         "raw": settings.include_raw,
         "scan": settings.scan_id,
-        "extra": extra,
+        "selected": selected,
     }
     text = json.dumps(asked, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _milliseconds(text: str) -> int:
-    return int((parse_time(text) - EPOCH) / timedelta(milliseconds=1))

@@ -52,13 +52,6 @@ class Budget:
         with self._lock:
             self._interval = INTERVAL / max(per_10_seconds - self._burst, 1.0)
 
-    def space(self, seconds: float) -> None:
-        """Never let two requests out closer than this."""
-        with self._lock:
-            self._burst = 1
-            self._tokens = min(self._tokens, 1.0)
-            self._interval = max(self._interval, seconds)
-
     def close(self, seconds: float) -> None:
         """Let nothing out for a while: HubSpot said 429, or the budget is nearly empty."""
         with self._lock:
@@ -98,9 +91,9 @@ class Budgets:
     """The run's budgets by the family of a request.
 
     Args:
-        requests_per_10_seconds: The user's own limit; then ordinary and association requests share
-            one budget of that size. None: learned from HubSpot's answers.
-        delay: Seconds between two requests at the least.
+        requests_per_10_seconds: The user's own limit; then requests of all families together keep
+            to it. None: learned from HubSpot's answers.
+        delay: Seconds between two requests at the least, of whichever family.
         stop: Set when the run ends.
     """
 
@@ -118,12 +111,22 @@ class Budgets:
             if self._fixed
             else Budget(ASSOCIATIONS_PER_10_SECONDS, burst=burst, stop=stop)
         )
-        if delay:
-            for budget in {self.general, self.search, self.associations}:
-                budget.space(delay)
+        self._gate = Budget(INTERVAL / delay + 1, burst=1, stop=stop) if delay else None
+
+    def take(self, family: str) -> None:
+        """Wait until a request of a family may go out.
+
+        Raises:
+            Stopped: If the run ends meanwhile.
+        """
+        self.of(family).take()
+        if self._fixed and self.of(family) is not self.general:
+            self.general.take()
+        if self._gate is not None:
+            self._gate.take()
 
     def of(self, family: str) -> Budget:
-        """The budget that a family of requests (`list`, `search`, `associations`, …) draws on."""
+        """The budget of HubSpot's that a family (`list`, `search`, `associations`, …) draws on."""
         if family == "search":
             return self.search
         return self.associations if family == "associations" else self.general
@@ -142,4 +145,5 @@ class Budgets:
 
     def waited(self) -> float:
         """Seconds that threads waited for their turn, all together."""
-        return sum(b.waited for b in {self.general, self.search, self.associations})
+        budgets = {self.general, self.search, self.associations, self._gate}
+        return sum(b.waited for b in budgets if b is not None)

@@ -36,6 +36,9 @@ TIMEOUT = (10.0, 120.0)
 """Seconds to connect and to read; HubSpot itself gives up after 100 (its status 524)."""
 
 MAX_TRIES = 8
+RATE_LIMIT_PATIENCE = 900.0
+"""Seconds for which one request is tried again after 429: other apps may take the whole budget."""
+
 FIRST_CONTACT_TRIES = 3
 """Before HubSpot answered anything at all, a wrong address is likelier than a bad moment."""
 
@@ -123,19 +126,33 @@ class Client:
 
         @backoff.on_exception(
             backoff.runtime,
+            RateLimitedError,
+            value=lambda exc: exc.pause,
+            max_time=RATE_LIMIT_PATIENCE,
+            jitter=None,
+            on_backoff=lambda details: self._tell_retry(details["exception"], details["wait"]),
+            logger=None,
+        )
+        @backoff.on_exception(
+            backoff.runtime,
             TransientError,
             value=lambda exc: self._pause_after(exc, tries),
             max_tries=MAX_TRIES,
-            giveup=lambda _: not self._answered and tries["all"] >= FIRST_CONTACT_TRIES,
+            giveup=lambda exc: isinstance(exc, RateLimitedError) or self._is_hopeless(tries),
             jitter=None,
             on_backoff=lambda details: self._tell_retry(details["exception"], details["wait"]),
             logger=None,
         )
         def attempt() -> T:
             tries["all"] += 1
-            return self._decode(self._attempt(method, url, content, family, what), shape, what)
+            found = self._decode(self._attempt(method, url, content, family, what), shape, what)
+            self._answered = True
+            return found
 
         return attempt()
+
+    def _is_hopeless(self, tries: Counter[str]) -> bool:
+        return not self._answered and tries["all"] >= FIRST_CONTACT_TRIES
 
     def _attempt(
         self, method: str, url: str, content: bytes | None, family: str, what: str
@@ -146,15 +163,14 @@ class Client:
         if answer.status_code == 401 and self._token.renewable:  # noqa: PLR2004
             self._token.refused(token)
             answer = self._request(method, url, content, family, what, self._token.current())
-        if answer.status_code >= 400:  # noqa: PLR2004
+        if answer.status_code >= 300:  # noqa: PLR2004
             raise self._failure(answer, family, what)
         return answer.content
 
     def _request(
         self, method: str, url: str, content: bytes | None, family: str, what: str, token: str
     ) -> requests.Response:
-        budget = self.budgets.of(family)
-        budget.take()
+        self.budgets.take(family)
         headers = {"Authorization": f"Bearer {token}", "Accept": JSON}
         if content is not None:
             headers["Content-Type"] = JSON
@@ -172,7 +188,6 @@ class Client:
             raise TransientError(
                 f"No answer for {what} from {self._base_url} (setting `base_url`): {_reason(exc)}."
             ) from None
-        self._answered = True
         self.clock.learn(answer.headers.get("Date"))
         self.budgets.learn(
             family,
@@ -183,6 +198,7 @@ class Client:
 
     def _failure(self, answer: requests.Response, family: str, what: str) -> HubSpotError:
         failure = error_for(answer.status_code, answer.headers, answer.content, what=what)
+        self._answered = self._answered or answer.status_code >= 400  # noqa: PLR2004
         if isinstance(failure, RateLimitedError):
             with self._lock:
                 self.rate_limited[family] += 1
@@ -198,14 +214,13 @@ class Client:
         except msgspec.ValidationError as exc:
             raise HubSpotError(f"HubSpot's answer for {what} has another shape: {exc}.") from None
         except (msgspec.DecodeError, UnicodeDecodeError):
+            hint = "" if self._answered else " Is `base_url` HubSpot's address?"
             raise TransientError(
-                f"HubSpot's answer for {what} is no complete JSON ({len(content)} bytes)."
+                f"HubSpot's answer for {what} is no complete JSON ({len(content)} bytes).{hint}"
             ) from None
 
     def _pause_after(self, exc: Exception, tries: Counter[str]) -> float:
-        """Seconds before the next try; a 429 waits in its budget, which all threads share."""
-        if isinstance(exc, RateLimitedError):
-            return 0.0
+        """Seconds before the next try."""
         asked = exc.wait if isinstance(exc, TransientError) else None
         if asked is not None:
             return float(min(asked, LONGEST_WAIT))

@@ -1,4 +1,4 @@
-"""What time it is for HubSpot, whatever the machine believes."""
+"""Moments: what time it is for HubSpot, and how moments are read and written."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 TOLERANCE = timedelta(seconds=2)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Clock:
@@ -44,3 +45,18 @@ class Clock:
 def iso(moment: datetime) -> str:
     """A moment as HubSpot writes it, with microseconds: `2026-01-31T09:30:00.123456Z`."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def parse_time(text: str) -> datetime:
+    """An ISO 8601 date or time, in UTC where it names no zone.
+
+    Raises:
+        ValueError: If it is no such date.
+    """
+    parsed = datetime.fromisoformat(text)
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def milliseconds(moment: datetime) -> int:
+    """Whole milliseconds since 1970; what is finer is cut off."""
+    return (moment - EPOCH) // timedelta(milliseconds=1)

@@ -62,11 +62,22 @@ class TransientError(HubSpotError):
 
 
 class RateLimitedError(TransientError):
-    """429: more requests than the policy named by HubSpot allows."""
+    """429: more requests than the policy named by HubSpot allows.
 
-    def __init__(self, message: str, *, policy: str, wait: float | None) -> None:
+    Args:
+        message: What happened.
+        policy: HubSpot's name of the limit.
+        wait: Seconds that HubSpot asked to wait; None where it named none.
+        pause: Seconds that the thread itself waits. None are needed where the budget, which all
+            threads share, was closed for a while.
+    """
+
+    def __init__(
+        self, message: str, *, policy: str, wait: float | None, pause: float = 0.0
+    ) -> None:
         super().__init__(message, wait=wait, status=429)
         self.policy = policy
+        self.pause = pause
 
 
 class ErrorBody(msgspec.Struct, rename="camel"):
@@ -117,7 +128,7 @@ def error_for(
     body = read_error_body(content)
     said = body.message[:MESSAGE_LIMIT] or f"no readable message ({len(content)} bytes)"
     reference = f" (correlation id {body.correlation_id})" if body.correlation_id else ""
-    wait = _retry_after(headers)
+    wait = retry_after(headers)
     if status == 429:  # noqa: PLR2004
         return _rate_limit_error(body, said, wait, what)
     if status == 477:  # noqa: PLR2004
@@ -146,6 +157,8 @@ def error_for(
         )
     if status == 414:  # noqa: PLR2004
         said = "the address is too long; name fewer `properties`"
+    if status < 400 or (status == 404 and not body.category):  # noqa: PLR2004
+        said = f"{said}; check the settings `base_url` and `api_version`"
     return HubSpotError(f"HubSpot answered {status} for {what}: {said}{reference}", status=status)
 
 
@@ -166,7 +179,7 @@ def _rate_limit_error(body: ErrorBody, said: str, wait: float | None, what: str)
     )
 
 
-def _retry_after(headers: Mapping[str, str]) -> float | None:
+def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds of `Retry-After`; HubSpot documents seconds for 477 and says nothing for 429."""
     value = headers.get("Retry-After", "")
     try:

@@ -75,9 +75,10 @@ class ObjectStream(TenantStream):
             run,
         ):
             for page in run.pages():
-                records = page.records[: self._records_left(emitted)]
-                if write_messages and self.selected:
-                    run.write(page, records)
+                left = self._records_left(emitted)
+                records = page.records[:left]
+                if write_messages:
+                    run.write(page, left)
                 counter.increment(len(records))
                 links_counter.increment(len(page.links))
                 yield from records

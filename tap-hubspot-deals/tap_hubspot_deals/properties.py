@@ -19,7 +19,7 @@ Value = str | int | Decimal | bool | list[str] | None
 Converter = Callable[[str], Value]
 """Takes HubSpot's text, which is not empty, and gives the typed value; ValueError if it is none."""
 
-NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d{1,4})?")
+NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d{1,4})?", re.ASCII)
 LOOSE_NUMBER = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?\s*", re.ASCII)
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 DATE_TIME = re.compile(
@@ -127,7 +127,10 @@ def to_date(text: str) -> str:
         date.fromisoformat(text)
         return text
     if DATE_TIME.fullmatch(text):
-        return datetime.fromisoformat(text).astimezone(UTC).date().isoformat()
+        try:
+            return datetime.fromisoformat(text).astimezone(UTC).date().isoformat()
+        except OverflowError as exc:
+            raise ValueError(text) from exc
     return _from_epoch(text).date().isoformat()
 
 
@@ -143,7 +146,7 @@ def to_datetime(text: str) -> str:
     if DATE.fullmatch(text):
         date.fromisoformat(text)
         return f"{text}T00:00:00Z"
-    return _from_epoch(text).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    return _from_epoch(text).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def to_list(text: str) -> list[str]:

@@ -84,7 +84,7 @@ class RecordFields:
         own = set(self._own_schema()) | set(identity.fields)
         flat = settings.flatten_custom_properties
         in_record = [d for d in definitions if d.hubspot_defined or flat]
-        self._fields = {d.name: _field_name(d.name, own) for d in in_record}
+        self._fields = _field_names([d.name for d in in_record], own)
         self._renamed = {n: f for n, f in self._fields.items() if n != f}
         self._custom = [] if flat else [d.name for d in definitions if not d.hubspot_defined]
         self._definitions = {d.name: d for d in definitions}
@@ -145,7 +145,9 @@ class RecordFields:
         values["updated_at"] = found.updated_at
         values["archived"] = found.archived
         values["archived_at"] = found.archived_at
-        values["merged_into"] = None
+        if not found.archived:
+            # HubSpot may list merged records as archived; their marks must stay then.
+            values["merged_into"] = None
         values["read_at"] = read_at
         values["unparsed_properties"] = unparsed
         if links is not None:
@@ -215,9 +217,19 @@ def merged_ids(found: CrmObject) -> list[str]:
     return [i for i in text.split(";") if i] if text else []
 
 
-def _field_name(name: str, taken: set[str]) -> str:
-    """A property's field: its own name, or one with a prefix where the record needs that name."""
-    field = name
-    while field in taken or field == "custom_properties":
-        field = f"property_{field}"
-    return field
+def _field_names(names: list[str], own: set[str]) -> dict[str, str]:
+    """Each property's field: its own name, or one with a prefix where the record needs that name.
+
+    A prefixed name gives way to the property that really has it.
+    """
+    reserved = {*own, "custom_properties"}
+    fields = {name: name for name in names if name not in reserved}
+    taken = reserved | set(fields)
+    for name in names:
+        if name in reserved:
+            field = f"property_{name}"
+            while field in taken:
+                field = f"property_{field}"
+            taken.add(field)
+            fields[name] = field
+    return {name: fields[name] for name in names}

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
-from tap_hubspot_deals.bookmarks import Bookmark, Progress
+from tap_hubspot_deals.archive import Sweep, is_asked_for, keep
+from tap_hubspot_deals.bookmarks import BEGINNING, Bookmark, Progress
 from tap_hubspot_deals.clock import iso
 from tap_hubspot_deals.errors import AuthenticationError, HubSpotError, StopCleanlyError
 from tap_hubspot_deals.links import BATCH, LinkReader
-from tap_hubspot_deals.records import MERGED_IDS, RecordFields, merged_ids
-from tap_hubspot_deals.settings import parse_time
+from tap_hubspot_deals.pages import Group, PageMaker, ReadPage
+from tap_hubspot_deals.records import MERGED_IDS, RecordFields
 from tap_hubspot_deals.sources import ListSource, Reading, SearchSource, Source, extent
-from tap_hubspot_deals.walks import Leg, OutOfOrder, Step, Walk
+from tap_hubspot_deals.walks import BAD_REQUEST, Leg, OutOfOrder, Step, Walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from concurrent.futures import Future
 
-    from tap_hubspot_deals.links import Links
     from tap_hubspot_deals.object_streams import AssociationsStream, ObjectStream
-    from tap_hubspot_deals.records import CrmObject
+    from tap_hubspot_deals.properties import Definition
 
 THREADS = 20
 LINK_GROUPS_AHEAD = 1
@@ -30,36 +28,6 @@ LINK_GROUPS_AHEAD = 1
 
 ALWAYS_RETURNED = ("hs_object_id", "createdate", "hs_createdate", "hs_lastmodifieddate")
 """Default properties that HubSpot returns whether they were asked for or not (observed)."""
-
-LinksOf = dict[str, list[dict[str, Any]]]
-
-
-@dataclass
-class ReadPage:
-    """One page as it goes out.
-
-    Args:
-        records: The records of the object type.
-        links: The records of their links.
-        read_at: When they were read, ISO 8601.
-        version: The table version they carry, when versions are used.
-        progress: Where the run stands once this page is out; None: the run is finished.
-    """
-
-    records: list[dict[str, Any]]
-    links: list[dict[str, Any]]
-    read_at: str
-    version: int | None
-    progress: Progress
-
-
-@dataclass
-class _Group:
-    """Pages whose links are on their way."""
-
-    steps: list[Step]
-    read_at: str
-    asked: list[tuple[str, Future[LinksOf]]]
 
 
 class Run:
@@ -75,7 +43,6 @@ class Run:
         self._stream = stream
         self._links = links
         self._settings = settings
-        self._client = stream.hubspot
         self._clock = stream.hubspot.clock
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="hubspot")
         definitions = stream.selected_definitions()
@@ -88,20 +55,28 @@ class Run:
             stream.identity,
             unasked=[*extra, *(n for n in ALWAYS_RETURNED if n not in named)],
         )
+        self._maker = PageMaker(stream, links, self._fields)
         self._reading = Reading(
-            self._client,
+            stream.hubspot,
             stream.object_type,
             (*named, *extra),
             settings.page_size,
             settings.include_raw,
         )
         self._link_readers = [
-            (to_type, LinkReader(self._client, stream.object_type.name, to_type))
+            (to_type, LinkReader(stream.hubspot, stream.object_type.name, to_type))
             for to_type in settings.associations
         ]
         context = {"_tenant_id": stream.identity.tenant_id}
-        self._bookmark = Bookmark(stream.get_context_state(context), settings)
+        self._bookmark = Bookmark(
+            stream.get_context_state(context), settings, selected=self._selected(definitions)
+        )
         self.bookmarks: tuple[str | None, str | None] = (self._bookmark.value,) * 2
+
+    def _selected(self, definitions: list[Definition]) -> list[object]:
+        """What makes older records incomplete or differently typed when it changes."""
+        types = sorted((d.name, d.type, d.is_multi_select, d.hubspot_defined) for d in definitions)
+        return [self._stream.selected, self._links is not None, types]
 
     def __enter__(self) -> Self:
         """Nothing to prepare: the threads are there."""
@@ -137,15 +112,16 @@ class Run:
         refresh = unfinished is None or unfinished.mode == "changes"
         yield from self._carry_out(self._bookmark.next_run(self._clock.now(), refresh=refresh))
 
-    def write(self, page: ReadPage, records: list[dict[str, Any]]) -> None:
-        """Write a page's records, and its links before them.
+    def write(self, page: ReadPage, count: int | None) -> None:
+        """Write a page's links and, after them, its first `count` records.
 
         A link without its record is merely not current yet, while a record without its links would
         seem to have lost them.
         """
         if self._links is not None and page.links:
             self._links.write_records(page.links, version=page.version, time=page.read_at)
-        if records:
+        if self._stream.selected and page.records:
+            records = page.records if count is None else page.records[:count]
             self._stream.write_records(records, version=page.version, time=page.read_at)
 
     def keep(self, page: ReadPage) -> None:
@@ -160,27 +136,47 @@ class Run:
     def _carry_out(self, progress: Progress) -> Iterator[ReadPage]:
         self._tell_start(progress)
         self._announce_links()
-        yield from self._phase(progress)
-        wants_archived = self._settings.archived or progress.mode == "changes"
-        if progress.phase == "live" and wants_archived:
+        sweep = self._sweep(progress)
+        yield from self._phase(progress, sweep)
+        if progress.phase == "live" and self._wants_sweep(progress):
             progress.enter("archived")
-            yield from self._phase(progress)
+            yield from self._phase(progress, sweep)
+        yield from self._restored(sweep, progress)
         if progress.mode == "full":
-            self._stream.activate_version(progress.version)
-            if self._links is not None:
-                self._links.activate_version(progress.version)
-        self._bookmark.finish(progress, "updated_at")
+            self._activate(progress.version)
+        self._bookmark.finish(progress, "updated_at", sweep.now_known())
         self.bookmarks = (self.bookmarks[0], self._bookmark.value)
         self._put_state()
+
+    def _sweep(self, progress: Progress) -> Sweep:
+        whole = progress.phase == "live" or progress.legs == BEGINNING
+        return Sweep(
+            self._settings.filters,
+            self._stream.object_type,
+            progress.archived_since,
+            self._bookmark.archived_ids,
+            complete=whole and self._wants_sweep(progress),
+        )
+
+    def _wants_sweep(self, progress: Progress) -> bool:
+        """A scan is read once: nobody will ask what left the recycle bin since."""
+        mirrors = self._settings.scan_id is None
+        return self._settings.archived or progress.mode == "changes" or mirrors
+
+    def _activate(self, version: int) -> None:
+        for stream in (self._stream, self._links):
+            if stream is not None and stream.selected:
+                stream.activate_version(version)
 
     def _announce_links(self) -> None:
         """The link stream's SCHEMA has to come before its first record."""
         if self._links is not None:
             self._links._write_schema_message()  # noqa: SLF001 - a sibling of the SDK's own call
 
-    def _phase(self, progress: Progress) -> Iterator[ReadPage]:
+    def _phase(self, progress: Progress, sweep: Sweep) -> Iterator[ReadPage]:
+        goes_on = progress.legs != BEGINNING
         try:
-            yield from self._walk(progress)
+            yield from self._walk(progress, sweep)
         except OutOfOrder:
             self._stream.logger.warning(
                 "HubSpot's list of %s is not in the order of record ids; "
@@ -188,10 +184,22 @@ class Run:
                 self._stream.name,
             )
             progress.one_cursor = True
-            progress.enter(progress.phase)
-            yield from self._walk(progress)
+        except HubSpotError as exc:
+            if not (goes_on and exc.status == BAD_REQUEST):
+                raise
+            self._stream.logger.warning(
+                "HubSpot does not know the unfinished run's cursors any more; reading %s from the "
+                "beginning. (%s)",
+                self._stream.name,
+                exc,
+            )
+        else:
+            return
+        progress.enter(progress.phase)
+        sweep.complete = self._wants_sweep(progress)
+        yield from self._walk(progress, sweep)
 
-    def _walk(self, progress: Progress) -> Iterator[ReadPage]:
+    def _walk(self, progress: Progress, sweep: Sweep) -> Iterator[ReadPage]:
         source = self._source(progress)
         total, highest = self._extent(source, progress)
         walk = Walk(
@@ -202,13 +210,26 @@ class Run:
             highest=highest,
             pages=total // self._settings.page_size,
         )
-        waiting: deque[_Group] = deque()
+        waiting: deque[Group] = deque()
         for steps in walk.groups():
-            waiting.append(self._ask_links(steps, progress))
+            if progress.phase == "archived":
+                for step in steps:
+                    sweep.cut(step.page)
+            waiting.append(self._ask_links(steps, live=progress.phase == "live"))
             if len(waiting) > LINK_GROUPS_AHEAD:
-                yield from self._finish_group(waiting.popleft(), progress)
+                yield from self._maker.pages(waiting.popleft(), progress)
         while waiting:
-            yield from self._finish_group(waiting.popleft(), progress)
+            yield from self._maker.pages(waiting.popleft(), progress)
+
+    def _restored(self, sweep: Sweep, progress: Progress) -> Iterator[ReadPage]:
+        """Read what left the recycle bin by id; what was purged is not found, and no loss."""
+        ids = sweep.left()
+        for start in range(0, len(ids), BATCH):
+            page = self._reading.batch(ids[start : start + BATCH], archived=False)
+            keep(page, lambda o: is_asked_for(o, self._settings.filters, self._stream.object_type))
+            if page.objects:
+                group = self._ask_links([Step(page, progress.legs)], live=True)
+                yield from self._maker.pages(group, progress)
 
     def _source(self, progress: Progress) -> Source:
         if progress.phase == "archived":
@@ -231,112 +252,18 @@ class Run:
             return 0, None
         return total, None if highest is None else int(highest)
 
-    def _ask_links(self, steps: list[Step], progress: Progress) -> _Group:
+    def _ask_links(self, steps: list[Step], *, live: bool) -> Group:
+        """Ask for the links of live records; archived ones have none (HubSpot hides them)."""
         read_at = iso(self._clock.now())
-        asked: list[tuple[str, Future[LinksOf]]] = []
-        for step in steps:
-            self._leave_out(step, progress)
-        if progress.phase == "live":
-            ids = [o.id for step in steps for o in step.page.objects]
-            asked = [
-                (to_type, self._pool.submit(reader.read, ids[start : start + BATCH]))
-                for to_type, reader in self._link_readers
-                for start in range(0, len(ids), BATCH)
-            ]
-        return _Group(steps, read_at, asked)
-
-    def _finish_group(self, group: _Group, progress: Progress) -> Iterator[ReadPage]:
-        links: dict[str, LinksOf] = {to_type: {} for to_type, _ in group.asked}
-        for to_type, future in group.asked:
-            links[to_type].update(future.result())
-        version = progress.version if self._settings.activate_versions else None
-        for step in group.steps:
-            progress.legs = step.legs
-            yield self._page(step, links, group.read_at, version, progress)
-
-    def _page(
-        self,
-        step: Step,
-        links: dict[str, LinksOf],
-        read_at: str,
-        version: int | None,
-        progress: Progress,
-    ) -> ReadPage:
-        records: list[dict[str, Any]] = []
-        link_records: list[dict[str, Any]] = []
-        for found, raw in step.page.pairs():
-            own: Links | None = None
-            if progress.phase == "live":
-                own = {to_type: of.get(found.id, []) for to_type, of in links.items()}
-                link_records += self._link_records(found.id, own, read_at)
-            markers = self._merged_markers(found, progress, read_at)
-            records.append(self._fields.record(found, own, read_at, raw))
-            records += markers
-        return ReadPage(records, link_records, read_at, version, progress)
-
-    def _link_records(self, from_id: str, links: Links, read_at: str) -> list[dict[str, Any]]:
-        if self._links is None:
-            return []
-        head = {
-            **self._stream.identity.fields,
-            "from_object_type": self._stream.object_type.name,
-            "from_id": from_id,
-        }
-        return [
-            {
-                **head,
-                "to_object_type": to_type,
-                "to_id": linked["id"],
-                **link_type,
-                "read_at": read_at,
-            }
-            for to_type, all_linked in links.items()
-            for linked in all_linked
-            for link_type in linked["types"]
+        if not live:
+            return Group(steps, read_at, None)
+        ids = [o.id for step in steps for o in step.page.objects]
+        asked = [
+            (to_type, self._pool.submit(reader.read, ids[start : start + BATCH]))
+            for to_type, reader in self._link_readers
+            for start in range(0, len(ids), BATCH)
         ]
-
-    def _merged_markers(
-        self, found: CrmObject, progress: Progress, read_at: str
-    ) -> list[dict[str, Any]]:
-        """Markers for the records that this one took the place of.
-
-        A first read never gave those out, unless they were merged since it began.
-        """
-        old_ids = merged_ids(found)
-        if not old_ids:
-            return []
-        if progress.first and found.updated_at is not None:
-            began = parse_time(progress.started_at) - self._settings.lookback
-            if parse_time(found.updated_at) < began:
-                return []
-        return [self._fields.merged_marker(i, found, read_at) for i in old_ids if i != found.id]
-
-    def _leave_out(self, step: Step, progress: Progress) -> None:
-        """Drop archived records that are not asked for: HubSpot's list knows no filter."""
-        if progress.phase != "archived":
-            return
-        page = step.page
-        kept = [i for i, o in enumerate(page.objects) if self._is_asked_for(o, progress)]
-        page.objects = [page.objects[i] for i in kept]
-        if page.raws is not None:
-            page.raws = [page.raws[i] for i in kept]
-
-    def _is_asked_for(self, found: CrmObject, progress: Progress) -> bool:
-        since = progress.since
-        if since and found.archived_at and parse_time(found.archived_at) < parse_time(since):
-            return False
-        filters = self._settings.filters
-        if not filters:
-            return True
-        values = found.properties
-        created = values.get(self._stream.object_type.created) or found.created_at
-        stamp = int(parse_time(created).timestamp() * 1000) if created else 0
-        return (
-            filters.pipeline in {None, values.get("pipeline")}
-            and filters.deal_stage in {None, values.get("dealstage")}
-            and (filters.created_from is None or stamp >= filters.created_from)
-            and (filters.created_until is None or stamp <= filters.created_until)
-        )
+        return Group(steps, read_at, asked)
 
     def _tell_start(self, progress: Progress) -> None:
         name = self._stream.name

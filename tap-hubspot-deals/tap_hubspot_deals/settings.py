@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from singer_sdk import typing as th
 
+from tap_hubspot_deals.clock import milliseconds, parse_time
 from tap_hubspot_deals.paths import DATED, LEGACY
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 DATE_ONLY = re.compile(r"^\d{4}-\d{2}-\d{2}$")
 MAX_PAGE_SIZE = 100
 MAX_DELAY_MS = 60_000
+DAY_MS = 24 * 60 * 60 * 1000
 
 CONFIG_SCHEMA: dict[str, Any] = th.PropertiesList(
     th.Property(
@@ -294,18 +296,8 @@ def parse(config: Mapping[str, Any]) -> Settings:
     )
 
 
-def parse_time(text: str) -> datetime:
-    """An ISO 8601 date or time, in UTC where it names no zone.
-
-    Raises:
-        ValueError: If it is no such date.
-    """
-    parsed = datetime.fromisoformat(text)
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
-
-
 def _start_of(text: str | None) -> int | None:
-    return None if text is None else _milliseconds(parse_time(text))
+    return None if text is None else milliseconds(parse_time(text))
 
 
 def _end_of(text: str | None) -> int | None:
@@ -313,12 +305,8 @@ def _end_of(text: str | None) -> int | None:
     if text is None:
         return None
     if DATE_ONLY.match(text):
-        return _milliseconds(parse_time(text) + timedelta(days=1)) - 1
-    return _milliseconds(parse_time(text))
-
-
-def _milliseconds(moment: datetime) -> int:
-    return int((moment - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(milliseconds=1))
+        return milliseconds(parse_time(text)) + DAY_MS - 1
+    return milliseconds(parse_time(text))
 
 
 def _credential_faults(config: Mapping[str, Any]) -> list[str]:
@@ -326,6 +314,10 @@ def _credential_faults(config: Mapping[str, Any]) -> list[str]:
     if config.get("access_token"):
         if any(c.isspace() for c in config["access_token"]):
             return ["`access_token` has a space or line break in it: copy it again from HubSpot."]
+        if not (config["access_token"].isascii() and config["access_token"].isprintable()):
+            return [
+                "`access_token` holds characters that no token has: copy it again from HubSpot."
+            ]
         return []
     if not oauth:
         text = (
@@ -401,7 +393,13 @@ def _address_faults(config: Mapping[str, Any]) -> list[str]:
         faults.append(f"`api_version` must be `v3` or a date such as `2026-09`, not {version!r}.")
     address = config.get("base_url")
     if address:
-        parts = urlsplit(address)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        try:
+            parts = urlsplit(address)
+            whole = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        except ValueError:
+            whole = False
+        if not whole or any(c.isspace() for c in address):
             faults.append(f"`base_url` must be an http or https address, not {address!r}.")
+        elif parts.username or parts.password or parts.query or parts.fragment:
+            faults.append("`base_url` must end before any `?` or `#` and hold no user name.")
     return faults

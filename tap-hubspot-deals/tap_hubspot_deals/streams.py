@@ -46,6 +46,7 @@ class TenantStream(Stream):
         self._writer = tap.writer
         self.identity = tap.identity
         self._raw_schema = tap.identity.schema(properties)
+        self.emitted = 0
         super().__init__(tap, schema=self._raw_schema, name=name)
         self.primary_keys = (*tap.identity.keys, *key)
 
@@ -81,6 +82,7 @@ class TenantStream(Stream):
             version: The table version, when versions are used.
             time: When they were extracted, ISO 8601.
         """
+        self.emitted += len(records)
         if self._is_plain:
             self._writer.write_records(self.name, records, version=version, time=time)
             self.state_manager.is_flushed = False
@@ -115,7 +117,9 @@ class MetadataStream(TenantStream):
     ) -> Generator[dict[str, Any], Any, Any]:
         if self.settings.activate_versions:
             self._stream_version = self._initialized_at
-        yield from super()._sync_records(context, write_messages=write_messages)
+        for record in super()._sync_records(context, write_messages=write_messages):
+            self.emitted += 1
+            yield record
         if write_messages:
             self.activate_version(self._initialized_at)
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from tap_hubspot_deals.sources import Page, Source
 
 LEGS = 10
-GROUP_PAGES = 10
-"""Ten pages are 1,000 records: what one association request takes."""
+GROUP = 1000
+"""Records that go out together: what one association request takes."""
 
 WORTH_CUTTING = 15
 """Pages below which one cursor is as good."""
@@ -190,7 +190,7 @@ class Walk:
         self._walkers = [_Walker(leg, source, pool) for leg in legs]
 
     def groups(self) -> Iterator[list[Step]]:
-        """The pages in groups of about ten, in the order in which they go out.
+        """The pages in groups of about 1,000 records, in the order in which they go out.
 
         Raises:
             OutOfOrder: If a walk that was said to be ordered is not.
@@ -200,11 +200,13 @@ class Walk:
             self._cut_evenly()
         while any(not w.done for w in self._walkers):
             self._cut_more()
-            group = []
-            while live := [w for w in self._walkers if not w.done]:
-                group += [self._step(walker) for walker in live]
-                if len(group) + len(live) > GROUP_PAGES:
-                    break
+            group: list[Step] = []
+            count = latest = 0
+            while count + latest <= GROUP and (live := [w for w in self._walkers if not w.done]):
+                steps = [self._step(walker) for walker in live]
+                latest = sum(len(step.page.objects) for step in steps)
+                count += latest
+                group += steps
             yield group
 
     def _step(self, walker: _Walker) -> Step:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,7 +12,7 @@ from singer_sdk.singerlib.encoding.base import GenericSingerWriter
 from singer_sdk.singerlib.messages import Message, RecordMessage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 FLUSH_AT = 64 * 1024
 
@@ -20,8 +21,9 @@ class MessageWriter(GenericSingerWriter[bytearray, Message]):
     """Collects RECORD messages and writes them in large pieces; all others leave at once.
 
     A STATE message never overtakes the records before it, because all share one buffer.
-    `writing` is true while bytes are handed to the operating system: a signal handler must not
-    interrupt that, or half a line would go out. It leaves its exception in `interrupted` instead.
+    `writing` is true while lines are made and handed to the operating system: a signal handler must
+    not interrupt that, or half a line would go out. It leaves its exception in `interrupted`, which
+    is raised between two messages.
     """
 
     def __init__(self) -> None:
@@ -39,9 +41,10 @@ class MessageWriter(GenericSingerWriter[bytearray, Message]):
 
     def write_message(self, message: Message) -> None:
         """Write one message of any type."""
-        self._buffer += self.serialize_message(message)
-        if not isinstance(message, RecordMessage) or len(self._buffer) >= FLUSH_AT:
-            self.flush()
+        with self._undisturbed():
+            self._buffer += self.serialize_message(message)
+            if not isinstance(message, RecordMessage) or len(self._buffer) >= FLUSH_AT:
+                self._flush()
 
     def write_records(
         self, stream: str, records: Iterable[dict[str, Any]], *, version: int | None, time: str
@@ -59,22 +62,29 @@ class MessageWriter(GenericSingerWriter[bytearray, Message]):
         tail += b',"time_extracted":' + self._encoder.encode(time) + b"}\n"
         buffer = self._buffer
         encode_into = self._encoder.encode_into
-        for record in records:
-            buffer += head
-            encode_into(record, buffer, -1)
-            buffer += tail
-            if len(buffer) >= FLUSH_AT:
-                self.flush()
+        with self._undisturbed():
+            for record in records:
+                buffer += head
+                encode_into(record, buffer, -1)
+                buffer += tail
+                if len(buffer) >= FLUSH_AT:
+                    self._flush()
 
     def flush(self) -> None:
         """Hand all that is buffered to the operating system."""
-        if not self._buffer:
-            return
+        with self._undisturbed():
+            self._flush()
+
+    def _flush(self) -> None:
+        sys.stdout.buffer.write(self._buffer)
+        sys.stdout.buffer.flush()
+        self._buffer.clear()
+
+    @contextmanager
+    def _undisturbed(self) -> Iterator[None]:
         self.writing = True
         try:
-            sys.stdout.buffer.write(self._buffer)
-            sys.stdout.buffer.flush()
-            self._buffer.clear()
+            yield
         finally:
             self.writing = False
         if self.interrupted is not None:

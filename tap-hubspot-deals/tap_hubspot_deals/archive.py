@@ -1,0 +1,100 @@
+"""The recycle bin: which archived records concern a run, and which have left it since.
+
+HubSpot's list of archived records knows no filter and no order by time, archiving moves no modified
+date, and neither may restoring. The whole list is therefore walked at every run (it holds 90 days).
+The ids seen stay in the bookmark; one that is missing the next time was restored, or purged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tap_hubspot_deals.clock import milliseconds, parse_time
+from tap_hubspot_deals.properties import to_datetime
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tap_hubspot_deals.object_types import ObjectType
+    from tap_hubspot_deals.records import CrmObject
+    from tap_hubspot_deals.settings import Filters
+    from tap_hubspot_deals.sources import Page
+
+KNOWN_LIMIT = 1000
+"""Ids kept in the bookmark, the latest archived ones: it goes out with every page."""
+
+
+@dataclass
+class Sweep:
+    """One walk over the archived records.
+
+    Args:
+        filters: The user's filters, which HubSpot's list cannot apply.
+        object_type: Which records.
+        since: Only records archived from then on go out; None: all.
+        known: The ids that the last complete sweep saw, separated by spaces.
+        complete: Whether this sweep walks the list from its beginning.
+    """
+
+    filters: Filters
+    object_type: ObjectType
+    since: str | None
+    known: str
+    complete: bool
+    _seen: dict[str, str] = field(default_factory=dict)
+
+    def cut(self, page: Page) -> None:
+        """Leave on the page what has to go out, and remember all that is in the bin."""
+        asked = [o for o in page.objects if is_asked_for(o, self.filters, self.object_type)]
+        self._seen.update((o.id, o.archived_at or "") for o in asked)
+        since = None if self.since is None else parse_time(self.since)
+
+        def goes_out(found: CrmObject) -> bool:
+            if found.id not in self._seen:
+                return False
+            archived_at = found.archived_at
+            return since is None or not archived_at or parse_time(archived_at) >= since
+
+        keep(page, goes_out)
+
+    def left(self) -> list[str]:
+        """The known ids that are not in the bin any more; none if this sweep saw only a part."""
+        return [i for i in self.known.split() if i not in self._seen] if self.complete else []
+
+    def now_known(self) -> str:
+        """What the next run has to know."""
+        if not self.complete:
+            return self.known
+        latest = sorted(self._seen, key=self._seen.__getitem__, reverse=True)
+        return " ".join(sorted(latest[:KNOWN_LIMIT]))
+
+
+def keep(page: Page, wanted: Callable[[CrmObject], bool]) -> None:
+    """Leave only the wanted records on a page."""
+    kept = [i for i, found in enumerate(page.objects) if wanted(found)]
+    page.objects = [page.objects[i] for i in kept]
+    if page.raws is not None:
+        page.raws = [page.raws[i] for i in kept]
+
+
+def is_asked_for(found: CrmObject, filters: Filters, object_type: ObjectType) -> bool:
+    """Whether a record passes the filters, as HubSpot's search would judge it."""
+    if not filters:
+        return True
+    values = found.properties
+    stamp = _created(found, object_type)
+    return (
+        filters.pipeline in {None, values.get("pipeline")}
+        and filters.deal_stage in {None, values.get("dealstage")}
+        and (filters.created_from is None or stamp >= filters.created_from)
+        and (filters.created_until is None or stamp <= filters.created_until)
+    )
+
+
+def _created(found: CrmObject, object_type: ObjectType) -> int:
+    """The property decides, which people may write; `createdAt` only where it says nothing."""
+    for text in (found.properties.get(object_type.created), found.created_at):
+        if text:
+            return milliseconds(parse_time(to_datetime(text)))
+    return 0
