@@ -16,6 +16,7 @@ setup: .venv/.ready ## the environment in .venv, from the lock file
 .tools/bin/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; $(PYTHON) is older. Set PYTHON=/path/to/python3.11"; exit 1; }
 	@$(PYTHON) -m venv .tools || { echo "python3 -m venv failed: on Debian and Ubuntu, apt-get install python3-venv"; exit 1; }
+	@echo "Setting up: uv, then the environment in .venv (once, about 30 seconds)"
 	@.tools/bin/pip install --quiet --disable-pip-version-check uv==0.13.9
 
 .venv/.ready: .tools/bin/uv uv.lock pyproject.toml */pyproject.toml
@@ -48,4 +49,5 @@ simulator: setup ## a HubSpot to play with on http://127.0.0.1:8650
 	@$(RUN) python -m hubspot_simulator
 
 clean: ## all that the recipes made, the embedded database too
+	@test ! -x .venv/bin/python || .venv/bin/python -m target_deals_postgres.embedded stop
 	@rm -rf .venv .tools .meltano .data output
