@@ -6,7 +6,7 @@ export UV_PYTHON_DOWNLOADS := never
 export MELTANO_CLI_DISABLE_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint fmt bench service simulator clean
+.PHONY: help setup demo test test-all coverage lint fmt bench service simulator clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,12 @@ test: setup lint ## linters, types and all tests but the heavy ones
 
 test-all: setup lint ## the heavy tests too
 	@$(RUN) pytest -m "not benchmark"
+
+coverage: setup ## the tests again, with branch coverage of the three packages
+	@$(RUN) coverage erase
+	@$(RUN) coverage run -m pytest
+	@$(RUN) coverage combine --quiet
+	@$(RUN) coverage report
 
 lint: setup ## ruff, mypy, import-linter
 	@$(RUN) ruff check .
