@@ -22,8 +22,8 @@ PRIMES = (89, 97, 101, 103, 107, 109, 113)
 LONG_DECIMALS = (
     "0.200000000000000011102230246251565404236316680908203125",
     "0.46257445217132568359375",
-    "12345678901234567.89",
 )
+HUGE_DECIMALS = ("12345678901234567.89", "-98765432109876543210.123456789")
 WORDS = [
     "annual",
     "blue",
@@ -157,6 +157,7 @@ def pool(definition: PropertyDefinition, flavour: Flavour, type_name: str) -> Po
     if flavour.odd_values and not definition.hubspot_defined:
         if definition.type == "number":
             values[3] = "N/A"
+            values[4:6] = HUGE_DECIMALS
         if definition.type == "string" and definition.name in LONG_TEXTS:
             values[5] = "0123456789abcdef" * 4096
     return Pool(definition.name, values, rng.randrange(1, len(values)), rng.randrange(len(values)))
