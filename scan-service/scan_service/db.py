@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SCHEMA = "scan_service"
 RESULTS = "scans"
 _CONNECT_SECONDS = 5
-_WAIT_SECONDS = 10
+_WAIT_SECONDS = 5
 
 
 def _options(**extra: Any) -> dict[str, Any]:

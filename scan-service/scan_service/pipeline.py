@@ -166,6 +166,8 @@ def _tap(settings: Settings, scan: Mapping[str, Any]) -> dict[str, str]:
         "REQUESTS_PER_10_SECONDS": (
             str(settings.requests_per_10_seconds) if settings.requests_per_10_seconds else None
         ),
+        # Incremental means only what changed, however long ago the last full read was.
+        "ASSOCIATION_REFRESH_HOURS": "87600" if config.get("mode") == "incremental" else None,
         "_SELECT": json.dumps(["deals.*", *(["associations.*"] if associations else [])]),
     }
     return {f"TAP_HUBSPOT_DEALS_{name}": text for name, text in values.items() if text is not None}

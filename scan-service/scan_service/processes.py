@@ -123,7 +123,7 @@ async def leashed(
     command: list[str], *, folder: Path, log: Path, environment: Mapping[str, str], lease: float
 ) -> Leashed:
     """Start a command on a leash, in a session of its own, its output going to a file."""
-    with log.open("ab") as output:
+    with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",

@@ -16,19 +16,15 @@ TAP = "tap-hubspot-deals"
 TARGET = "target-deals-postgres"
 _MOST_AT_ONCE = 4 * 1024 * 1024
 _KEPT_ERRORS = 20
-# HubSpot's answers that no second try can change, and those that one may.
-_AUTH = re.compile(
-    r"\b(401|403)\b|unauthorized|forbidden|MISSING_SCOPES|required scopes?\b", re.IGNORECASE
-)
-_LIMITED = re.compile(r"\b429\b|rate.?limit", re.IGNORECASE)
-_HUBSPOT_DOWN = re.compile(
-    r"\b(423|477|5\d\d)\b|time[d -]*out|connection (reset|refused|aborted|error)|max retries",
-    re.IGNORECASE,
+# The tap's and the target's sentences (their errors.py): which kind of failure each one tells.
+_AUTH = re.compile(r"refused the credentials|The token may not read|gives no token|that no token")
+_DAILY = re.compile(r"daily limit|another data centre")
+_LIMITED = re.compile(r"HubSpot limits requests")
+_STUMBLED = re.compile(
+    r"HubSpot answered (423|5\d\d)|No answer for|no complete JSON|token endpoint|Run again\."
 )
 _DATABASE_AWAY = re.compile(
-    r"server closed the connection|terminating connection|connection (refused|reset|timed out)"
-    r"|could not connect|is (starting up|shutting down)|in recovery mode|connection already closed"
-    r"|no connection to the server|SSL SYSCALL|AdminShutdown|OperationalError|InterfaceError",
+    r"cannot be reached|SQLSTATE (08|53|57)|connection|server closed|SSL SYSCALL|deadlock",
     re.IGNORECASE,
 )
 
@@ -132,9 +128,11 @@ class LogReader:
         text, message = " ".join(said), _last(said)
         if _AUTH.search(text):
             return _failed("HUBSPOT_AUTH_ERROR", message)
+        if _DAILY.search(text):
+            return _failed("HUBSPOT_RATE_LIMIT", message)
         if _LIMITED.search(text):
             return _failed("HUBSPOT_RATE_LIMIT", message, try_again=True)
-        again = self._killed() or _HUBSPOT_DOWN.search(text) is not None
+        again = self._killed() or _STUMBLED.search(text) is not None
         return _failed("HUBSPOT_API_ERROR", message, try_again=again)
 
 

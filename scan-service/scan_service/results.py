@@ -15,10 +15,13 @@ from scan_service.db import RESULTS
 from scan_service.wording import timestamp
 
 if TYPE_CHECKING:
+    from typing import LiteralString
+
     from scan_service.db import Connection, Database
     from scan_service.models import ResultQuery
 
 DEALS = sql.Identifier(RESULTS, "deals")
+REJECTED = "_rejected_records"
 
 # What the tap adds to HubSpot's properties (docs/architecture.md), and is no property itself.
 OWN_COLUMNS = frozenset({
@@ -264,21 +267,15 @@ async def _add_rejected(
     connection: Connection, found: Figures, tenant_id: str, scan_id: str
 ) -> None:
     """Count and list the records that the target refused."""
-    present = await columns(connection, "_rejected_records")
-    if not {"_tenant_id", "_scan_id"} <= present.keys():
+    if not await columns(connection, REJECTED):
         return
-    table = sql.Identifier(RESULTS, "_rejected_records")
-    where = sql.SQL("where _tenant_id = %s and _scan_id = %s and stream = 'deals'")
-    counted = await _row(
-        connection,
-        sql.SQL("select count(*) as n from {} {}").format(table, where),
-        [tenant_id, scan_id],
-    )
-    found.rejected = counted["n"]
-    cursor = await connection.execute(
-        sql.SQL("select record ->> 'id' as id, reason from {} {} limit %s").format(table, where),
-        [tenant_id, scan_id, _LISTED_PROBLEMS],
-    )
+    selected = sql.SQL(
+        "with refused as ({} and stream = 'deals') select (select count(*) from refused) as n,"
+        " record_key::jsonb ->> 'id' as id, reason from refused limit %s"
+    ).format(rejected_rows("select *"))
+    cursor = await connection.execute(selected, [tenant_id, scan_id, _LISTED_PROBLEMS])
+    rows = await cursor.fetchall()
+    found.rejected = rows[0]["n"] if rows else 0
     found.problems = [
         {
             "dealId": row["id"],
@@ -287,8 +284,15 @@ async def _add_rejected(
             "timestamp": timestamp(),
             "retryCount": 0,
         }
-        for row in await cursor.fetchall()
+        for row in rows
     ]
+
+
+def rejected_rows(verb: LiteralString) -> sql.Composed:
+    """Return the statement about a scan's refused records; the scan is in their keys only."""
+    return sql.SQL(
+        "{} from {} where _tenant_id = %s and record_key::jsonb ->> '_scan_id' = %s"
+    ).format(sql.SQL(verb), sql.Identifier(RESULTS, REJECTED))
 
 
 async def _row(connection: Connection, statement: sql.SQL | sql.Composed, values: list[Any]) -> Any:

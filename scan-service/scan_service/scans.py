@@ -8,6 +8,7 @@ from psycopg import sql
 from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
 
+from scan_service import results
 from scan_service.db import RESULTS, step_out
 from scan_service.errors import ConflictError, NotFoundError, RateLimitError
 
@@ -220,6 +221,8 @@ async def remove(db: Database, tenant_id: str, scan_id: str) -> dict[str, int]:
             )
             if table in gone:
                 gone[table] = cursor.rowcount
+        if await results.columns(connection, results.REJECTED):
+            await connection.execute(results.rejected_rows("delete"), [tenant_id, scan_id])
         await connection.execute("delete from scan where id = %s", [row["id"]])
     return {"scanJob": 1, **gone}
 

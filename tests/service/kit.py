@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,13 +13,15 @@ import jsonschema
 import psycopg
 import yaml
 from pydantic import SecretStr
-from scan_service.app import description
 from scan_service import runs
+from scan_service.app import description
 from scan_service.auth import PERMISSIONS, create_key
 from scan_service.db import Database, connect
 from scan_service.engine import Engine
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     import httpx2
     from starlette.testclient import TestClient
 
@@ -49,8 +50,10 @@ def described(method: str, path: str, status: int) -> dict[str, Any] | None:
             assert answer is not None, f"{method} {pattern} answers {status}, undescribed"
             if "$ref" in answer:
                 answer = api()["components"]["responses"][answer["$ref"].rsplit("/", 1)[1]]
-            content: dict[str, Any] = answer["content"]
-            return content.get("application/json", {}).get("schema")
+            schema: dict[str, Any] | None = (
+                answer["content"].get("application/json", {}).get("schema")
+            )
+            return schema
     return None
 
 

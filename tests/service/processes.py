@@ -1,0 +1,178 @@
+"""Real processes of the service: servers, workers, and what they leave."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import requests
+from service.kit import ROOT, TENANT, Ledger, order
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BIN = Path(sys.executable).parent
+DONE = ("completed", "failed", "cancelled")
+
+
+def wait_for(
+    what: Callable[[], Any], *, seconds: float = 60, pause: float = 0.1, why: str = ""
+) -> Any:
+    """The first true value of something."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if value := what():
+            return value
+        time.sleep(pause)
+    raise AssertionError(f"not within {seconds} s: {why or what}")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Installation:
+    """One installation of the service on one database: as many processes as a test wants."""
+
+    def __init__(self, ledger: Ledger, folder: Path, environment: dict[str, str]) -> None:
+        self.ledger = ledger
+        self.folder = folder
+        self.environment = environment
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.url = ""
+        self.key = ""
+
+    def command(self, *words: str, **more: str) -> subprocess.Popen[bytes]:
+        log = (self.folder / f"{words[0]}-{len(self.processes)}.log").open("wb")
+        process = subprocess.Popen(
+            [str(BIN / "scan-service"), *words],
+            env={**_basics(), **self.environment, **more},
+            cwd=ROOT,
+            stdout=log,
+            stderr=log,
+        )
+        log.close()
+        self.processes.append(process)
+        return process
+
+    def serve(self) -> subprocess.Popen[bytes]:
+        port = free_port()
+        server = self.command("serve", SCAN_SERVICE_PORT=str(port))
+        self.url = f"http://127.0.0.1:{port}"
+        wait_for(lambda: _answers(self.url), seconds=40, why=self.logs())
+        self.key = self.key or self.ledger.key()
+        return server
+
+    def work(self, **more: str) -> subprocess.Popen[bytes]:
+        worker = self.command("work", **more)
+        number = len(self.processes) - 1
+        log = self.folder / f"work-{number}.log"
+        wait_for(lambda: b"worker started" in log.read_bytes(), seconds=40, why=self.logs())
+        return worker
+
+    def logs(self) -> str:
+        return "\n".join(path.read_text() for path in sorted(self.folder.glob("*.log")))
+
+    def stop(self) -> None:
+        for process in self.processes:
+            if process.poll() is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.send_signal(signal.SIGCONT)
+                    process.terminate()
+        for process in self.processes:
+            try:
+                process.wait(40)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    # What a client does
+
+    def ask(
+        self, method: str, path: str, key: str | None = None, **options: Any
+    ) -> requests.Response:
+        headers = {"Authorization": f"Bearer {key or self.key}"}
+        return requests.request(method, self.url + path, headers=headers, timeout=60, **options)
+
+    def start(
+        self, scan_id: str, *, tenant: str = TENANT, key: str | None = None, **config: Any
+    ) -> None:
+        body = order(scan_id, tenant, **{"rateLimitDelay": 0, **config})
+        response = self.ask("POST", "/api/v1/scan/start", key, json=body)
+        assert response.status_code == 202, response.text
+
+    def status(self, scan_id: str, key: str | None = None) -> dict[str, Any]:
+        response = self.ask("GET", f"/api/v1/scan/status/{scan_id}", key)
+        assert response.status_code == 200, response.text
+        data: dict[str, Any] = response.json()["data"]
+        return data
+
+    def row(self, scan_id: str, tenant: str = TENANT) -> dict[str, Any]:
+        names = (
+            "status",
+            "slot",
+            "attempt",
+            "runs",
+            "processed_items",
+            "run_id",
+            "worker",
+            "token",
+            "state",
+        )
+        ((*values,),) = self.ledger.run(
+            f"select {', '.join(names)} from scan where tenant_id = %s and scan_id = %s",
+            tenant,
+            scan_id,
+        )
+        return dict(zip(names, values, strict=True))
+
+    def finished(self, scan_id: str, seconds: float = 60) -> dict[str, Any]:
+        """The scan's status when it is over."""
+        wait_for(
+            lambda: self.row(scan_id)["status"] in DONE and self.row(scan_id)["run_id"] is None,
+            seconds=seconds,
+            why=self.logs()[-6000:],
+        )
+        return self.status(scan_id)
+
+    def deals(self, scan_id: str) -> list[str]:
+        rows = self.ledger.run(
+            "select id from scans.deals where _scan_id = %s order by id", scan_id
+        )
+        return [row[0] for row in rows]
+
+    def run_folders(self) -> list[Path]:
+        runs = self.folder / "runs"
+        return list(runs.iterdir()) if runs.is_dir() else []
+
+    def members(self) -> list[psutil.Process]:
+        """Everything that runs for a scan of this installation."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if str(self.folder / "runs") in process.environ().get("SCAN_RUN_FOLDER", ""):
+                    found.append(process)
+        return found
+
+
+def _basics() -> dict[str, str]:
+    names = ("PATH", "HOME", "LANG", "TMPDIR", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
+    return {name: os.environ[name] for name in names if name in os.environ}
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/health", timeout=5).status_code == 200
+    except requests.RequestException:
+        return False
