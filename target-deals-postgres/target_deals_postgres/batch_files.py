@@ -33,7 +33,7 @@ def records(message: Message) -> Iterator[bytes]:
                     StorageTarget.from_url(head).open(tail, mode="rb")
                 )
                 if encoding.compression == "gzip":
-                    file = opened.enter_context(cast("IO[Any]", gzip.open(file)))
+                    file = opened.enter_context(cast("IO[Any]", gzip.GzipFile(fileobj=file)))
                 for line in file:
                     if not line.isspace():
                         yield line

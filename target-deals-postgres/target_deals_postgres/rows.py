@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 from msgspec.structs import astuple
+from singer_sdk.singerlib.json import serialize_json
 
 from target_deals_postgres.columns import BIGINT_RANGE, EVERYTHING, Column, Field, Kind
 from target_deals_postgres.values import (
@@ -34,6 +36,7 @@ EXTRA = Column(Field("", Kind.JSONB, EVERYTHING), "_extra", Kind.JSONB)
 ROW_OVERHEAD = 200  # bytes that Python needs to keep a row and its key
 
 ABSENT = Raw()  # the default of a field that keeps its bytes
+_ODD_NAME = re.compile(r'[\x00-\x1f"\\\ud800-\udfff]')  # msgspec cannot decode into such names
 _BIGINT = Annotated[int, Meta(ge=BIGINT_RANGE[0], le=BIGINT_RANGE[1])]
 _NUMBERS = frozenset({"integer", "number"})
 _STARTS = {
@@ -98,8 +101,9 @@ class Layout:
             for at, column in enumerate(columns)
             if (check := _check(column, types[at])) is not None
         ]
-        self._complete = _decoder(columns, types, required=True)
-        self._partial = _decoder(columns, types, required=False)
+        odd = any(_ODD_NAME.search(column.field.name) for column in columns)
+        self._complete = None if odd else _decoder(columns, types, required=True)
+        self._partial = None if odd else _decoder(columns, types, required=False)
         self._decoder = self._complete
 
     def position(self, name: str) -> int | None:
@@ -123,6 +127,8 @@ class Layout:
             UnknownFieldsError: the record needs the column `_extra`.
             ValueError: it is no JSON.
         """
+        if self._decoder is None:
+            return self.row_of(loads(bytes(record)))
         try:
             values = astuple(self._decoder.decode(record))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -177,6 +183,14 @@ class Layout:
         present = "".join("01"[column.field.name in record] for column in self.columns)
         present += "01"[bool(rest)] * self.extra + "1" * len(self._cleared)
         return row + self._cleared, present if "0" in present else ""
+
+    def with_extra(self, before: Row, row: Row, present: str) -> Row:
+        """Let a later row of a key keep what only the earlier one has in `_extra`."""
+        at = len(self.columns)
+        if self.extra and present[at] == "1":
+            old, new = (loads((unescape(one[at]) or "{}").encode()) for one in (before, row))
+            row[at] = self._escaped(serialize_json({**old, **new}), Kind.JSONB)
+        return row
 
     def payload(self, row: bytes, present: str) -> str:
         """The record of a row again, as JSON, for the list of rejected records."""
@@ -262,6 +276,7 @@ class Batch:
                 text if at >= len(present) or present[at] == "1" else before[at]
                 for at, text in enumerate(row)
             ]
+            row = self.layout.with_extra(before, row, present)
             known = self.present.get(number)
             if known is not None:
                 self.present[number] = "".join(map(max, known, present))

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("target-deals-postgres")
 
 MOST_COLUMNS = 1500  # PostgreSQL's limit is 1,600, dropped ones included; some stay for the target
+# Left as they are when a view is in the way: a value that is too big is refused, not bent.
+AS_IS = {("smallint", Kind.BIGINT), ("integer", Kind.BIGINT), ("character varying", Kind.TEXT)}
 VARIANTS = {
     Kind.BIGINT: "integer",
     Kind.NUMERIC: "number",
@@ -221,6 +223,8 @@ class Evolution:
             return Column(one, name, Kind(there))
         if conversion := WIDENINGS.get((there, one.kind)):
             if self._retype(name, one.kind, conversion):
+                return Column(one, name, one.kind)
+            if (there, one.kind) in AS_IS:
                 return Column(one, name, one.kind)
         elif is_key:
             kind = Kind.JSONB if Kind.JSONB in {there, one.kind} else Kind.TEXT
