@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # SQLSTATE classes of errors that a row's own values cause: data, integrity, cardinality (two
 # spellings of one key in a batch), limits (row or index entry too big), a trigger's own exception.
 ROW_ERRORS = ("22", "23", "21", "54", "P0")
+FIRST_STEP = 64  # rows to try after a bad one
 COPY_CHUNK = 2000  # rows handed to libpq at once
 _COPY_LINE = re.compile(r"^COPY [^,]+, \S+ (\d+)")
 _numbers = itertools.count(1)
@@ -74,34 +75,61 @@ class Merge:
         """
         self._make_stage(cur)
         outcome = Outcome()
-        todo = [(0, len(batch.rows))]
+        todo = [range(len(batch.rows))]
+        first = True
         while todo:
-            start, end = todo.pop()
-            cur.execute("SAVEPOINT load")
+            numbers = todo.pop()
+            cur.execute("SAVEPOINT merge")
+            if not first:
+                cur.execute(SQL("TRUNCATE {}").format(self._stage))
+            first = False
+            refused = self._copy(cur, batch, numbers)
             try:
-                if outcome.refused or end - start < len(batch.rows):
-                    cur.execute(SQL("TRUNCATE {}").format(self._stage))
-                created, updated = self._attempt(cur, batch, start, end)
+                created, updated = self._merge(cur, batch)
             except psycopg2.Error as error:
-                if (error.pgcode or "")[:2] not in ROW_ERRORS:
-                    raise
-                cur.execute("ROLLBACK TO SAVEPOINT load")
-                if end - start == 1:
-                    outcome.refused.append((start, error.diag.message_primary or str(error)))
-                    continue
-                line = _COPY_LINE.match(error.diag.context or "")
-                if line and 1 <= int(line[1]) <= end - start:
-                    bad = start + int(line[1]) - 1
-                    parts = [(bad + 1, end), (bad, bad + 1), (start, bad)]
+                self._raise_unless_a_row_is_bad(error)
+                cur.execute("ROLLBACK TO SAVEPOINT merge")
+                if len(numbers) == 1:
+                    outcome.refused.append((numbers[0], _reason(error)))
                 else:
-                    middle = (start + end) // 2
-                    parts = [(middle, end), (start, middle)]
-                todo += [part for part in parts if part[0] < part[1]]
+                    middle = len(numbers) // 2
+                    todo += [numbers[middle:], numbers[:middle]]
             else:
-                cur.execute("RELEASE SAVEPOINT load")
+                cur.execute("RELEASE SAVEPOINT merge")
                 outcome.created += created
                 outcome.updated += updated
+                outcome.refused += refused
         return outcome
+
+    def _copy(self, cur: cursor, batch: Batch, numbers: range) -> list[tuple[int, str]]:
+        # PostgreSQL says which line it refuses: what is before it is good, and what follows is
+        # tried in steps, since libpq sends a whole COPY before it hears of an error.
+        refused: list[tuple[int, str]] = []
+        start, end, step = numbers.start, numbers.stop, len(numbers)
+        while start < end:
+            stop = min(start + step, end)
+            cur.execute("SAVEPOINT copy")
+            try:
+                self._copy_rows(cur, batch, range(start, stop))
+            except psycopg2.Error as error:
+                self._raise_unless_a_row_is_bad(error)
+                cur.execute("ROLLBACK TO SAVEPOINT copy")
+                line = _COPY_LINE.match(error.diag.context or "")
+                good = int(line[1]) - 1 if line else (stop - start) // 2
+                if 0 < good < stop - start:
+                    step = good
+                    continue
+                refused.append((start, _reason(error)))
+                start, step = start + 1, FIRST_STEP
+            else:
+                cur.execute("RELEASE SAVEPOINT copy")
+                start, step = stop, max(FIRST_STEP, 2 * step)
+        return refused
+
+    @staticmethod
+    def _raise_unless_a_row_is_bad(error: psycopg2.Error) -> None:
+        if (error.pgcode or "")[:2] not in ROW_ERRORS:
+            raise error
 
     def _make_stage(self, cur: cursor) -> None:
         cur.execute("SELECT to_regclass(%s)", ("pg_temp." + self._stage.strings[0],))
@@ -116,26 +144,25 @@ class Merge:
                 )
             )
 
-    def _attempt(self, cur: cursor, batch: Batch, start: int, end: int) -> tuple[int, int]:
-        known = (
-            {batch.present.get(number, "") for number in range(start, end)}
-            if batch.present
-            else {""}
-        )
-        mixed = len(known) > 1
-        fields = [*self._fields, Identifier("present")] if mixed else self._fields
-        rows: Iterable[bytes] = batch.rows[start:end]
-        if mixed:
+    def _copy_rows(self, cur: cursor, batch: Batch, numbers: range) -> None:
+        rows: Iterable[bytes] = batch.rows[numbers.start : numbers.stop]
+        fields = self._fields
+        if batch.present:
             complete = "1" * len(self._layout.names)
+            fields = [*fields, Identifier("present")]
             rows = (
-                row + b"\t" + batch.present.get(start + at, complete).encode()
-                for at, row in enumerate(rows)
+                batch.rows[number] + b"\t" + batch.present.get(number, complete).encode()
+                for number in numbers
             )
         cur.copy_expert(
-            SQL("COPY {} ({}) FROM STDIN").format(self._stage, SQL(", ").join(fields)),
-            _Lines(rows),
+            SQL("COPY {} ({}) FROM STDIN").format(self._stage, _joined(fields)), _Lines(rows)
         )
-        merge = self._merge_mixed if mixed else self._merge_uniform
+
+    def _merge(self, cur: cursor, batch: Batch) -> tuple[int, int]:
+        known = set(batch.present.values())
+        if len(batch.present) < len(batch.rows):
+            known.add("")
+        merge = self._merge_mixed if len(known) > 1 else self._merge_uniform
         counts = merge(cur, known)
         if self._hard_delete:
             cur.execute(
@@ -258,6 +285,10 @@ class _Lines:
 
     def readline(self, _size: int = 0) -> bytes:  # psycopg2 asks for it, and never calls it
         return self.read()
+
+
+def _reason(error: psycopg2.Error) -> str:
+    return error.diag.message_primary or str(error)
 
 
 def _joined(parts: Iterable[Composable] | Sequence[Composable]) -> Composable:

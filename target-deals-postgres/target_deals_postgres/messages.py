@@ -59,7 +59,9 @@ def _parse_patiently(line: bytes) -> Message:
     # NaN, lone surrogates and bad UTF-8 are no JSON to msgspec, but people's taps send them.
     try:
         given = loads(line)
-    except (ValueError, RecursionError):
+    except RecursionError:
+        raise InputError(f"a line of the input is nested too deeply: {_shown(line)}") from None
+    except ValueError:
         raise InputError(f"a line of the input is no JSON: {_shown(line)}") from None
     if not isinstance(given, dict) or not isinstance(given.get("type"), str):
         raise InputError(f"a line of the input has no message type: {_shown(line)}")

@@ -373,16 +373,10 @@ def test_it_works_as_a_role_that_owns_one_schema(pg: Loader) -> None:
         pg.load(
             pg.schema(
                 "associations",
-                {
-                    name: "string"
-                    for name in (
-                        "_tenant_id",
-                        "from_object_type",
-                        "from_id",
-                        "to_object_type",
-                        "to_id",
-                    )
-                }
+                dict.fromkeys(
+                    ("_tenant_id", "from_object_type", "from_id", "to_object_type", "to_id"),
+                    "string",
+                )
                 | {"read_at": DATE_TIME},
                 ["from_id"],
             ),
