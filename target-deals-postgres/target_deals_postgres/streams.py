@@ -234,7 +234,7 @@ class Stream:
             security.protect(cur, schema, table.name)
         if table.owned and views.is_ours(table.name, set(table.types)):
             tables.lock(cur, f"{schema} views")
-            views.ensure(cur, schema)
+            views.ensure(cur, schema, evolution.view_grants)
         return places
 
     def _settle(self, places: Places) -> None:

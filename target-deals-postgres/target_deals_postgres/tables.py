@@ -158,7 +158,9 @@ class Evolution:
         self._cur = cur
         lock(cur, f"{schema}.{stream}")
         self.table = describe(cur, schema, stream)
+        self.view_grants: list[views.Grant] = []
         self._pending: list[Composable] = []
+        self._comments: list[Composable] = []
         self._own: set[str] = set()
 
     def fit(
@@ -221,21 +223,27 @@ class Evolution:
         if there in set(Kind) and holds(Kind(there), one.kind):
             self._describe_column(one, name)
             return Column(one, name, Kind(there))
-        if conversion := WIDENINGS.get((there, one.kind)):
-            if self._retype(name, one.kind, conversion):
-                return Column(one, name, one.kind)
-            if (there, one.kind) in AS_IS:
-                return Column(one, name, one.kind)
-        elif is_key:
-            kind = Kind.JSONB if Kind.JSONB in {there, one.kind} else Kind.TEXT
-            conversion = "to_jsonb({})" if kind is Kind.JSONB else "{}::text"
-            if self._retype(name, kind, conversion):
-                return Column(one, name, kind)
+        if (kind := self._widened(one, name, there, is_key=is_key)) is not None:
+            return Column(one, name, kind)
         if is_key:
             raise DatabaseError(
                 f"the key column {name} of {self.table} has type {there} and cannot become "
                 f"{one.kind}, because a view or rule uses it: drop that first"
             )
+        return self._variant(one, name, there)
+
+    def _widened(self, one: Field, name: str, there: str, *, is_key: bool) -> Kind | None:
+        # The type that the column has in the end; None when it cannot hold the property.
+        if conversion := WIDENINGS.get((there, one.kind)):
+            if self._retype(name, one.kind, conversion) or (there, one.kind) in AS_IS:
+                return one.kind
+        elif is_key:
+            kind = Kind.JSONB if Kind.JSONB in {there, one.kind} else Kind.TEXT
+            if self._retype(name, kind, "to_jsonb({})" if kind is Kind.JSONB else "{}::text"):
+                return kind
+        return None
+
+    def _variant(self, one: Field, name: str, there: str) -> Column | None:
         variant = identifier(f"{one.name}__{VARIANTS[one.kind]}")
         if variant in self._own or self._stores(variant) not in {None, one.name}:
             variant = identifier(f"{one.name}__{VARIANTS[one.kind]}", always_hash=True)
@@ -306,10 +314,6 @@ class Evolution:
                 )
             )
 
-    @property
-    def _comments(self) -> list[Composable]:
-        return self.__dict__.setdefault("_comment_list", [])  # type: ignore[no-any-return]
-
     def _retype(self, name: str, kind: Kind, conversion: str) -> bool:
         # A view that uses the column is in the way. Ours is made again; with others we give way.
         statement = SQL("ALTER TABLE {} ALTER COLUMN {} TYPE {} USING " + conversion).format(
@@ -321,7 +325,8 @@ class Evolution:
                 self._cur.execute(statement)
             except (errors.FeatureNotSupported, errors.DependentObjectsStillExist):
                 self._cur.execute("ROLLBACK TO SAVEPOINT retype")
-                views.drop(self._cur, self.table.schema)
+                lock(self._cur, f"{self.table.schema} views")
+                self.view_grants = views.drop(self._cur, self.table.schema)
                 self._cur.execute(statement)
         except (errors.FeatureNotSupported, errors.DependentObjectsStillExist):
             self._cur.execute("ROLLBACK TO SAVEPOINT retype")
@@ -340,22 +345,22 @@ class Evolution:
             table.exists = True
             table.key = tuple(key)
         else:
-            changes = list(self._pending)
-            changes += [
-                SQL("ALTER COLUMN {} DROP NOT NULL").format(Identifier(name))
-                for name in sorted(table.required - set(table.key) - set(key))
-            ]
-            if changes:
-                self._cur.execute(
-                    SQL("ALTER TABLE {} {}").format(table.sql, SQL(", ").join(changes))
-                )
+            self._alter(self._pending)
             if key and set(key) != set(table.key):
                 self._rekey(key)
+            loose = sorted(table.required - set(table.key))
+            self._alter([SQL("ALTER COLUMN {} DROP NOT NULL").format(Identifier(n)) for n in loose])
         for statement in self._comments:
             self._cur.execute(statement)
         comment = comment or f"Stream {table.stream}"
         if table.owned and table.comment != comment:
             self._cur.execute(SQL("COMMENT ON TABLE {} IS {}").format(table.sql, Literal(comment)))
+
+    def _alter(self, changes: Sequence[Composable]) -> None:
+        if changes:
+            self._cur.execute(
+                SQL("ALTER TABLE {} {}").format(self.table.sql, SQL(", ").join(changes))
+            )
 
     def _rekey(self, key: list[str]) -> None:
         drop: Composable = SQL("")

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+from typing import TYPE_CHECKING, NamedTuple
 
+from psycopg2 import errors
 from psycopg2.sql import SQL, Identifier, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from psycopg2.extensions import cursor
     from psycopg2.sql import Composable
 
+logger = logging.getLogger("target-deals-postgres")
+
 LINKS = "associations"
 VIEW = "current_associations"
+COMMENT = "The links as they are now: read together with their parents"
 LINK_COLUMNS = {"from_object_type", "from_id", "to_object_type", "to_id", "read_at"}
 SCOPE = ("_tenant_id", "_scan_id")
 SECURITY_INVOKER = 150000  # the first server version where a view can use its reader's rights
+
+
+class Grant(NamedTuple):
+    """One privilege on the view; a grantee of None is PUBLIC."""
+
+    privilege: str
+    grantee: str | None
 
 
 def is_ours(table: str, columns: set[str]) -> bool:
@@ -22,12 +36,26 @@ def is_ours(table: str, columns: set[str]) -> bool:
     return columns >= LINK_COLUMNS if table == LINKS else {"id", "read_at"} <= columns
 
 
-def drop(cur: cursor, schema: str) -> None:
-    """Drop the view before a column that it uses changes; `ensure` makes it again."""
+def drop(cur: cursor, schema: str) -> list[Grant]:
+    """Drop the view before a column that it uses changes; `ensure` makes it again.
+
+    Returns:
+        Who was allowed to do what with it.
+    """
+    cur.execute(
+        """
+        SELECT privilege_type, CASE grantee WHEN 0 THEN NULL ELSE pg_get_userbyid(grantee) END
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, aclexplode(relacl)
+        WHERE n.nspname = %s AND c.relname = %s AND grantee <> relowner
+        """,
+        (schema, VIEW),
+    )
+    grants = [Grant(*row) for row in cur.fetchall()]
     cur.execute(SQL("DROP VIEW IF EXISTS {}").format(Identifier(schema, VIEW)))
+    return grants
 
 
-def ensure(cur: cursor, schema: str) -> None:
+def ensure(cur: cursor, schema: str, grants: Sequence[Grant] = ()) -> None:
     """Make the view `current_associations`, when the links and at least one parent are there.
 
     A link is current when it was read together with its parent as the parent is now, and the
@@ -56,16 +84,32 @@ def ensure(cur: cursor, schema: str) -> None:
         _current(schema, parent, columns, links, scope)
         for parent, columns in sorted(parents.items())
     )
-    cur.execute(
-        SQL("CREATE OR REPLACE VIEW {} WITH (security_invoker = true) AS {}").format(
-            Identifier(schema, VIEW), query
-        )
+    grants = [*grants, *_replace(cur, schema, query)]
+    name = Identifier(schema, VIEW)
+    cur.execute(SQL("COMMENT ON VIEW {} IS {}").format(name, Literal(COMMENT)))
+    for grant in grants:
+        grantee = SQL("PUBLIC") if grant.grantee is None else Identifier(grant.grantee)
+        cur.execute(SQL("GRANT {} ON {} TO {}").format(SQL(grant.privilege), name, grantee))
+
+
+def _replace(cur: cursor, schema: str, query: Composable) -> list[Grant]:
+    statement = SQL("CREATE OR REPLACE VIEW {} WITH (security_invoker = true) AS {}").format(
+        Identifier(schema, VIEW), query
     )
-    cur.execute(
-        SQL(
-            "COMMENT ON VIEW {} IS 'The links as they are now: read together with their parents'"
-        ).format(Identifier(schema, VIEW))
-    )
+    grants: list[Grant] = []
+    cur.execute("SAVEPOINT view")
+    try:
+        cur.execute(statement)
+    except errors.InvalidTableDefinition:  # only new columns at the end can be replaced
+        cur.execute("ROLLBACK TO SAVEPOINT view")
+        try:
+            grants = drop(cur, schema)
+            cur.execute(statement)
+        except errors.DependentObjectsStillExist:
+            cur.execute("ROLLBACK TO SAVEPOINT view")
+            logger.warning("%s.%s stays as it was: other views use it", schema, VIEW)
+            return []
+    return grants
 
 
 def _columns(cur: cursor, schema: str) -> dict[str, list[str]]:

@@ -1,0 +1,124 @@
+"""Row-level security: a session sees the tenant that it names, through tables and views alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import psycopg2
+import pytest
+from harness.database import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from conftest import Loader
+
+MOMENT = {"type": "string", "format": "date-time"}
+DEALS = {"_tenant_id": "string", "id": "string", "read_at": MOMENT}
+LINKS = dict.fromkeys(
+    ("_tenant_id", "from_object_type", "from_id", "to_object_type", "to_id"), "string"
+) | {"read_at": MOMENT}
+
+
+@pytest.fixture
+def secured(pg: Loader) -> Iterator[Loader]:
+    """Two tenants' deals and links, loaded by a role that owns the schema and is no superuser."""
+    name = pg.rows("SELECT current_database()")[0][0]
+    for role in ("owner", "reader"):
+        pg.rows(f"CREATE ROLE {role}_{name} LOGIN PASSWORD 'x'")
+    pg.rows(f"CREATE SCHEMA hubspot AUTHORIZATION owner_{name}")
+    admin = pg.url
+    pg.url = admin.replace("postgres@", f"owner_{name}@")
+    load(pg)
+    pg.rows(f"GRANT USAGE ON SCHEMA hubspot TO reader_{name}")
+    pg.rows(
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA hubspot TO reader_{name}"
+    )
+    yield pg
+    pg.url = admin
+    for role in ("owner", "reader"):
+        pg.rows(f"DROP OWNED BY {role}_{name}; DROP ROLE {role}_{name}")
+
+
+def load(pg: Loader, **settings: Any) -> None:
+    at = "2026-01-01T00:00:00Z"
+    deals = [
+        {"_tenant_id": tenant, "id": str(id_), "read_at": at} for id_ in range(3) for tenant in "ab"
+    ]
+    links = [
+        {
+            "_tenant_id": tenant,
+            "from_object_type": "deals",
+            "from_id": "1",
+            "to_object_type": "contacts",
+            "to_id": tenant,
+            "read_at": at,
+        }
+        for tenant in "ab"
+    ]
+    pg.load(
+        pg.schema("deals", DEALS, ["_tenant_id", "id"]),
+        pg.schema("associations", LINKS, list(LINKS)[:-1]),
+        pg.schema("plain", {"id": "integer"}, ["id"]),
+        pg.records("deals", *deals, version=1),
+        pg.records("associations", *links),
+        pg.records("deals", {"_tenant_id": "a", "read_at": at}),
+        pg.activate("deals", 1),
+        row_level_security=True,
+        max_rejected_records=-1,
+        **settings,
+    )
+
+
+def seen(url: str, query: str, tenant: str | None = None) -> list[Any]:
+    with connect(url) as opened, opened.cursor() as cursor:
+        if tenant is not None:
+            cursor.execute("SELECT set_config('app.tenant_id', %s, false)", (tenant,))
+        cursor.execute(query)
+        return cursor.fetchall()
+
+
+@pytest.mark.parametrize(
+    "table", ["deals", "associations", "current_associations", "_rejected_records"]
+)
+@pytest.mark.parametrize("role", ["owner", "reader"])
+def test_nobody_sees_more_than_the_tenant_he_names(secured: Loader, role: str, table: str) -> None:
+    url = secured.url.replace("owner_", f"{role}_")
+    query = f"SELECT DISTINCT _tenant_id FROM hubspot.{table}"
+    assert seen(url, query) == []
+    assert seen(url, query, "") == []
+    assert seen(url, query, "a") == [("a",)]
+    assert seen(url, query, "b") == ([] if table == "_rejected_records" else [("b",)])
+    assert seen(url, f"SELECT count(*) FROM hubspot.{table}", "nobody") == [(0,)]
+
+
+def test_a_tenant_cannot_write_rows_of_another(secured: Loader) -> None:
+    url = secured.url.replace("owner_", "reader_")
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        seen(url, "INSERT INTO hubspot.deals VALUES ('b', '9', now()) RETURNING id", "a")
+    assert (
+        seen(url, "UPDATE hubspot.deals SET id = 'x' WHERE _tenant_id = 'b' RETURNING id", "a")
+        == []
+    )
+
+
+def test_the_loader_goes_on_writing_many_tenants_at_once(secured: Loader) -> None:
+    load(secured)
+    assert "deals: 7 processed, 0 created, 0 updated, 6 unchanged" in secured.log
+
+
+def test_a_table_that_comes_later_or_was_open_before_is_protected_too(secured: Loader) -> None:
+    secured.load(
+        secured.schema("later", DEALS, ["id"]),
+        secured.records("later", {"id": "1", "_tenant_id": "a"}, {"id": "2", "_tenant_id": "b"}),
+    )
+    assert len(seen(secured.url, "SELECT id FROM hubspot.later")) == 2
+    secured.load(secured.schema("later", DEALS, ["id"]), row_level_security=True)
+    assert seen(secured.url, "SELECT id FROM hubspot.later") == []
+    assert seen(secured.url, "SELECT id FROM hubspot.later", "b") == [("2",)]
+
+
+def test_tables_without_tenants_stay_open(secured: Loader) -> None:
+    assert seen(secured.url.replace("owner_", "reader_"), "SELECT count(*) FROM hubspot.plain") == [
+        (0,)
+    ]

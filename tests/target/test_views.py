@@ -1,0 +1,147 @@
+"""`current_associations`: the links that HubSpot has now, for people who do not know `read_at`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from conftest import Loader
+
+MOMENT = {"type": ["string", "null"], "format": "date-time"}
+DEALS = {
+    "_tenant_id": "string",
+    "id": "string",
+    "read_at": MOMENT,
+    "archived": "boolean",
+    "merged_into": "string",
+}
+LINKS = dict.fromkeys(
+    ("_tenant_id", "from_object_type", "from_id", "to_object_type", "to_id"), "string"
+) | {"type_id": "integer", "read_at": MOMENT}
+LINK_KEYS = ["_tenant_id", "from_object_type", "from_id", "to_object_type", "to_id", "type_id"]
+FIRST, SECOND = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
+
+
+def deal(id_: str, at: str = FIRST, **more: Any) -> dict[str, Any]:
+    return {
+        "_tenant_id": "a",
+        "id": id_,
+        "read_at": at,
+        "archived": False,
+        "merged_into": None,
+        **more,
+    }
+
+
+def link(id_: str, to: str, at: str = FIRST, kind: str = "deals") -> dict[str, Any]:
+    return {
+        "_tenant_id": "a",
+        "from_object_type": kind,
+        "from_id": id_,
+        "to_object_type": "contacts",
+        "to_id": to,
+        "type_id": 3,
+        "read_at": at,
+    }
+
+
+def load(pg: Loader, deals: list[Any], links: list[Any], **more: Any) -> None:
+    pg.load(
+        pg.schema("associations", LINKS, LINK_KEYS),
+        pg.schema("deals", {**DEALS, **more}, ["_tenant_id", "id"]),
+        pg.records("deals", *deals),
+        pg.records("associations", *links),
+    )
+
+
+def current(pg: Loader) -> list[Any]:
+    return pg.rows("SELECT from_id, to_id FROM hubspot.current_associations ORDER BY 1, 2")
+
+
+def test_a_link_is_current_while_its_deal_has_it(pg: Loader) -> None:
+    load(
+        pg,
+        [deal("1"), deal("2"), deal("3", archived=True), deal("4", merged_into="1")],
+        [
+            link("1", "x"),
+            link("1", "y"),
+            link("2", "x"),
+            link("3", "x"),
+            link("4", "x"),
+            link("9", "x"),
+        ],
+    )
+    assert current(pg) == [("1", "x"), ("1", "y"), ("2", "x")]
+    load(pg, [deal("1", SECOND), deal("2", SECOND)], [link("1", "y", SECOND)])
+    assert current(pg) == [("1", "y")]
+    assert pg.rows("SELECT count(*) FROM hubspot.associations") == [(6,)]
+
+
+def test_deleted_deals_have_no_links(pg: Loader) -> None:
+    load(pg, [deal("1"), deal("2")], [link("1", "x"), link("2", "x")])
+    pg.load(
+        pg.schema("deals", DEALS, ["_tenant_id", "id"]),
+        pg.records("deals", deal("2"), version=1),
+        pg.activate("deals", 1),
+        pg.schema("associations", LINKS, LINK_KEYS),
+    )
+    assert current(pg) == [("2", "x")]
+
+
+def test_other_object_types_join_when_they_come(pg: Loader) -> None:
+    load(pg, [deal("1")], [link("1", "x"), link("7", "z", kind="companies")])
+    assert current(pg) == [("1", "x")]
+    pg.load(
+        pg.schema(
+            "companies",
+            {"_tenant_id": "string", "id": "string", "read_at": MOMENT},
+            ["_tenant_id", "id"],
+        ),
+        pg.records("companies", {"_tenant_id": "a", "id": "7", "read_at": FIRST}),
+    )
+    assert current(pg) == [("1", "x"), ("7", "z")]
+
+
+def test_the_view_and_its_grants_survive_changes_of_the_tables(pg: Loader) -> None:
+    load(pg, [deal("1")], [link("1", "x")])
+    pg.rows("GRANT SELECT ON hubspot.current_associations TO pg_monitor")
+    load(pg, [deal("1")], [link("1", "x")], new="string")
+    wider = {**LINKS, "label": "string", "type_id": {"type": ["number", "null"]}}
+    pg.load(
+        pg.schema("associations", wider, LINK_KEYS),
+        pg.records("associations", link("1", "y") | {"label": "boss", "type_id": 4.5}),
+    )
+    assert pg.rows("SELECT to_id, label, type_id FROM hubspot.current_associations ORDER BY 1") == [
+        ("x", None, 3),
+        ("y", "boss", 4.5),
+    ]
+    assert pg.rows(
+        "SELECT has_table_privilege('pg_monitor', 'hubspot.current_associations', 'SELECT')"
+    ) == [(True,)]
+
+
+def test_a_view_that_people_built_upon_it_is_left_alone(pg: Loader) -> None:
+    load(pg, [deal("1")], [link("1", "x")])
+    pg.rows("CREATE VIEW hubspot.mine AS SELECT to_id, type_id FROM hubspot.current_associations")
+    wider = {**LINKS, "type_id": {"type": ["number", "null"]}}
+    pg.load(
+        pg.schema("associations", wider, [*LINK_KEYS[:-1]]),
+        pg.records("associations", link("1", "x")),
+    )
+    assert pg.rows("SELECT to_id FROM hubspot.mine") == [("x",)]
+
+
+def test_the_view_uses_the_rights_of_its_reader(pg: Loader) -> None:
+    load(pg, [deal("1")], [link("1", "x")])
+    assert pg.rows("SELECT reloptions FROM pg_class WHERE relname = 'current_associations'") == [
+        (["security_invoker=true"],)
+    ]
+
+
+def test_links_are_found_from_their_other_end(pg: Loader) -> None:
+    load(pg, [deal("1")], [link("1", "x")])
+    assert pg.rows("SELECT indexdef FROM pg_indexes WHERE indexname = 'associations_to'") == [
+        (
+            "CREATE INDEX associations_to ON hubspot.associations USING btree (_tenant_id, to_object_type, to_id)",
+        )
+    ]
