@@ -45,6 +45,9 @@ FIRST_CONTACT_TRIES = 3
 RATE_LIMIT_WAITS = {"TEN_SECONDLY_ROLLING": 10.0, "SECONDLY": 1.0}
 """Seconds to wait after a 429 without `Retry-After`, as HubSpot's own Node client does."""
 
+LOCK_WAIT = 2.0
+"""Seconds to wait after a 423: HubSpot documents that its locks last two."""
+
 LONGEST_WAIT = 60.0
 JSON = "application/json"
 
@@ -158,19 +161,20 @@ class Client:
         self, method: str, url: str, content: bytes | None, family: str, what: str
     ) -> bytes:
         """One request, and one more with a new token where HubSpot refuses the old one."""
-        token = self._token.current()
-        answer = self._request(method, url, content, family, what, token)
+        answer, token = self._request(method, url, content, family, what)
         if answer.status_code == 401 and self._token.renewable:  # noqa: PLR2004
             self._token.refused(token)
-            answer = self._request(method, url, content, family, what, self._token.current())
+            answer, _ = self._request(method, url, content, family, what)
         if answer.status_code >= 300:  # noqa: PLR2004
             raise self._failure(answer, family, what)
         return answer.content
 
     def _request(
-        self, method: str, url: str, content: bytes | None, family: str, what: str, token: str
-    ) -> requests.Response:
+        self, method: str, url: str, content: bytes | None, family: str, what: str
+    ) -> tuple[requests.Response, str]:
+        """The answer, and the token it was asked with: one that is good when the turn comes."""
         self.budgets.take(family)
+        token = self._token.current()
         headers = {"Authorization": f"Bearer {token}", "Accept": JSON}
         if content is not None:
             headers["Content-Type"] = JSON
@@ -194,7 +198,7 @@ class Client:
             answer.headers.get("X-HubSpot-RateLimit-Max"),
             answer.headers.get("X-HubSpot-RateLimit-Remaining"),
         )
-        return answer
+        return answer, token
 
     def _failure(self, answer: requests.Response, family: str, what: str) -> HubSpotError:
         failure = error_for(answer.status_code, answer.headers, answer.content, what=what)
@@ -225,7 +229,7 @@ class Client:
         if asked is not None:
             return float(min(asked, LONGEST_WAIT))
         if isinstance(exc, TransientError) and exc.status == 423:  # noqa: PLR2004
-            return 2.0  # HubSpot documents that its locks last two seconds
+            return LOCK_WAIT
         return float(min(0.25 * 2 ** tries["all"], LONGEST_WAIT))
 
     def _tell_retry(self, exc: BaseException, wait: float) -> None:

@@ -152,7 +152,8 @@ def error_for(
         scopes = " or ".join(body.required_scopes()) or "a scope that HubSpot did not name"
         return MissingScopeError(
             f"The token may not read {what}: it needs {scopes}. "
-            f"Add the scope in HubSpot, or deselect the stream.{reference}",
+            "Add the scope in HubSpot, or do without: deselect the stream, or take the object type "
+            f"out of `associations`.{reference}",
             status=status,
         )
     if status == 414:  # noqa: PLR2004

@@ -211,13 +211,20 @@ class Run:
             pages=total // self._settings.page_size,
         )
         waiting: deque[Group] = deque()
-        for steps in walk.groups():
-            if progress.phase == "archived":
-                for step in steps:
-                    sweep.cut(step.page)
-            waiting.append(self._ask_links(steps, live=progress.phase == "live"))
-            if len(waiting) > LINK_GROUPS_AHEAD:
-                yield from self._maker.pages(waiting.popleft(), progress)
+        try:
+            for steps in walk.groups():
+                if progress.phase == "archived":
+                    for step in steps:
+                        sweep.cut(step.page)
+                waiting.append(self._ask_links(steps, live=progress.phase == "live"))
+                if len(waiting) > LINK_GROUPS_AHEAD:
+                    yield from self._maker.pages(waiting.popleft(), progress)
+        except HubSpotError:
+            yield from self._finish(waiting, progress)  # what was read before goes out first
+            raise
+        yield from self._finish(waiting, progress)
+
+    def _finish(self, waiting: deque[Group], progress: Progress) -> Iterator[ReadPage]:
         while waiting:
             yield from self._maker.pages(waiting.popleft(), progress)
 

@@ -196,7 +196,8 @@ class TapHubspotDeals(Tap):
     @override
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         errors = super()._validate_config(raise_errors=False)
-        if not errors or all("tenant_id" in e for e in errors):
+        only_tenant = self._config.get("tenant_id") is None and len(errors) == 1
+        if not errors or only_tenant:
             errors = tap_settings.validate(self._config)
         if errors and raise_errors:
             raise ConfigValidationError("Config validation failed", errors=errors)

@@ -201,13 +201,22 @@ class Walk:
         while any(not w.done for w in self._walkers):
             self._cut_more()
             group: list[Step] = []
-            count = latest = 0
-            while count + latest <= GROUP and (live := [w for w in self._walkers if not w.done]):
-                steps = [self._step(walker) for walker in live]
-                latest = sum(len(step.page.objects) for step in steps)
-                count += latest
-                group += steps
+            try:
+                self._fill(group)
+            except HubSpotError:
+                yield group  # what was read before goes out first
+                raise
             yield group
+
+    def _fill(self, group: list[Step]) -> None:
+        """Add pages round by round, as long as another round fits."""
+        count = latest = 0
+        while count + latest <= GROUP and (live := [w for w in self._walkers if not w.done]):
+            latest = 0
+            for walker in live:
+                group.append(self._step(walker))
+                latest += len(group[-1].page.objects)
+            count += latest
 
     def _step(self, walker: _Walker) -> Step:
         page = walker.take(ordered=self._ordered)

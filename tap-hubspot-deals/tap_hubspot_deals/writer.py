@@ -76,8 +76,14 @@ class MessageWriter(GenericSingerWriter[bytearray, Message]):
             self._flush()
 
     def _flush(self) -> None:
-        sys.stdout.buffer.write(self._buffer)
-        sys.stdout.buffer.flush()
+        out = sys.stdout.buffer
+        with memoryview(self._buffer) as whole:
+            gone = 0
+            while gone < len(whole):
+                # With PYTHONUNBUFFERED a signal may end a write in the middle.
+                with whole[gone:] as rest:
+                    gone += out.write(rest) or 0
+        out.flush()
         self._buffer.clear()
 
     @contextmanager

@@ -1,0 +1,208 @@
+"""A run that is killed anywhere and started again ends in the same tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from harness.singer import Mirror, Mirroring, Output, config_for, finished, read, start
+from hubspot_simulator import Portal
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from hubspot_simulator import Simulator
+
+    Serve = Callable[..., Simulator]
+
+PAGE = 25
+LEGS = 10
+
+
+def killed(
+    hubspot: Simulator, folder: Path, config: dict[str, Any], mirror: Mirror, *, nth: int, at: str
+) -> Output:
+    """A run that ends with kill -9 when the nth request of a kind is answered."""
+    processes: list[subprocess.Popen[bytes]] = []
+    hubspot.after(nth, lambda: processes[0].kill(), endpoint=at)  # noqa: PLW0108 - not yet there
+    processes.append(start(folder, config, state=mirror.state or None))
+    output = finished(processes[0])
+    assert output.code == -9, output.log
+    return output
+
+
+def until_last_state(output: Output) -> list[str]:
+    """The ids of the deals whose STATE came out too."""
+    ids: list[str] = []
+    kept = 0
+    for message in output.messages:
+        if message["type"] == "RECORD" and message["stream"] == "deals":
+            ids.append(message["record"]["id"])
+        if message["type"] == "STATE":
+            kept = len(ids)
+    return ids[:kept]
+
+
+@pytest.mark.parametrize("nth", [3, 14, 40, 80, 118])
+def test_a_first_read_goes_on_where_it_was_killed(serve: Serve, tmp_path: Path, nth: int) -> None:
+    hubspot = serve(Portal.generate(3000, custom_properties=1))
+    mirroring = Mirroring(hubspot)
+    config = config_for(hubspot, page_size=PAGE)
+    output = killed(hubspot, tmp_path, config, mirroring.mirror, nth=nth, at="list")
+    done = until_last_state(output)
+    mirroring.mirror.take(output)
+    again = mirroring.run(page_size=PAGE)
+    assert mirroring.differences() == []
+    assert len(set(done) & set(again.ids())) <= PAGE * LEGS
+    if nth > 100:
+        assert len(again.ids()) <= 2000
+        assert len(done) >= 1000
+
+
+@pytest.mark.parametrize("nth", [1, 9, 17])
+def test_a_filtered_read_goes_on_where_it_was_killed(
+    serve: Serve, tmp_path: Path, nth: int
+) -> None:
+    hubspot = serve(Portal.generate(4000, custom_properties=1))
+    mirroring = Mirroring(hubspot)
+    settings: dict[str, Any] = {"start_date": "2000-01-01", "properties": ["dealname", "amount"]}
+    output = killed(
+        hubspot, tmp_path, config_for(hubspot, **settings), mirroring.mirror, nth=nth, at="search"
+    )
+    done = until_last_state(output)
+    mirroring.mirror.take(output)
+    again = mirroring.run(**settings)
+    assert mirroring.differences(only=["dealname", "amount"]) == []
+    assert len(set(done) & set(again.ids())) <= 200
+
+
+@pytest.mark.parametrize(("nth", "at"), [(4, "search"), (3, "batch_read"), (2, "associations")])
+def test_an_incremental_read_goes_on_where_it_was_killed(
+    serve: Serve, tmp_path: Path, nth: int, at: str
+) -> None:
+    hubspot = serve(Portal.generate(1500, custom_properties=1))
+    mirroring = Mirroring(hubspot)
+    portal = mirroring.portal
+    mirroring.run()
+    ids = portal.ids()
+    for deal in ids[:1200]:
+        portal.change("deals", deal, {"dealname": "changed"})
+    portal.archive("deals", ids[1300])
+    portal.merge("deals", ids[1301], ids[1302])
+    output = killed(hubspot, tmp_path, config_for(hubspot), mirroring.mirror, nth=nth, at=at)
+    mirroring.mirror.take(output)
+    portal.change("deals", ids[5], {"dealname": "changed while nobody looked"})
+    mirroring.run()
+    assert mirroring.differences() == []
+
+
+@pytest.mark.parametrize("nth", [22, 26, 33])
+def test_archived_deals_go_on_where_they_were_killed(
+    serve: Serve, tmp_path: Path, nth: int
+) -> None:
+    hubspot = serve(Portal.generate(900, archived=400, custom_properties=1))
+    mirroring = Mirroring(hubspot)
+    config = config_for(hubspot, page_size=PAGE, archived=True)
+    output = killed(hubspot, tmp_path, config, mirroring.mirror, nth=nth, at="list")
+    done = until_last_state(output)
+    mirroring.mirror.take(output)
+    portal = mirroring.portal
+    restored = portal.ids(archived=True)[0]
+    portal.change("deals", portal.ids()[0], {"dealname": "changed"})
+    again = mirroring.run(page_size=PAGE, archived=True)
+    assert mirroring.differences(all_archived=True) == []
+    assert len(set(done) & set(again.ids())) <= PAGE * LEGS + 1
+    portal.restore("deals", restored)
+    mirroring.run(page_size=PAGE, archived=True)
+    assert mirroring.differences(all_archived=True) == []
+
+
+def test_a_run_killed_again_and_again_comes_to_its_end(serve: Serve, tmp_path: Path) -> None:
+    hubspot = serve(Portal.generate(2000, archived=200, custom_properties=1))
+    mirroring = Mirroring(hubspot)
+    config = config_for(hubspot, page_size=PAGE, archived=True)
+    for nth in (45, 30, 25):
+        hubspot.answer_hooks.clear()
+        mirroring.mirror.take(
+            killed(hubspot, tmp_path, config, mirroring.mirror, nth=nth, at="list")
+        )
+    hubspot.answer_hooks.clear()
+    mirroring.run(page_size=PAGE, archived=True)
+    assert mirroring.differences(all_archived=True) == []
+
+
+def test_deals_that_vanish_at_a_saved_position_do_not_matter(serve: Serve, tmp_path: Path) -> None:
+    hubspot = serve(Portal.generate(3000, custom_properties=1))
+    mirroring = Mirroring(hubspot)
+    config = config_for(hubspot, page_size=PAGE)
+    mirroring.mirror.take(killed(hubspot, tmp_path, config, mirroring.mirror, nth=90, at="list"))
+    progress = mirroring.mirror.state["bookmarks"]["deals"]["partitions"][0]["progress"]
+    positions = {leg["after"] for leg in progress["legs"]} | {
+        leg["until"] for leg in progress["legs"]
+    }
+    for deal in sorted(positions & set(mirroring.portal.ids())):
+        mirroring.portal.archive("deals", deal)
+    mirroring.run(page_size=PAGE)
+    assert mirroring.differences() == []
+
+
+def test_cursors_that_hubspot_forgot_start_the_read_over(serve: Serve, tmp_path: Path) -> None:
+    hubspot = serve(Portal.generate(3000, custom_properties=1))
+    mirroring = Mirroring(hubspot)
+    config = config_for(hubspot, page_size=PAGE)
+    mirroring.mirror.take(killed(hubspot, tmp_path, config, mirroring.mirror, nth=90, at="list"))
+    mirroring.portal.behaviour.opaque_cursors = True
+    mirroring.run(page_size=PAGE)
+    assert mirroring.differences() == []
+
+
+def test_cursors_that_lead_elsewhere_lose_nothing(serve: Serve, tmp_path: Path) -> None:
+    hubspot = serve(Portal.generate(3000, custom_properties=1))
+    mirroring = Mirroring(hubspot)
+    config = config_for(hubspot, page_size=PAGE)
+    mirroring.mirror.take(killed(hubspot, tmp_path, config, mirroring.mirror, nth=90, at="list"))
+    mirroring.portal.behaviour.opaque_cursors = True
+    mirroring.portal.behaviour.bare_cursor_restarts = True
+    mirroring.run(page_size=PAGE)
+    assert mirroring.differences() == []
+
+
+def test_an_unfinished_run_that_asked_for_something_else_is_not_continued(
+    serve: Serve, tmp_path: Path
+) -> None:
+    hubspot = serve(Portal.generate(2000, custom_properties=1))
+    mirroring = Mirroring(hubspot)
+    config = config_for(hubspot, page_size=PAGE, properties=["dealname"])
+    mirroring.mirror.take(killed(hubspot, tmp_path, config, mirroring.mirror, nth=70, at="list"))
+    mirroring.run(page_size=PAGE)
+    assert mirroring.differences() == []
+
+
+def test_versions_survive_a_kill(serve: Serve, tmp_path: Path) -> None:
+    hubspot = serve(Portal.generate(2000, custom_properties=1))
+    mirroring = Mirroring(hubspot)
+    settings: dict[str, Any] = {"page_size": PAGE, "emit_activate_version_messages": True}
+    config = config_for(hubspot, **settings)
+    output = killed(hubspot, tmp_path, config, mirroring.mirror, nth=75, at="list")
+    mirroring.mirror.take(output)
+    again = mirroring.run(**settings)
+    versions = {m["version"] for o in (output, again) for m in o.of("RECORD", "deals")}
+    assert len(versions) == 1
+    assert mirroring.differences() == []
+
+
+def test_every_state_is_one_to_go_on_from(serve: Serve) -> None:
+    hubspot = serve(Portal.generate(700, archived=150, custom_properties=1))
+    whole = read(config_for(hubspot, page_size=20, archived=True))
+    states = [i for i, m in enumerate(whole.messages) if m["type"] == "STATE"]
+    assert len(states) > 30
+    for position in states[::6]:
+        mirroring = Mirroring(hubspot)
+        mirroring.mirror.take(Output(whole.messages[: position + 1]))
+        again = mirroring.run(page_size=20, archived=True)
+        assert mirroring.differences(all_archived=True) == []
+        done = set(Output(whole.messages[: position + 1]).ids())
+        recent = set(mirroring.portal.ids(archived=True))  # archived within the look-back
+        assert not (done & set(again.ids())) - recent
