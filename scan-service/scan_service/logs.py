@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor, WrappedLogger
 
 # Nothing logs a secret on purpose; this is for the library that one day puts one in a message.
-_SECRET = re.compile(r"(pat-[a-z]{2}\d?-|sk_live_|Bearer\s+|://[^:/@\s]*:)[^\s\"',@]{4,}")
+_SECRET = re.compile(
+    r"(pat-[a-z]{2}\d?-|sk_live_|Bearer\s+)[^\s\"',@]{4,}|(?<=://)[^\s/@:]*:[^\s/@]+(?=@)"
+)
 
 
 def _add_correlation_id(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -25,7 +27,7 @@ def _add_correlation_id(_: WrappedLogger, __: str, event: EventDict) -> EventDic
 
 def mask(text: str) -> str:
     """Replace whatever looks like a token, an API key or a password in a URL."""
-    return _SECRET.sub(r"\1***", text)
+    return _SECRET.sub(lambda found: f"{found[1] or ''}***", text)
 
 
 def _mask_secrets(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

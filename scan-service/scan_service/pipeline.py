@@ -178,6 +178,8 @@ def _target(settings: Settings) -> dict[str, str]:
         "TARGET_DEALS_POSTGRES_DATABASE_URL": settings.database_url.get_secret_value(),
         "TARGET_DEALS_POSTGRES_DEFAULT_TARGET_SCHEMA": RESULTS,
         "TARGET_DEALS_POSTGRES_ROW_LEVEL_SECURITY": "true",
+        # How much a lost run repeats at most, and how fresh the progress is.
+        "TARGET_DEALS_POSTGRES_BATCH_SECONDS": "2",
         "TARGET_DEALS_POSTGRES_MAX_REJECTED_RECORDS": str(settings.max_rejected_records),
     }
 

@@ -95,7 +95,8 @@ class Leashed:
         found = False
         for process in self._members():
             with contextlib.suppress(psutil.Error):
-                words = [os.path.basename(word) for word in process.cmdline()]  # noqa: PTH119
+                # The command itself, or its interpreter's script: Meltano's arguments name the tap.
+                words = [os.path.basename(word) for word in process.cmdline()[:2]]  # noqa: PTH119
                 if not names or any(name in words for name in names):
                     process.terminate()
                     found = True

@@ -1,0 +1,254 @@
+"""Workers that die, freeze and leave, databases that go away: every scan ends right by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+from harness.database import Cluster
+from hubspot_simulator import Portal, Simulator
+from pydantic import SecretStr
+from scan_service.migrations import migrate
+from scan_service.vault import new_key
+from service.kit import ROOT, TOKEN, Ledger
+from service.processes import Installation, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DEALS = 4000
+
+
+@pytest.fixture(scope="module")
+def many() -> Portal:
+    return Portal.generate(DEALS, seed=3, token=TOKEN, contacts_per_deal=0, companies_per_deal=0)
+
+
+@pytest.fixture
+def slow(many: Portal) -> Iterator[Simulator]:
+    """A HubSpot that takes its time, so that there is a middle of a scan."""
+    with Simulator([many], latency_ms=0) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    """A PostgreSQL of the test's own, to be stopped and killed."""
+    made = Cluster()
+    made.start()
+    try:
+        yield made
+    finally:
+        made.remove()
+
+
+@pytest.fixture
+def service(cluster: Cluster, slow: Simulator, tmp_path: Path) -> Iterator[Installation]:
+    asyncio.run(migrate(SecretStr(cluster.url)))
+    installation = Installation(
+        Ledger(cluster.url),
+        tmp_path,
+        {
+            "DATABASE_URL": cluster.url,
+            "SCAN_SERVICE_SECRET_KEYS": new_key(),
+            "SCAN_SERVICE_HUBSPOT_BASE_URL": slow.url,
+            "SCAN_SERVICE_RUN_DIRECTORY": str(tmp_path / "runs"),
+            "SCAN_SERVICE_PROJECT_ROOT": str(ROOT),
+            "SCAN_SERVICE_STOP_SECONDS": "8",
+        },
+    )
+    try:
+        installation.serve()
+        yield installation
+    finally:
+        installation.stop()
+
+
+def in_the_middle(service: Installation, slow: Simulator, scan_id: str = "scan-1") -> None:
+    """Start a scan and return while it reads deals."""
+    slow.latency_ms = 700  # the tap hands records on by the thousand
+    service.start(scan_id, batchSize=50)
+    wait_for(
+        lambda: service.row(scan_id)["state"] and service.row(scan_id)["processed_items"],
+        seconds=40,
+        why=service.logs()[-4000:],
+    )
+    slow.latency_ms = 5000  # what is left cannot end by itself meanwhile
+    assert service.row(scan_id)["processed_items"] < DEALS
+
+
+def runs(service: Installation, attempt: int) -> bool:
+    row = service.row("scan-1")
+    return row["attempt"] == attempt and row["run_id"] is not None
+
+
+def assert_complete(service: Installation, slow: Simulator, scan_id: str = "scan-1") -> None:
+    data = service.finished(scan_id, seconds=90)
+    truth = slow.portal().truth("deals").live
+    assert data["status"] == "completed", data["errors"]
+    assert service.deals(scan_id) == sorted(truth)
+    assert data["progress"]["totalItems"] == len(truth)
+    assert service.row(scan_id)["slot"] is None
+    wait_for(lambda: not service.members(), seconds=15)
+    assert service.run_folders() == []
+
+
+@pytest.mark.heavy
+def test_the_scan_of_a_killed_worker_goes_on_elsewhere_within_30_seconds(
+    service: Installation, slow: Simulator
+) -> None:
+    first = service.work()
+    in_the_middle(service, slow)
+    service.work()
+    run = service.row("scan-1")["run_id"]
+
+    first.kill()
+    killed = time.monotonic()
+    wait_for(lambda: not service.members(), seconds=5, why="orphans after kill -9")
+    gone = time.monotonic() - killed
+    assert service.run_folders() == []
+    wait_for(lambda: service.row("scan-1")["run_id"] not in (run, None), seconds=30)
+    taken = time.monotonic() - killed
+    slow.latency_ms = 0
+
+    assert_complete(service, slow)
+    print(f"processes and files gone after {gone:.1f} s, taken over after {taken:.1f} s")
+    assert service.row("scan-1")["attempt"] == 2
+
+
+def test_a_leaving_worker_hands_its_scans_over_with_their_bookmark(
+    service: Installation, slow: Simulator
+) -> None:
+    first = service.work()
+    in_the_middle(service, slow)
+
+    first.terminate()
+    assert first.wait(30) == 0
+    moved = service.row("scan-1")
+    slow.latency_ms = 0
+    service.work()
+
+    assert moved["status"] == "running"
+    assert moved["run_id"] is None
+    assert moved["state"], "the bookmark is kept"
+    assert_complete(service, slow)
+    row = service.row("scan-1")
+    assert (row["attempt"], row["runs"]) == (1, 2)  # a deploy is no failed attempt
+
+
+@pytest.mark.heavy
+def test_a_frozen_worker_that_thaws_changes_nothing(service: Installation, slow: Simulator) -> None:
+    first = service.work()
+    in_the_middle(service, slow)
+    run = service.row("scan-1")["run_id"]
+    service.work()
+
+    first.send_signal(signal.SIGSTOP)
+    frozen = time.monotonic()
+    wait_for(lambda: not service.members(), seconds=20, why="the leash ends the run")
+    leashed = time.monotonic() - frozen
+    assert service.row("scan-1")["run_id"] == run, "ended before another may begin"
+    wait_for(lambda: service.row("scan-1")["run_id"] not in (run, None), seconds=30)
+    slow.latency_ms = 0
+    first.send_signal(signal.SIGCONT)
+
+    assert_complete(service, slow)
+    time.sleep(3)
+    assert service.row("scan-1")["status"] == "completed"
+    print(f"run ended {leashed:.1f} s after its worker froze")
+
+
+@pytest.mark.heavy
+def test_a_scan_that_loses_three_workers_fails_with_the_reason(
+    service: Installation, slow: Simulator
+) -> None:
+    slow.latency_ms = 2000
+    service.start("scan-1", batchSize=10)
+    for number in range(3):
+        worker = service.work()
+        wait_for(partial(runs, service, number + 1), seconds=40)
+        worker.kill()
+        worker.wait()
+    slow.latency_ms = 0
+    service.work()
+
+    data = service.finished("scan-1", seconds=40)
+
+    assert data["status"] == "failed"
+    assert "lost 3 times" in data["errors"][-1]["error"]
+    assert data["errors"][-1]["retryCount"] == 2
+    assert service.row("scan-1")["token"] is None
+    assert service.row("scan-1")["slot"] is None
+
+
+@pytest.mark.parametrize("victim", ["tap-hubspot-deals", "target-deals-postgres", "meltano"])
+@pytest.mark.heavy
+def test_a_killed_child_is_run_again(service: Installation, slow: Simulator, victim: str) -> None:
+    service.work()
+    in_the_middle(service, slow)
+    for member in service.members():
+        if victim in [Path(word).name for word in member.cmdline()[:2]]:
+            member.kill()
+    slow.latency_ms = 0
+
+    assert_complete(service, slow)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("seconds", [1, 14])
+def test_a_database_that_restarts_loses_no_scan(
+    service: Installation, slow: Simulator, cluster: Cluster, seconds: int
+) -> None:
+    worker = service.work()
+    in_the_middle(service, slow)
+
+    cluster.kill()
+    slow.latency_ms = 0
+    time.sleep(seconds)
+    cluster.start()
+
+    assert_complete(service, slow)
+    assert worker.poll() is None, "the worker waits for its database"
+    assert service.ask("GET", "/api/v1/stats").status_code == 200
+
+
+@pytest.mark.heavy
+def test_a_killed_server_takes_no_scan_with_it(service: Installation, slow: Simulator) -> None:
+    service.work()
+    in_the_middle(service, slow)
+
+    service.processes[0].kill()
+    service.serve()
+    slow.latency_ms = 0
+
+    assert_complete(service, slow)
+
+
+@pytest.mark.heavy
+def test_a_run_whose_worker_and_leash_both_died_is_swept_up(
+    service: Installation, slow: Simulator
+) -> None:
+    first = service.work()
+    in_the_middle(service, slow)
+    (leash,) = [
+        process
+        for process in psutil.Process(first.pid).children()
+        if "scan_service.leash" in process.cmdline()
+    ]
+    leash.kill()
+    first.kill()
+    (folder,) = service.run_folders()
+    os.utime(folder, (time.time() - 3600, time.time() - 3600))
+
+    service.work()
+
+    wait_for(lambda: not folder.exists(), seconds=20)
+    slow.latency_ms = 0
+    assert_complete(service, slow)

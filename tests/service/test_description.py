@@ -1,0 +1,120 @@
+"""openapi.yaml and the code say the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+from scan_service.app import OPERATIONS
+from scan_service.errors import ServiceError
+from scan_service.models import (
+    ASSOCIATIONS,
+    CreateSchedule,
+    DownloadQuery,
+    ListQuery,
+    RemoveQuery,
+    ResultQuery,
+    StartScan,
+)
+from service.kit import api
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from starlette.testclient import TestClient
+
+
+def operations() -> dict[tuple[str, str], dict[str, Any]]:
+    return {
+        (method.upper(), path): operation
+        for path, item in api()["paths"].items()
+        for method, operation in item.items()
+    }
+
+
+def test_every_route_is_described_and_every_description_has_its_route() -> None:
+    described = {key: each.get("x-permission") for key, each in operations().items()}
+
+    routed = {(each.method, each.path): each.permission for each in OPERATIONS}
+
+    assert described == {**routed, ("GET", "/health"): None}
+
+
+def test_the_description_is_valid_openapi(http: TestClient) -> None:
+    assert api()["openapi"].startswith("3.1")
+    for schema in api()["components"]["schemas"].values():
+        jsonschema.Draft202012Validator.check_schema(schema)
+    assert http.get("/openapi.json").json() == api()
+    assert http.get("/openapi.yaml").text.startswith("openapi: 3.1")
+
+
+def resolved(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    while "$ref" in schema:
+        schema = definitions[schema["$ref"].rsplit("/", 1)[1]]
+    for choice in schema.get("anyOf", ()):
+        if choice.get("type") != "null":
+            return resolved(choice, definitions)
+    return schema
+
+
+def fields(schema: dict[str, Any], definitions: dict[str, Any], path: str = "") -> dict[str, bool]:
+    """Every field of a body by its path, and whether it is required."""
+    schema = resolved(schema, definitions)
+    found: dict[str, bool] = {}
+    for name, inner in schema.get("properties", {}).items():
+        found[f"{path}{name}"] = name in schema.get("required", ())
+        found |= fields(inner, definitions, f"{path}{name}.")
+    return found
+
+
+def test_the_bodies_described_are_the_bodies_read() -> None:
+    for model, name in ((StartScan, "StartScan"), (CreateSchedule, "CreateSchedule")):
+        read = model.model_json_schema(by_alias=True)
+        described = api()["components"]["schemas"]
+
+        assert fields(described[name], described) == fields(read, read["$defs"])
+
+
+def test_the_queries_described_are_the_queries_read() -> None:
+    read: dict[str, type[BaseModel]] = {
+        "listScans": ListQuery,
+        "scanResult": ResultQuery,
+        "download": DownloadQuery,
+        "removeScan": RemoveQuery,
+    }
+    shared = api()["components"]["parameters"]
+    for operation in operations().values():
+        if operation["operationId"] not in read:
+            continue
+        described = {}
+        for parameter in (resolved(each, shared) for each in operation["parameters"]):
+            if parameter["in"] == "query":
+                described[parameter["name"]] = parameter["schema"].get("default")
+        model = read[operation["operationId"]]
+        expected = {
+            name: None if field.is_required() else field.default
+            for name, field in model.model_fields.items()
+        }
+        assert described == expected, operation["operationId"]
+
+
+def test_codes_and_object_types_are_listed_completely() -> None:
+    schemas = api()["components"]["schemas"]
+    codes = schemas["Error"]["properties"]["error"]["properties"]["code"]["enum"]
+
+    def below(cls: type[ServiceError]) -> set[str]:
+        return {cls.code}.union(*(below(each) for each in cls.__subclasses__()))
+
+    assert below(ServiceError) | {"HUBSPOT_AUTH_ERROR", "HUBSPOT_RATE_LIMIT"} == set(codes)
+    listed = schemas["Extraction"]["properties"]["associations"]["items"]["enum"]
+    assert tuple(listed) == ASSOCIATIONS
+
+
+def test_the_pages_need_no_other_host(http: TestClient) -> None:
+    for path, element in (("/docs", "swagger-ui"), ("/redoc", "redoc")):
+        page = http.get(path)
+
+        assert page.status_code == 200
+        assert element in page.text
+        assert "/openapi.json" in page.text
+        assert "<script src=" not in page.text
+        assert '<link rel="stylesheet"' not in page.text

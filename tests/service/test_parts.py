@@ -1,0 +1,316 @@
+"""Small parts by themselves: words, limits, the vault, the leash, the log of a run."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+from pydantic import SecretStr, ValidationError
+from scan_service import limits, processes, wording
+from scan_service.db import Database
+from scan_service.hubspot import bounds
+from scan_service.leash import LEASE_LOST, is_held
+from scan_service.logs import mask
+from scan_service.models import DateRange
+from scan_service.progress import LogReader
+from scan_service.settings import Settings
+from scan_service.vault import Vault, VaultError, new_key
+from service.kit import ROOT, TENANT, TOKEN, Ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+SOURCE = ROOT / "scan-service" / "scan_service"
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (wording.duration(495), "8m 15s"),
+        (wording.duration(475_000), "5d 11h 56m"),
+        (wording.duration(3_725), "1h 2m 5s"),
+        (wording.duration(0.4), "0s"),
+        (wording.duration(None), None),
+        (wording.size(0), "0 B"),
+        (wording.size(104_448), "102 KB"),
+        (wording.size(2_576_980_378), "2.4 GB"),
+        (wording.size(5 * 1024**5), "5120 TB"),
+        (wording.percentage(298, 300), "99.3%"),
+        (wording.percentage(42, 47), "89.4%"),
+        (wording.percentage(0, 0), "0.0%"),
+        (wording.milliseconds(0.0123), "12ms"),
+        (wording.expected_duration(None), "unknown"),
+        (wording.expected_duration(20), "less than a minute"),
+        (wording.expected_duration(400), "5-10 minutes"),
+        (wording.timestamp(datetime(2025, 11, 10, 16, tzinfo=UTC)), "2025-11-10T16:00:00Z"),
+    ],
+)
+def test_words_are_the_documents(said: str | None, expected: str | None) -> None:
+    assert said == expected
+
+
+def test_a_day_as_the_end_includes_that_day() -> None:
+    def moments(**dates: str) -> tuple[str | None, ...]:
+        found = bounds(DateRange.model_validate(dates))
+        return tuple(moment.isoformat() if moment else None for moment in found)
+
+    assert moments(startDate="2025-01-01", endDate="2025-12-31") == (
+        "2025-01-01T00:00:00+00:00",
+        "2026-01-01T00:00:00+00:00",
+    )
+    assert moments(endDate="2025-12-31T12:00:00+02:00") == (None, "2025-12-31T12:00:00+02:00")
+
+
+def test_a_sealed_token_opens_only_for_its_tenant_and_with_any_key_of_the_ring() -> None:
+    old, new = new_key(), new_key()
+    sealed = Vault(SecretStr(old)).seal(SecretStr(TOKEN), tenant_id=TENANT)
+    ring = Vault(SecretStr(f"{new}, {old}"))
+
+    assert TOKEN.encode() not in sealed
+    assert TOKEN in ring.environment(sealed, tenant_id=TENANT).values()
+    assert (
+        TOKEN in Vault(SecretStr(new)).environment(ring.reseal(sealed), tenant_id=TENANT).values()
+    )
+    with pytest.raises(VaultError, match="another tenant"):
+        ring.environment(sealed, tenant_id="tenant-b")
+    with pytest.raises(VaultError, match="no key"):
+        Vault(SecretStr(new)).environment(sealed, tenant_id=TENANT)
+    with pytest.raises(VaultError, match="needs Fernet keys") as refusal:
+        Vault(SecretStr("hush-hush"))
+    assert "hush" not in str(refusal.value)
+
+
+def test_the_log_masks_what_looks_like_a_secret() -> None:
+    text = f"{TOKEN} sk_live_abcdefgh Bearer abcdef postgresql://u:pass@h:5432/d http://h:5200/x"
+
+    assert (
+        mask(text) == "pat-na1-*** sk_live_*** Bearer *** postgresql://***@h:5432/d http://h:5200/x"
+    )
+
+
+def test_wrong_settings_are_named_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCAN_SERVICE_PORT", "hush")
+    with pytest.raises(ValidationError) as refusal:
+        Settings.load(database_url="postgresql://u:secret@h/d")
+
+    assert {str(problem["loc"][0]) for problem in refusal.value.errors()} == {"port", "secret_keys"}
+    assert "secret@h" not in str(refusal.value)
+    assert "hush" not in str(refusal.value)
+
+
+def test_servers_on_many_machines_share_one_bucket(ledger: Ledger) -> None:
+    async def many() -> int:
+        db = Database(SecretStr(ledger.url), size=8)
+        await db.open()
+
+        async def one() -> bool:
+            async with db.system() as connection:
+                taken = await limits.take(connection, TENANT, per_minute=100, burst=150)
+                return taken.allowed
+
+        try:
+            return sum(await asyncio.gather(*(one() for _ in range(100))))
+        finally:
+            await db.close()
+
+    with ThreadPoolExecutor(3) as servers:
+        allowed = sum(servers.map(lambda _: asyncio.run(many()), range(3)))
+
+    assert 150 <= allowed <= 158  # and what came back meanwhile
+
+
+def test_a_bucket_refills_at_the_promised_rate(ledger: Ledger) -> None:
+    async def take() -> limits.Allowance:
+        db = Database(SecretStr(ledger.url))
+        await db.open()
+        try:
+            async with db.system() as connection:
+                return await limits.take(connection, TENANT, per_minute=100, burst=150)
+        finally:
+            await db.close()
+
+    asyncio.run(take())
+    ledger.run("update bucket set tokens = 0, at = clock_timestamp() - interval '6 seconds'")
+    after = asyncio.run(take())
+
+    assert 8.9 <= after.tokens <= 10
+    assert after.headers()["X-RateLimit-Remaining"] == "9"
+
+
+async def leashed(folder: Path, script: str, lease: float) -> processes.Leashed:
+    return await processes.leashed(
+        [sys.executable, "-c", script],
+        folder=folder,
+        log=folder / "run.log",
+        environment={**processes.allowed_environment(), "SCAN_RUN_FOLDER": str(folder)},
+        lease=lease,
+    )
+
+
+SLEEPER = (
+    "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
+)
+
+
+def descendants(leash: processes.Leashed) -> list[psutil.Process]:
+    until = time.monotonic() + 10
+    while len(found := leash._members()) < 2 and time.monotonic() < until:
+        time.sleep(0.05)
+    return found
+
+
+def all_gone(members: list[psutil.Process]) -> bool:
+    gone, _ = psutil.wait_procs(members, timeout=5)
+    return len(gone) == len(members)
+
+
+def test_silence_ends_a_run_with_its_grandchildren_and_its_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+
+    async def silent() -> int | None:
+        leash = await leashed(folder, SLEEPER, lease=1.5)
+        members = await asyncio.to_thread(descendants, leash)
+        assert len(members) == 2
+        assert is_held(folder)
+        code = await leash.wait(10)
+        assert await asyncio.to_thread(all_gone, members)
+        return code
+
+    assert asyncio.run(silent()) == LEASE_LOST
+    assert not folder.exists()
+
+
+def test_words_in_time_let_a_run_go_on_and_its_exit_code_come_through(tmp_path: Path) -> None:
+    async def kept() -> int | None:
+        leash = await leashed(tmp_path, "import time; time.sleep(2); raise SystemExit(7)", lease=1)
+        for _ in range(40):
+            leash.beat()
+            if (code := await leash.wait(0.2)) is not None:
+                return code
+        return None
+
+    assert asyncio.run(kept()) == 7
+    assert (tmp_path / "run.log").stat().st_mode & 0o777 == 0o600
+    assert not is_held(tmp_path)
+
+
+def test_a_run_can_be_asked_to_end(tmp_path: Path) -> None:
+    async def asked() -> int | None:
+        leash = await leashed(tmp_path, "import time; time.sleep(60)", lease=30)
+        await asyncio.sleep(1)
+        assert leash.terminate()
+        return await leash.wait(10)
+
+    assert asyncio.run(asked()) == 128 + 15
+
+
+def lines(*entries: dict[str, Any] | str) -> str:
+    texts = (entry if isinstance(entry, str) else json.dumps(entry) for entry in entries)
+    return "\n".join(texts) + "\n"
+
+
+def said(plugin: str, text: str) -> dict[str, Any]:
+    return {"level": "error", "name": plugin, "event": text}
+
+
+def counted(plugin: str, value: int, stream: str = "deals") -> dict[str, Any]:
+    metric = {"metric": "record_count", "value": value, "tags": {"stream": stream}}
+    return {"level": "info", "name": plugin, "event": "METRIC", "metric_info": metric}
+
+
+def test_progress_adds_up_from_pieces_of_a_growing_log(tmp_path: Path) -> None:
+    log = tmp_path / "run.log"
+    reader = LogReader(log)
+    assert reader.follow() is False
+    text = lines(
+        counted("tap-hubspot-deals", 100),
+        counted("target-deals-postgres", 60),
+        counted("target-deals-postgres", 500, "associations"),
+        "no json",
+        counted("target-deals-postgres", 40),
+    )
+    for end in range(0, len(text) + 97, 97):
+        log.write_text(text[:end])
+        reader.follow()
+
+    assert (reader.read, reader.written) == (100, 100)
+
+
+TAP, TARGET = "tap-hubspot-deals", "target-deals-postgres"
+REFUSED = "HubSpot refused the credentials while reading deals (401: x)"
+SPENT = "The account's daily limit of HubSpot requests is used up"
+REJECTED = "7 records were rejected, more than max_rejected_records"
+KILLED = {"level": "error", "event": "", "exit_codes": {"extractors": -9}}
+
+
+@pytest.mark.parametrize(
+    ("code", "entries", "expected"),
+    [
+        (1, [said(TAP, REFUSED)], ("HUBSPOT_AUTH_ERROR", False)),
+        (1, [said(TAP, "The token may not read deals")], ("HUBSPOT_AUTH_ERROR", False)),
+        (1, [said(TAP, "HubSpot limits requests (SECONDLY)")], ("HUBSPOT_RATE_LIMIT", True)),
+        (1, [said(TAP, SPENT)], ("HUBSPOT_RATE_LIMIT", False)),
+        (1, [said(TAP, "HubSpot answered 502 for deals: x")], ("HUBSPOT_API_ERROR", True)),
+        (1, [said(TAP, "HubSpot answered 400 for deals: 401")], ("HUBSPOT_API_ERROR", False)),
+        (1, [said(TARGET, "server closed the connection")], ("DATABASE_ERROR", True)),
+        (
+            1,
+            [said(TARGET, REJECTED), said(TAP, "The target ended before the tap.")],
+            ("DATABASE_ERROR", False),
+        ),
+        (1, [KILLED], ("INTERNAL_ERROR", True)),
+        (137, [], ("INTERNAL_ERROR", True)),
+        (1, ["ModuleNotFoundError: No module named 'x'"], ("INTERNAL_ERROR", False)),
+    ],
+)
+def test_a_failed_run_is_judged_by_what_it_said(
+    code: int, entries: list[Any], expected: tuple[str, bool], tmp_path: Path
+) -> None:
+    log = tmp_path / "run.log"
+    log.write_text(lines(*entries))
+    reader = LogReader(log)
+    reader.follow()
+
+    verdict = reader.verdict(code)
+
+    assert not verdict.completed
+    assert (verdict.code, verdict.try_again) == expected
+    assert verdict.message
+
+
+def modules_that(says: Callable[[str], bool]) -> set[str]:
+    return {path.stem for path in SOURCE.rglob("*.py") if says(path.read_text(encoding="utf-8"))}
+
+
+def test_each_secret_of_the_trade_has_one_room() -> None:
+    assert modules_that(
+        lambda text: "import procrastinate" in text or "from procrastinate" in text
+    ) == {"engine"}
+    assert modules_that(lambda text: "create_subprocess" in text) == {"processes"}
+    assert modules_that(lambda text: "Popen(" in text) == {"leash"}
+    assert modules_that(
+        lambda text: "AsyncConnection.connect" in text or "ConnectionPool(" in text
+    ) == {"db"}
+    assert modules_that(
+        lambda text: "access_token.get_secret_value" in text or "Fernet(" in text
+    ) == {"vault"}
+    assert max(len(path.read_text().splitlines()) for path in SOURCE.rglob("*.py")) < 350
+
+
+def test_children_inherit_nothing_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCAN_SERVICE_SECRET_KEYS", "secret")
+    monkeypatch.setenv("DATABASE_URL", "secret")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+
+    assert "secret" not in processes.allowed_environment().values()
+    assert os.environ["DATABASE_URL"] == "secret"

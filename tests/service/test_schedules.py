@@ -1,0 +1,122 @@
+"""Scans that start by themselves."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from scan_service import schedules
+from scan_service.db import Database
+from scan_service.engine import Engine
+from scan_service.vault import Vault
+from service.kit import TENANT, TOKEN, Client, Ledger, order
+
+if TYPE_CHECKING:
+    from scan_service.settings import Settings
+
+
+def schedule(name: str = "nightly", cron: str = "0 3 * * *", **config: Any) -> dict[str, Any]:
+    body = order(**config)["config"]
+    del body["scanId"]
+    return {"schedule": {"scheduleId": name, "cron": cron, "config": body}}
+
+
+def fire(settings: Settings) -> int:
+    """What a worker's sweep does."""
+
+    async def once() -> int:
+        db, engine = Database(settings.database_url), Engine()
+        await db.open()
+        await engine.open(db.pool)
+        try:
+            return await schedules.fire(db, engine, Vault(settings.secret_keys), max_pending=100)
+        finally:
+            await db.close()
+
+    return asyncio.run(once())
+
+
+def test_a_schedule_is_made_listed_and_removed(client: Client, ledger: Ledger) -> None:
+    made = client.post("/api/v1/schedules", json=schedule(mode="incremental"))
+    again = client.post("/api/v1/schedules", json=schedule())
+    listed = client.get("/api/v1/schedules").json()["data"]["schedules"]
+    removed = client.delete("/api/v1/schedules/nightly")
+
+    assert made.status_code == 201
+    assert made.json()["data"]["config"]["mode"] == "incremental"
+    assert made.json()["data"]["nextRunAt"].endswith("T03:00:00Z")
+    assert TOKEN not in made.text
+    assert again.status_code == 409
+    assert [each["scheduleId"] for each in listed] == ["nightly"]
+    assert removed.status_code == 200
+    assert client.delete("/api/v1/schedules/nightly").status_code == 404
+    assert ledger.run("select count(*) from schedule") == [(0,)]
+
+
+@pytest.mark.parametrize("cron", ["* * * *", "61 * * * *", "0 0 30 2 *", "@daily", "* * * * * *"])
+def test_a_cron_that_never_comes_true_is_refused(cron: str, client: Client) -> None:
+    response = client.post("/api/v1/schedules", json=schedule(cron=cron))
+
+    assert response.status_code == 400
+    assert response.json()["error"]["details"][0]["field"] == "schedule.cron"
+
+
+def test_a_due_schedule_starts_one_scan_however_many_workers_sweep(
+    client: Client, ledger: Ledger, settings: Settings
+) -> None:
+    client.post("/api/v1/schedules", json=schedule())
+    due = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=5)
+    ledger.run("update schedule set next_run_at = %s", due)
+
+    assert fire(settings) == 1
+    assert fire(settings) == 0
+
+    ((name, status, token),) = ledger.run("select scan_id, status, token from scan")
+    assert name == f"nightly-{due:%Y%m%dT%H%M%SZ}"
+    assert status == "pending"
+    opened = Vault(settings.secret_keys).environment(token, tenant_id=TENANT)
+    assert TOKEN in opened.values()
+    ((following,),) = ledger.run("select next_run_at from schedule")
+    assert following > datetime.now(UTC)
+    assert client.get("/api/v1/schedules").json()["data"]["schedules"][0]["lastScanId"] == name
+
+
+def test_a_tick_is_left_out_while_the_last_scan_is_at_work(
+    client: Client, ledger: Ledger, settings: Settings
+) -> None:
+    client.post("/api/v1/schedules", json=schedule())
+    for hours in (5, 4):
+        moment = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=hours)
+        ledger.run("update schedule set next_run_at = %s", moment)
+        fire(settings)
+
+    assert ledger.run("select count(*) from scan") == [(1,)]
+
+
+def test_a_schedule_that_cannot_start_says_why(
+    client: Client, ledger: Ledger, settings: Settings
+) -> None:
+    client.post("/api/v1/schedules", json=schedule())
+    due = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
+    client.start(f"nightly-{due:%Y%m%dT%H%M%SZ}")
+    ledger.run("update schedule set next_run_at = %s", due)
+
+    assert fire(settings) == 0
+    (shown,) = client.get("/api/v1/schedules").json()["data"]["schedules"]
+    assert shown["lastError"] == "Scan with this ID already exists"
+
+
+def test_an_incremental_scan_begins_with_the_bookmark_of_its_kind_only(
+    client: Client, ledger: Ledger
+) -> None:
+    client.start("first", mode="incremental", filters={"pipeline": "default"})
+    ledger.run("insert into bookmark select tenant_id, fingerprint, '{\"b\": 1}', now() from scan")
+
+    client.start("same", mode="incremental", filters={"pipeline": "default"})
+    client.start("other", mode="incremental", filters={"pipeline": "elsewhere"})
+    client.start("full", filters={"pipeline": "default"})
+
+    states = dict(ledger.run("select scan_id, state from scan"))
+    assert states == {"first": None, "same": {"b": 1}, "other": None, "full": None}
