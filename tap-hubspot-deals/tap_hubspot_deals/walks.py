@@ -29,8 +29,8 @@ LEGS = 10
 GROUP = 1000
 """Records that go out together: what one association request takes."""
 
-WORTH_CUTTING = 15
-"""Pages below which one cursor is as good."""
+PAGES_PER_CUT = 10
+"""A cut costs up to one request more: two half pages, or a beginning that cannot be used."""
 
 SPLIT_PAGES = 3
 """Pages that a leg must still have before its second half is given to another."""
@@ -169,6 +169,7 @@ class Walk:
         legs: Where to begin; from a bookmark, or one leg from the beginning.
         ordered: Whether pages have ascending ids, so that the walk may be cut into legs.
         highest: The highest record id known, for cutting; None: never cut.
+        pages: About how many pages there are; so much the more often may be cut.
     """
 
     def __init__(
@@ -184,7 +185,8 @@ class Walk:
         self._source = source
         self._pool = pool
         self._ordered = ordered
-        self._highest = highest if ordered and pages > WORTH_CUTTING else None
+        self._highest = highest if ordered else None
+        self._cuts_left = pages // PAGES_PER_CUT
         self._fresh = len(legs) == 1 and legs[0].after is None
         self._halves: list[tuple[_Walker, _Walker, int]] = []
         self._walkers = [_Walker(leg, source, pool) for leg in legs]
@@ -198,25 +200,27 @@ class Walk:
         """
         if self._fresh and self._highest is not None:
             self._cut_evenly()
+        group: list[Step] = []
+        count = 0
+        try:
+            for step in self._steps():
+                size = len(step.page.objects)
+                if count + size > GROUP:
+                    yield group
+                    group, count = [], 0
+                group.append(step)
+                count += size
+        except HubSpotError:
+            yield group  # what was read before goes out first
+            raise
+        yield group
+
+    def _steps(self) -> Iterator[Step]:
+        """The pages, round by round over the legs."""
         while any(not w.done for w in self._walkers):
             self._cut_more()
-            group: list[Step] = []
-            try:
-                self._fill(group)
-            except HubSpotError:
-                yield group  # what was read before goes out first
-                raise
-            yield group
-
-    def _fill(self, group: list[Step]) -> None:
-        """Add pages round by round, as long as another round fits."""
-        count = latest = 0
-        while count + latest <= GROUP and (live := [w for w in self._walkers if not w.done]):
-            latest = 0
-            for walker in live:
-                group.append(self._step(walker))
-                latest += len(group[-1].page.objects)
-            count += latest
+            for walker in [w for w in self._walkers if not w.done]:
+                yield self._step(walker)
 
     def _step(self, walker: _Walker) -> Step:
         page = walker.take(ordered=self._ordered)
@@ -230,8 +234,10 @@ class Walk:
         highest = self._highest
         if not ids or highest is None or any(b <= a for a, b in pairwise(ids)):
             return
-        width = (highest - ids[0]) // LEGS
-        starts = [ids[0] + width * i for i in range(1, LEGS) if ids[0] + width * i > ids[-1]]
+        legs = min(LEGS, 1 + self._cuts_left)
+        width = (highest - ids[0]) // legs
+        starts = [ids[0] + width * i for i in range(1, legs) if ids[0] + width * i > ids[-1]]
+        self._cuts_left -= len(starts)
         jumps = [(start, _Walker(Leg(str(start)), self._source, self._pool)) for start in starts]
         until: int | None = None
         for start, walker in reversed(jumps):
@@ -251,7 +257,9 @@ class Walk:
         self._halves = []
         if self._highest is None:
             return
-        lacking = LEGS - sum(not w.done for w in self._walkers)
+        lacking = min(self._cuts_left, LEGS - sum(not w.done for w in self._walkers))
+        if lacking <= 0:
+            return
         able = [
             w
             for w in self._walkers
@@ -262,6 +270,7 @@ class Walk:
         for walker in able[:lacking]:
             middle = walker.middle(self._highest)
             half = _Walker(Leg(str(middle)), self._source, self._pool)
+            self._cuts_left -= 1
             self._halves.append((walker, half, middle))
 
     def _join(self, walker: _Walker, half: _Walker, middle: int) -> None:

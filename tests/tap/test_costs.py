@@ -1,0 +1,150 @@
+"""What a run costs: requests, memory, and what its summary says about them."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from harness.singer import TAP, Mirroring, config_for, run
+from hubspot_simulator import Portal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hubspot_simulator import Simulator
+
+    Serve = Callable[..., Simulator]
+
+METADATA = ("properties", "pipelines", "owners", "labels")
+
+
+def paid(hubspot: Simulator) -> int:
+    """The requests besides metadata."""
+    counts = hubspot.requests.counts()
+    return sum(n for endpoint, n in counts.items() if endpoint not in METADATA)
+
+
+def minimum(deals: int, *, links: int, archived: int = 0) -> int:
+    """The requests that the API needs at the least for a full read."""
+    lists = math.ceil(deals / 100) + math.ceil(archived / 100)
+    return lists + links * math.ceil(deals / 1000)
+
+
+@pytest.mark.parametrize("deals", [900, 5000, 10_000])
+def test_a_full_read_needs_hardly_more_requests_than_the_least(serve: Serve, deals: int) -> None:
+    hubspot = serve(Portal.generate(deals, custom_properties=0))
+    mirroring = Mirroring(hubspot)
+    output = mirroring.run(properties=["dealname"])
+    assert len(output.ids()) == deals
+    # One request counts what there is, one sweeps the recycle bin.
+    assert paid(hubspot) <= 1.15 * minimum(deals, links=2) + 2
+
+
+def test_an_incremental_run_over_a_large_portal_costs_few_requests(serve: Serve) -> None:
+    hubspot = serve(Portal.generate(12_000, custom_properties=0, archived=250))
+    mirroring = Mirroring(hubspot)
+    portal = mirroring.portal
+    settings: dict[str, Any] = {"properties": ["dealname"]}
+    mirroring.run(**settings)
+    for deal in portal.ids()[:10_000:20]:
+        portal.change("deals", deal, {"dealname": "changed"})
+    hubspot.requests.clear()
+    output = mirroring.run(**settings)
+    assert len(set(output.ids()) & set(portal.ids())) == 500
+    assert mirroring.differences(only=["dealname"]) == []
+    assert paid(hubspot) < 30
+
+
+def test_a_run_with_nothing_to_do_costs_a_search_and_a_sweep(mirroring: Mirroring) -> None:
+    mirroring.run()
+    mirroring.hubspot.requests.clear()
+    mirroring.run()
+    assert paid(mirroring.hubspot) == 2
+
+
+def test_small_pages_do_not_multiply_association_requests(serve: Serve) -> None:
+    hubspot = serve(Portal.generate(2000, custom_properties=0))
+    Mirroring(hubspot).run(properties=["dealname"], page_size=20)
+    assert hubspot.requests.count(endpoint="associations") <= 2 * 4
+
+
+def summary_of(log: str) -> dict[str, Any]:
+    """The run's summary out of the log."""
+    line = next(each for each in log.splitlines() if "Run summary: " in each)
+    found: dict[str, Any] = json.loads(line.partition("Run summary: ")[2])
+    return found
+
+
+def test_a_run_ends_with_a_summary(serve: Serve, tmp_path: Path) -> None:
+    hubspot = serve(Portal.generate(300))
+    hubspot.fail("secondly", endpoint="list", nth=2, retry_after=0.1)
+    output = run(tmp_path, config_for(hubspot))
+    assert output.code == 0
+    summary = summary_of(output.log)
+    assert summary["records"]["deals"] == 300
+    assert summary["records"]["associations"] == len(output.records("associations"))
+    assert summary["records"]["owners"] == len(output.records("owners"))
+    assert sum(summary["requests"].values()) == len(hubspot.requests)
+    assert summary["requests"]["associations"] == 2
+    assert summary["answered_429"] == {"list": 1}
+    assert summary["retries"] == 1
+    bookmark = output.state["bookmarks"]["deals"]["partitions"][0]["replication_key_value"]
+    assert summary["bookmarks"]["deals"] == {"from": None, "to": bookmark}
+
+
+def test_a_run_that_fails_has_a_summary_too(hubspot: Simulator, tmp_path: Path) -> None:
+    hubspot.fail("status", status=400, endpoint="list")
+    output = run(tmp_path, config_for(hubspot))
+    assert output.code == 1
+    assert summary_of(output.log)["requests"]["list"] == 1
+
+
+def peak_memory(folder: Path, config: dict[str, Any], *, pause: float = 0.0) -> tuple[int, int]:
+    """The peak resident set of a run in megabytes, and how many lines it wrote."""
+    path = folder / "config.json"
+    path.write_text(json.dumps(config))
+    peak = lines = 0
+    with subprocess.Popen(
+        [TAP, "--config", str(path)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        assert process.stdout is not None
+        status = Path(f"/proc/{process.pid}/status")
+        while chunk := process.stdout.read(1 << 18):
+            lines += chunk.count(b"\n")
+            # The rusage of a child begins with what its parent had when it forked.
+            high = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
+            peak = max(peak, int(high[1]) // 1024 if high else 0)
+            time.sleep(pause)
+    assert process.returncode == 0
+    return peak, lines
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+@pytest.mark.heavy
+@linux
+def test_memory_is_flat_in_the_number_of_deals(serve: Serve, tmp_path: Path) -> None:
+    peaks = []
+    for deals in (10_000, 50_000):
+        hubspot = serve(Portal.generate(deals))
+        peak, lines = peak_memory(tmp_path, config_for(hubspot))
+        assert lines > 3 * deals
+        peaks.append(peak)
+    assert max(peaks) < 80, peaks
+    assert peaks[1] - peaks[0] < 10, peaks
+
+
+@pytest.mark.heavy
+@linux
+def test_a_slow_reader_does_not_make_the_tap_grow(serve: Serve, tmp_path: Path) -> None:
+    hubspot = serve(Portal.generate(20_000))
+    peak, _ = peak_memory(tmp_path, config_for(hubspot), pause=0.03)
+    assert peak < 80
