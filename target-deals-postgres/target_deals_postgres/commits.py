@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from singer_sdk import metrics
 from singer_sdk.singerlib.json import serialize_json
 
 from target_deals_postgres.rejected import Rejected
@@ -155,7 +156,7 @@ class Commits:
 
     def _execute(self, commit: _Commit) -> list[tuple[_Part, Outcome]]:
         def work(cur: cursor) -> list[tuple[_Part, Outcome]]:
-            done = [(part, part.merge.load(cur, part.batch)) for part in commit.parts]
+            done = [(part, _load(cur, part)) for part in commit.parts]
             refused = [
                 _refusal(part, number, why)
                 for part, outcome in done
@@ -176,6 +177,12 @@ class Commits:
             sys.stdout.write(commit.state.decode() + "\n")
             sys.stdout.flush()
         return done
+
+
+def _load(cur: cursor, part: _Part) -> Outcome:
+    tags = {metrics.Tag.STREAM: part.stream.name}
+    with metrics.Timer(metrics.Metric.BATCH_PROCESSING_TIME, tags):
+        return part.merge.load(cur, part.batch)
 
 
 def _refusal(part: _Part, number: int, why: str) -> Rejected:

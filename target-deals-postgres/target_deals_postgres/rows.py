@@ -137,6 +137,7 @@ class Layout:
                 self._decoder = self._partial
                 return self.row(record, plain=plain)
             return self.row_of(loads(bytes(record)))
+        present = self._presence(values) if self._decoder is self._partial else ""
         row = [
             value if value.__class__ is str else NULL if value is None else _plain_text(value)
             for value in values
@@ -145,18 +146,11 @@ class Layout:
             row[at] = check(row[at])
         if not plain:
             row = [self._escaped(text, kind) for text, kind in zip(row, self.kinds, strict=False)]
-        present = ""
-        if self._decoder is self._partial:
-            present = "".join(
-                ["0" if value is UNSET or value is ABSENT else "1" for value in values]
-            )
-            for at in self.keys:
-                if present[at] == "0":
-                    raise MissingKeyError(self.columns[at].field.name)
-            present = "" if "0" not in present else self._all_present(present)
         if self._tail:
             row += [NULL] * self.extra + self._cleared
-        return row, present or (self._all_present("1" * len(self.columns)) if self.extra else "")
+        if self.extra and not present:
+            present = self._all_present("1" * len(self.columns))
+        return row, present
 
     def row_of(self, record: Any) -> tuple[Row, str]:
         """The same for a record that is parsed already, by a stream map for example."""
@@ -203,6 +197,13 @@ class Layout:
             if not present or present[at] == "1"
         ]
         return "{" + ",".join(members) + "}"
+
+    def _presence(self, values: tuple[Any, ...]) -> str:
+        present = "".join(["0" if one is UNSET or one is ABSENT else "1" for one in values])
+        for at in self.keys:
+            if present[at] == "0":
+                raise MissingKeyError(self.columns[at].field.name)
+        return self._all_present(present) if "0" in present else ""
 
     def _all_present(self, present: str) -> str:
         return present + "0" * self.extra + "1" * len(self._cleared)

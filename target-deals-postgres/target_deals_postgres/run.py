@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from singer_sdk.exceptions import InvalidJSONSchema
+from singer_sdk.mapper import RemoveRecordTransform
 from singer_sdk.singerlib.json import serialize_json
 
 from target_deals_postgres import batch_files, versions
@@ -141,11 +142,12 @@ class Run:
             return
         self._mapper.register_raw_stream_schema(name, schema, list(keys))
         for stream_map in self._mapper.stream_maps[name]:
-            self._open(
-                stream_map.stream_alias,
-                stream_map.transformed_schema,
-                tuple(stream_map.transformed_key_properties or ()),
-            )
+            if not isinstance(stream_map, RemoveRecordTransform):
+                self._open(
+                    stream_map.stream_alias,
+                    stream_map.transformed_schema,
+                    tuple(stream_map.transformed_key_properties or ()),
+                )
 
     def _open(self, name: str, schema: dict[str, Any], keys: tuple[str, ...]) -> None:
         try:
@@ -234,7 +236,8 @@ class Run:
             if not self._settings.process_activate_version_messages:
                 logger.warning("%s: ACTIVATE_VERSION is ignored, as set", name)
                 continue
-            self._activate(self._streams[name], message.version)
+            if name in self._streams:  # a stream map may have removed it
+                self._activate(self._streams[name], message.version)
 
     def _activate(self, stream: Stream, version: int) -> None:
         if not stream.versioned:

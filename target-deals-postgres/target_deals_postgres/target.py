@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk import Target
+from singer_sdk.exceptions import MapExpressionError, StreamMapConfigError
 from singer_sdk.helpers.capabilities import PluginCapabilities, TargetCapabilities
 from singer_sdk.singerlib.encoding import GenericSingerReader
 from typing_extensions import override
@@ -87,18 +89,19 @@ class TargetDealsPostgres(Target):
 
     @override
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
-        # Never drain in here: whatever runs now may be in the middle of a commit. The second
-        # signal (Meltano sends one to the group, one to the process) changes nothing.
-        if not self._stop_signal:
-            self._stop_signal = signum
-            os.write(self._wakeup, b"!")
+        # Never drain in here: whatever runs now may be in the middle of a commit. A second signal
+        # (Meltano sends one to the group, one to the process) changes nothing, up to the exit.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        self._stop_signal = signum
+        os.write(self._wakeup, b"!")
 
     @classmethod
     @override
     def invoke(cls, **options: Any) -> None:
         try:
             super().invoke(**options)
-        except TargetError as error:
+        except (TargetError, MapExpressionError, StreamMapConfigError) as error:
             cls.logger.error("%s", error)  # noqa: TRY400 - a sentence, no traceback
             sys.exit(1)
 

@@ -1,0 +1,147 @@
+"""Reaching the database: wrong settings are told soon and clearly, and no password is ever shown."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import psycopg2
+import pytest
+from target_deals_postgres.database import Database
+from target_deals_postgres.errors import DatabaseError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Loader
+
+SECRET = "s3cr3t/wörd@x:1"
+
+
+def run(
+    tmp_path: Path, config: dict[str, Any], stdin: bytes = b""
+) -> subprocess.CompletedProcess[bytes]:
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(config))
+    return subprocess.run(
+        [sys.executable, "-m", "target_deals_postgres.target", "--config", str(file)],
+        input=stdin,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"postgresql://me:{quote(SECRET, safe='')}@127.0.0.1:1/db",
+        f"postgresql://me:{SECRET}@127.0.0.1:1/db",
+        f"postgresql://me:{quote(SECRET, safe='')}@no.such.host.invalid/db",
+        f"postgresql://me:{quote(SECRET, safe='')}@127.0.0.1:port/db",
+        f"postgresql://127.0.0.1:1/db?password={quote(SECRET, safe='')}",
+        f"host=127.0.0.1 port=1 password='{SECRET}'",
+        f"mysql://me:{quote(SECRET, safe='')}@127.0.0.1/db",
+        f"me:{SECRET}",
+        f"postgresql://me:{quote(SECRET, safe='')}@127.0.0.1:1/db?sslmode=nonsense",
+        f"postgresql://me:{quote(SECRET, safe='')}@127.0.0.1:1/db?sslmode=verify-full&sslrootcert=/none",
+    ],
+)
+def test_an_unreachable_database_is_one_sentence_without_the_password(
+    tmp_path: Path, url: str
+) -> None:
+    began = time.monotonic()
+    done = run(tmp_path, {"database_url": url})
+    assert done.returncode == 1
+    assert time.monotonic() - began < 12
+    text = done.stderr.decode() + done.stdout.decode()
+    assert "database_url" in text
+    assert "Traceback" not in text
+    for part in ("s3cr3t", "wörd", quote("wörd")):
+        assert part not in text
+    assert len([line for line in text.splitlines() if "ERROR" in line]) == 1
+
+
+def test_a_wrong_password_is_not_shown(pg: Loader) -> None:
+    name = pg.rows("SELECT current_database()")[0][0]
+    url = pg.url.replace(
+        "postgres@", f"nobody_{name}:{SECRET.replace('/', '%2F').replace('@', '%40')}@"
+    )
+    with pytest.raises(DatabaseError, match="database_url cannot be reached") as raised:
+        Database(url).check()
+    assert "s3cr3t" not in str(raised.value)
+
+
+def test_what_the_url_says_reaches_the_server(pg: Loader) -> None:
+    options = quote("-c statement_timeout=54321 -c lock_timeout=4321 -c search_path=pg_catalog")
+    database = Database(f"{pg.url}&application_name=mine&options={options}")
+    asked = "SELECT current_setting('statement_timeout'), current_setting('lock_timeout'), current_setting('application_name'), current_setting('TimeZone')"
+
+    def work(cur: Any) -> Any:
+        cur.execute(asked)
+        return cur.fetchone()
+
+    assert database.transaction(work) == ("54321ms", "4321ms", "mine", "UTC")
+    database.close()
+    default = Database(pg.url)
+    assert default.transaction(work)[2] == "target-deals-postgres"
+    default.close()
+
+
+def test_tls_settings_reach_the_connection(pg: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+
+    def connect(dsn: str, *_: Any, **more: Any) -> Any:
+        seen.append({**psycopg2.extensions.parse_dsn(dsn), **more})
+        raise psycopg2.OperationalError("no")
+
+    monkeypatch.setattr(psycopg2, "connect", connect)
+    with pytest.raises(DatabaseError):
+        Database(
+            pg.url
+            + "&sslmode=verify-full&sslrootcert=/ca.pem&sslcert=/c.pem&sslkey=/k.pem&connect_timeout=3"
+        ).check()
+    wanted = {
+        "sslmode": "verify-full",
+        "sslrootcert": "/ca.pem",
+        "sslcert": "/c.pem",
+        "sslkey": "/k.pem",
+        "connect_timeout": "3",
+    }
+    assert seen[0].items() >= wanted.items()
+
+
+def test_a_statement_timeout_ends_the_run_with_a_sentence(pg: Loader) -> None:
+    pg.load(pg.schema("t", {"id": "integer"}, ["id"]))
+    pg.rows(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(5); RETURN NEW; END $$;"
+        "CREATE TRIGGER slow BEFORE INSERT ON hubspot.t FOR EACH STATEMENT EXECUTE FUNCTION slow()"
+    )
+    pg.url += "&options=" + quote("-c statement_timeout=300ms")
+    with pytest.raises(DatabaseError, match="statement timeout"):
+        pg.load(pg.schema("t", {"id": "integer"}, ["id"]), pg.records("t", {"id": 1}), pg.state(1))
+    assert pg.states == []
+    pg.url = pg.url.split("&options")[0]
+    assert pg.rows("SELECT count(*) FROM hubspot.t") == [(0,)]
+
+
+def test_the_embedded_database_is_used_when_nothing_is_set(
+    tmp_path: Path, pg: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Fake:
+        def start(self) -> str:
+            return pg.url
+
+    monkeypatch.setattr("target_deals_postgres.embedded.project_server", Fake)
+    for unset in (None, "", " "):
+        from target_deals_postgres.settings import SCHEMA, settings_of
+
+        defaults = {name: one.get("default") for name, one in SCHEMA["properties"].items()}
+        database = Database(settings_of({**defaults, "database_url": unset}).database_url)
+        database.check()
+        database.close()
+    assert tmp_path

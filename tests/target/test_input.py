@@ -1,0 +1,140 @@
+"""Bad input ends in one clear sentence, exit code 1, and everything before it committed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Loader
+
+SCHEMA = {
+    "type": "SCHEMA",
+    "stream": "t",
+    "key_properties": ["id"],
+    "schema": {"properties": {"id": {"type": "integer"}, "v": {"type": ["string", "null"]}}},
+}
+
+
+def encoded(*messages: object) -> bytes:
+    return b"".join(json.dumps(message).encode() + b"\n" for message in messages)
+
+
+GOOD = encoded(
+    SCHEMA,
+    {"type": "RECORD", "stream": "t", "record": {"id": 1, "v": "x"}},
+    {"type": "STATE", "value": 1},
+)
+
+
+def run(pg: Loader, tmp_path: Path, data: bytes) -> subprocess.CompletedProcess[bytes]:
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"database_url": pg.url}))
+    return subprocess.run(
+        [sys.executable, "-m", "target_deals_postgres.target", "--config", str(config)],
+        input=data,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(
+    ("bad", "sentence"),
+    [
+        (b"no json at all\n", "a line of the input is no JSON: no json at all"),
+        (b'{"type": "RECORD", "stream": "t", "record": {"id": 2, "v": "cu', "is no JSON"),
+        (b"[1]\n", "has no message type"),
+        (b'{"stream": "t"}\n', "has no message type"),
+        (b'{"type": "NONSENSE"}\n', "unknown type NONSENSE"),
+        (b'{"type": "STATE"}\n', "a STATE message has no value"),
+        (
+            b'{"type": "RECORD", "stream": "other", "record": {}}\n',
+            "a RECORD of stream other came before the stream's SCHEMA",
+        ),
+        (b'{"type": "RECORD", "stream": 5, "record": {}}\n', "malformed"),
+        (b'{"type": "SCHEMA", "stream": "s"}\n', "no stream or no schema"),
+        (
+            b'{"type": "SCHEMA", "stream": "s", "schema": {}}\n',
+            "the SCHEMA of stream s has no properties",
+        ),
+        (
+            b'{"type": "SCHEMA", "stream": "s", "schema": {"properties": {}}, "key_properties": ["k"]}\n',
+            "the key property k of stream s is not in its SCHEMA",
+        ),
+        (b'{"type": "ACTIVATE_VERSION", "stream": "t"}\n', "has no version"),
+        (
+            b'{"type": "BATCH", "stream": "t", "encoding": {"format": "csv"}, "manifest": []}\n',
+            "BATCH of stream t",
+        ),
+    ],
+)
+def test_a_bad_line_is_one_sentence(pg: Loader, tmp_path: Path, bad: bytes, sentence: str) -> None:
+    done = run(pg, tmp_path, GOOD + bad)
+    log = done.stderr.decode()
+    assert done.returncode == 1
+    assert [line for line in log.splitlines() if "ERROR" in line and sentence in line], log
+    assert "Traceback" not in log
+    assert done.stdout == b"1\n"
+    assert pg.rows("SELECT id, v FROM hubspot.t") == [(1, "x")]
+
+
+def test_input_may_have_any_chunks_blank_lines_carriage_returns_and_odd_bytes(
+    pg: Loader, tmp_path: Path
+) -> None:
+    data = GOOD.replace(b"\n", b"\r\n") + b"\n  \n"
+    data += b'{"record":{"v":"a\xffb","id":2},"type":"RECORD","stream":"t"}\r\n'
+    data += b'{"type":"RECORD",\t"stream":"t","record":{"id":3,\t"v":"' + b"y" * 300_000 + b'"}}\n'
+    data += (
+        '{"type":"RECORD","stream":"t","record":{"id":4,"v":"ünï"}}'.encode()
+    )  # without a line end
+    done = run(pg, tmp_path, data)
+    assert done.returncode == 0, done.stderr
+    assert pg.rows("SELECT id, left(v, 3) FROM hubspot.t ORDER BY id") == [
+        (1, "x"),
+        (2, "a\ufffdb"),
+        (3, "yyy"),
+        (4, "ünï"),
+    ]
+
+
+def test_rejected_records_fail_the_run_after_all_others(pg: Loader, tmp_path: Path) -> None:
+    bad = {"type": "RECORD", "stream": "t", "record": {"id": "secret@example.com", "v": "x"}}
+    done = run(pg, tmp_path, GOOD + encoded(bad, {"type": "STATE", "value": 2}))
+    log = done.stderr.decode()
+    assert done.returncode == 1
+    assert "1 records were rejected, more than max_rejected_records (0)" in log
+    assert "secret@example.com" not in log
+    assert done.stdout.splitlines()[-1] == b"2"
+
+
+def test_progress_and_a_summary_are_logged_for_each_stream(pg: Loader, tmp_path: Path) -> None:
+    done = run(pg, tmp_path, GOOD)
+    log = done.stderr.decode()
+    metrics = [
+        json.loads(line.split("METRIC: ")[1]) for line in log.splitlines() if "METRIC: " in line
+    ]
+    counts = [one for one in metrics if one["metric"] == "record_count"]
+    assert sum(one["value"] for one in counts) == 1
+    assert {one["tags"]["stream"] for one in counts} == {"t"}
+    assert "t: 1 processed, 1 created, 0 updated, 0 unchanged, 0 superseded, 0 failed" in log
+    assert "batch_processing_time" in {one["metric"] for one in metrics}
+
+
+def test_about_names_every_setting_with_a_description() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "target_deals_postgres.target", "--about", "--format=json"],
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    properties = json.loads(done.stdout)["settings"]["properties"]
+    assert {"database_url", "row_level_security", "max_rejected_records"} <= set(properties)
+    for name, spec in properties.items():
+        assert spec.get("description"), name
