@@ -83,10 +83,11 @@ def is_asked_for(found: CrmObject, filters: Filters, object_type: ObjectType) ->
     if not filters:
         return True
     values = found.properties
+    pipeline, stage = object_type.pipeline or ("", "")
     stamp = _created(found, object_type)
     return (
-        filters.pipeline in {None, values.get("pipeline")}
-        and filters.deal_stage in {None, values.get("dealstage")}
+        filters.pipeline in {None, values.get(pipeline)}
+        and filters.deal_stage in {None, values.get(stage)}
         and (filters.created_from is None or stamp >= filters.created_from)
         and (filters.created_until is None or stamp <= filters.created_until)
     )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tap_hubspot_deals.client import Client
+    from tap_hubspot_deals.object_types import ObjectType
 
 BATCH = 1000
 
@@ -75,10 +76,10 @@ class LinkReader:
         to_type: Links to what.
     """
 
-    def __init__(self, client: Client, from_type: str, to_type: str) -> None:
+    def __init__(self, client: Client, from_type: ObjectType, to_type: ObjectType) -> None:
         self._client = client
-        self._path = client.paths.associations(from_type, to_type)
-        self._what = f"associations from {from_type} to {to_type}"
+        self._path = client.paths.associations(from_type.in_paths, to_type.in_paths)
+        self._what = f"associations from {from_type.name} to {to_type.name}"
 
     def read(self, ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
         """All links of some records.

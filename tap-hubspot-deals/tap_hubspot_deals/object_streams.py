@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from tap_hubspot_deals.object_types import ObjectType
     from tap_hubspot_deals.properties import Definition
+    from tap_hubspot_deals.settings import Settings
     from tap_hubspot_deals.tap import TapHubspotDeals
 
 
@@ -28,17 +29,27 @@ class ObjectStream(TenantStream):
         tap: The tap.
         object_type: Which records.
         definitions: The properties to read.
+        settings: The tap's settings as they apply to this type.
+        linked: The object types whose links are read.
     """
 
     replication_key = "updated_at"
 
     def __init__(
-        self, tap: TapHubspotDeals, object_type: ObjectType, definitions: Sequence[Definition]
+        self,
+        tap: TapHubspotDeals,
+        object_type: ObjectType,
+        definitions: Sequence[Definition],
+        *,
+        settings: Settings,
+        linked: Sequence[ObjectType],
     ) -> None:
         self.object_type = object_type
         self.definitions = list(definitions)
-        fields = RecordFields(self.definitions, tap.settings, tap.identity)
+        self.linked = list(linked)
+        fields = RecordFields(self.definitions, settings, tap.identity)
         super().__init__(tap, object_type.name, key=("id",), properties=fields.schema())
+        self.settings = settings
         self.bookmarks: tuple[str | None, str | None] = (None, None)
 
     @property
@@ -48,10 +59,19 @@ class ObjectStream(TenantStream):
         return [{"_tenant_id": self.identity.tenant_id}]
 
     @property
-    def links_stream(self) -> AssociationsStream | None:
-        """Where this type's links go; None when that stream is deselected."""
-        child = self.child_streams[0] if self.child_streams else None
-        return child if isinstance(child, AssociationsStream) and child.selected else None
+    def links_streams(self) -> dict[str, AssociationsStream]:
+        """Where the links go, by the object type they lead to; deselected streams are left out."""
+        selected = {
+            s.name: s
+            for s in self.child_streams
+            if isinstance(s, AssociationsStream) and s.selected
+        }
+        found = {}
+        for to_type in self.linked:
+            stream = selected.get(f"{self.name}_{to_type.name}") or selected.get("associations")
+            if stream is not None:
+                found[to_type.name] = stream
+        return found
 
     @override
     def get_replication_key_signpost(self, context: Context | None = None) -> None:
@@ -66,7 +86,7 @@ class ObjectStream(TenantStream):
     def _sync_records(
         self, context: Context | None = None, *, write_messages: bool = True
     ) -> Generator[dict[str, Any], Any, Any]:
-        run = Run(self, self.links_stream)
+        run = Run(self, self.links_streams)
         emitted = 0
         with (
             self.get_record_counter() as counter,
@@ -80,12 +100,14 @@ class ObjectStream(TenantStream):
                 if write_messages:
                     run.write(page, left)
                 counter.increment(len(records))
-                links_counter.increment(len(page.links))
+                links_counter.increment(sum(map(len, page.links.values())))
                 yield from records
                 if len(records) < len(page.records):
                     self._check_max_record_limit(emitted + len(records))
                 emitted += len(records)
                 run.keep(page)
+                if emitted == self.settings.max_records:
+                    break
         self.bookmarks = run.bookmarks
 
     def links_counter(self) -> metrics.Counter:
@@ -93,9 +115,10 @@ class ObjectStream(TenantStream):
         return metrics.record_counter("associations", log_interval=METRIC_INTERVAL)
 
     def _records_left(self, emitted: int) -> int | None:
-        """How many records a dry run may still give; None without a limit."""
-        limit = self.ABORT_AT_RECORD_COUNT
-        return None if limit is None else max(0, limit - emitted)
+        """How many records a dry run or a sample may still give; None without a limit."""
+        limits = (self.ABORT_AT_RECORD_COUNT, self.settings.max_records)
+        left = [max(0, limit - emitted) for limit in limits if limit is not None]
+        return min(left, default=None)
 
     def selected_definitions(self) -> list[Definition]:
         """The properties whose fields are selected in the catalog; none if the stream is not."""
@@ -108,15 +131,22 @@ class ObjectStream(TenantStream):
 
 
 class AssociationsStream(TenantStream):
-    """One record per typed link, written by the stream that reads its parents."""
+    """One record per typed link, written by the stream that reads its parents.
+
+    Args:
+        tap: The tap.
+        name: `associations`, or that of a pair.
+        parents: How many streams write here. Each reads everything in its own time, so versions
+            can be activated only where there is one.
+    """
 
     parent_stream_type = ObjectStream
     state_partitioning_keys = ()
 
-    def __init__(self, tap: TapHubspotDeals) -> None:
+    def __init__(self, tap: TapHubspotDeals, name: str, *, parents: int = 1) -> None:
         super().__init__(
             tap,
-            "associations",
+            name,
             key=("from_object_type", "from_id", "to_object_type", "to_id", "category", "type_id"),
             properties={
                 "from_object_type": KEY_TEXT,
@@ -129,6 +159,7 @@ class AssociationsStream(TenantStream):
                 "read_at": {**TIME, "title": "A link is current when this equals its record's"},
             },
         )
+        self.parents = parents
 
     @override
     def get_records(self, context: Context | None) -> Iterable[dict[str, Any]]:

@@ -9,12 +9,12 @@ from tap_hubspot_deals.clock import parse_time
 from tap_hubspot_deals.records import merged_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from concurrent.futures import Future
 
     from tap_hubspot_deals.bookmarks import Progress
     from tap_hubspot_deals.links import Links
-    from tap_hubspot_deals.object_streams import AssociationsStream, ObjectStream
+    from tap_hubspot_deals.object_streams import ObjectStream
     from tap_hubspot_deals.records import CrmObject, RecordFields
     from tap_hubspot_deals.walks import Step
 
@@ -28,14 +28,14 @@ class ReadPage:
 
     Args:
         records: The records of the object type.
-        links: The records of their links.
+        links: The records of their links, by the object type they lead to.
         read_at: When they were read, ISO 8601.
         version: The table version they carry, when versions are used.
         progress: Where the run stands once this page is out.
     """
 
     records: list[dict[str, Any]]
-    links: list[dict[str, Any]]
+    links: dict[str, list[dict[str, Any]]]
     read_at: str
     version: int | None
     progress: Progress
@@ -49,11 +49,13 @@ class Group:
         steps: The pages.
         read_at: When their links were asked for.
         asked: The links by object type, a thousand records each; None: links are not read.
+        only: The records whose links were asked for; None: all.
     """
 
     steps: list[Step]
     read_at: str
     asked: list[tuple[str, Future[LinksOf]]] | None
+    only: frozenset[str] | None = None
 
     def links(self) -> dict[str, LinksOf] | None:
         """All links by object type and record; waits until they are there."""
@@ -70,13 +72,11 @@ class PageMaker:
 
     Args:
         stream: The stream of the records.
-        links: The stream of their links; None when it is deselected.
+        links: The object types whose links have a selected stream.
         fields: Makes the single records.
     """
 
-    def __init__(
-        self, stream: ObjectStream, links: AssociationsStream | None, fields: RecordFields
-    ) -> None:
+    def __init__(self, stream: ObjectStream, links: Collection[str], fields: RecordFields) -> None:
         self._settings = stream.settings
         self._identity = stream.identity
         self._from_type = stream.object_type.name
@@ -90,34 +90,33 @@ class PageMaker:
         for step in group.steps:
             progress.legs = step.legs
             records: list[dict[str, Any]] = []
-            link_records: list[dict[str, Any]] = []
+            link_records: dict[str, list[dict[str, Any]]] = {t: [] for t in self._links}
             for found, raw in step.page.pairs():
                 own: Links | None = None
-                if links is not None:
+                if links is not None and (group.only is None or found.id in group.only):
                     own = {to_type: of.get(found.id, []) for to_type, of in links.items()}
-                    link_records += self._link_records(found.id, own, group.read_at)
+                    for to_type, of_type in link_records.items():
+                        of_type.extend(
+                            self._link_records(found.id, to_type, own[to_type], group.read_at)
+                        )
                 markers = self._merged_markers(found, progress, group.read_at)
                 records.append(self._fields.record(found, own, group.read_at, raw))
                 records += markers
             yield ReadPage(records, link_records, group.read_at, version, progress)
 
-    def _link_records(self, from_id: str, links: Links, read_at: str) -> list[dict[str, Any]]:
-        if self._links is None:
+    def _link_records(
+        self, from_id: str, to_type: str, all_linked: list[dict[str, Any]], read_at: str
+    ) -> list[dict[str, Any]]:
+        if not all_linked:
             return []
         head = {
             **self._identity.fields,
             "from_object_type": self._from_type,
             "from_id": from_id,
+            "to_object_type": to_type,
         }
         return [
-            {
-                **head,
-                "to_object_type": to_type,
-                "to_id": linked["id"],
-                **link_type,
-                "read_at": read_at,
-            }
-            for to_type, all_linked in links.items()
+            {**head, "to_id": linked["id"], **link_type, "read_at": read_at}
             for linked in all_linked
             for link_type in linked["types"]
         ]

@@ -62,6 +62,11 @@ class Paths:
             return f"/crm/v3/pipelines/{object_type}"
         return f"/crm/pipelines/{self.version}/{object_type}"
 
+    def schemas(self) -> str:
+        """The account's own object types; no paging."""
+        version = "v3" if self.version == LEGACY else self.version
+        return f"/crm-object-schemas/{version}/schemas"
+
     def owners(self) -> str:
         """Owners, page by page."""
         return "/crm/v3/owners" if self.version == LEGACY else f"/crm/owners/{self.version}"

@@ -13,7 +13,7 @@ from tap_hubspot_deals.errors import AuthenticationError, HubSpotError, StopClea
 from tap_hubspot_deals.links import BATCH, LinkReader
 from tap_hubspot_deals.pages import Group, PageMaker, ReadPage
 from tap_hubspot_deals.records import MERGED_IDS, RecordFields
-from tap_hubspot_deals.sources import ListSource, Reading, SearchSource, Source, extent
+from tap_hubspot_deals.sources import IdSource, ListSource, Reading, SearchSource, Source, extent
 from tap_hubspot_deals.walks import BAD_REQUEST, Leg, OutOfOrder, Step, Walk
 
 if TYPE_CHECKING:
@@ -26,7 +26,13 @@ THREADS = 20
 LINK_GROUPS_AHEAD = 1
 """Groups of pages that may wait for their links while the next one is read."""
 
-ALWAYS_RETURNED = ("hs_object_id", "createdate", "hs_createdate", "hs_lastmodifieddate")
+ALWAYS_RETURNED = (
+    "hs_object_id",
+    "createdate",
+    "hs_createdate",
+    "hs_lastmodifieddate",
+    "lastmodifieddate",
+)
 """Default properties that HubSpot returns whether they were asked for or not (observed)."""
 
 
@@ -35,10 +41,11 @@ class Run:
 
     Args:
         stream: The stream of the records.
-        links: The stream of their links; None when it is deselected.
+        links: The streams of their links, by the object type they lead to; deselected ones are
+            left out.
     """
 
-    def __init__(self, stream: ObjectStream, links: AssociationsStream | None) -> None:
+    def __init__(self, stream: ObjectStream, links: dict[str, AssociationsStream]) -> None:
         settings = stream.settings
         self._stream = stream
         self._links = links
@@ -47,7 +54,8 @@ class Run:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="hubspot")
         definitions = stream.selected_definitions()
         named = [d.name for d in definitions]
-        needed = [MERGED_IDS, "pipeline", "dealstage", stream.object_type.created]
+        object_type = stream.object_type
+        needed = [MERGED_IDS, object_type.created, *(object_type.pipeline or ())]
         extra = [n for n in needed if n not in named]
         self._fields = RecordFields(
             definitions,
@@ -64,19 +72,21 @@ class Run:
             settings.include_raw,
         )
         self._link_readers = [
-            (to_type, LinkReader(stream.hubspot, stream.object_type.name, to_type))
-            for to_type in settings.associations
+            (to_type.name, LinkReader(stream.hubspot, object_type, to_type))
+            for to_type in stream.linked
         ]
+        self._only_ids = bool(settings.association_ids) and not stream.selected
+        # A sample says nothing about what it left out, so it must not move a bookmark.
+        self._keeps_state = settings.max_records is None and not self._only_ids
         context = {"_tenant_id": stream.identity.tenant_id}
-        self._bookmark = Bookmark(
-            stream.get_context_state(context), settings, selected=self._selected(definitions)
-        )
+        state = stream.get_context_state(context) if self._keeps_state else {}
+        self._bookmark = Bookmark(state, settings, selected=self._selected(definitions))
         self.bookmarks: tuple[str | None, str | None] = (self._bookmark.value,) * 2
 
     def _selected(self, definitions: list[Definition]) -> list[object]:
         """What makes older records incomplete or differently typed when it changes."""
         types = sorted((d.name, d.type, d.is_multi_select, d.hubspot_defined) for d in definitions)
-        return [self._stream.selected, self._links is not None, types]
+        return [self._stream.selected, sorted(self._links), types]
 
     def __enter__(self) -> Self:
         """Nothing to prepare: the threads are there."""
@@ -118,8 +128,10 @@ class Run:
         A link without its record is merely not current yet, while a record without its links would
         seem to have lost them.
         """
-        if self._links is not None and page.links:
-            self._links.write_records(page.links, version=page.version, time=page.read_at)
+        for to_type, links in page.links.items():
+            if links:
+                stream = self._links[to_type]
+                stream.write_records(links, version=page.version, time=page.read_at)
         if self._stream.selected and page.records:
             records = page.records if count is None else page.records[:count]
             self._stream.write_records(records, version=page.version, time=page.read_at)
@@ -130,6 +142,8 @@ class Run:
         self._put_state()
 
     def _put_state(self) -> None:
+        if not self._keeps_state:
+            return
         self._stream.state_manager.is_flushed = False
         self._stream._write_state_message()  # noqa: SLF001 - the SDK's own way to emit STATE
 
@@ -160,18 +174,22 @@ class Run:
 
     def _wants_sweep(self, progress: Progress) -> bool:
         """A scan is read once: nobody will ask what left the recycle bin since."""
-        mirrors = self._settings.scan_id is None
+        mirrors = self._settings.scan_id is None and self._keeps_state
         return self._settings.archived or progress.mode == "changes" or mirrors
 
     def _activate(self, version: int) -> None:
-        for stream in (self._stream, self._links):
-            if stream is not None and stream.selected:
+        if not self._keeps_state:
+            return
+        if self._stream.selected:
+            self._stream.activate_version(version)
+        for stream in self._links.values():
+            if stream.parents == 1:
                 stream.activate_version(version)
 
     def _announce_links(self) -> None:
         """The link stream's SCHEMA has to come before its first record."""
-        if self._links is not None:
-            self._links._write_schema_message()  # noqa: SLF001 - a sibling of the SDK's own call
+        for stream in {id(s): s for s in self._links.values()}.values():
+            stream._write_schema_message()  # noqa: SLF001 - a sibling of the SDK's own call
 
     def _phase(self, progress: Progress, sweep: Sweep) -> Iterator[ReadPage]:
         goes_on = progress.legs != BEGINNING
@@ -241,6 +259,8 @@ class Run:
     def _source(self, progress: Progress) -> Source:
         if progress.phase == "archived":
             return ListSource(self._reading, archived=True)
+        if self._only_ids:
+            return IdSource(self._reading, self._settings.association_ids)
         if progress.window is None and not self._settings.filters:
             return ListSource(self._reading)
         fresh = progress.window is not None
@@ -265,12 +285,15 @@ class Run:
         if not live:
             return Group(steps, read_at, None)
         ids = [o.id for step in steps for o in step.page.objects]
+        only = frozenset(self._settings.association_ids) or None
+        if only is not None:
+            ids = [i for i in ids if i in only]
         asked = [
             (to_type, self._pool.submit(reader.read, ids[start : start + BATCH]))
             for to_type, reader in self._link_readers
             for start in range(0, len(ids), BATCH)
         ]
-        return Group(steps, read_at, asked)
+        return Group(steps, read_at, asked, only)
 
     def _tell_start(self, progress: Progress) -> None:
         name = self._stream.name

@@ -11,6 +11,13 @@ from urllib.parse import urlsplit
 from singer_sdk import typing as th
 
 from tap_hubspot_deals.clock import milliseconds, parse_time
+from tap_hubspot_deals.object_settings import (
+    ITEM_SCHEMA,
+    ObjectSettings,
+    faults_of,
+    items_of,
+    object_settings,
+)
 from tap_hubspot_deals.paths import DATED, LEGACY
 
 if TYPE_CHECKING:
@@ -69,6 +76,18 @@ CONFIG_SCHEMA: dict[str, Any] = th.PropertiesList(
         description="`_scan_id` of every record and key, when set: makes the run a snapshot.",
     ),
     th.Property(
+        "objects",
+        th.ArrayType(th.CustomType(ITEM_SCHEMA)),
+        default=["deals"],
+        title="Objects",
+        description=(
+            "Object types to read: names such as `contacts` or a custom object's, or objects with "
+            "`name` and, for this type alone, `properties`, `associations`, `association_ids`, "
+            "`pipeline`, `stage`, `start_date`, `end_date`, `archived`, `max_records`. The "
+            "settings of these names below are those of `deals`."
+        ),
+    ),
+    th.Property(
         "start_date",
         th.StringType,
         title="Created from",
@@ -114,6 +133,43 @@ CONFIG_SCHEMA: dict[str, Any] = th.PropertiesList(
         default=["contacts", "companies"],
         title="Associations",
         description="Object types whose links to deals are read.",
+    ),
+    th.Property(
+        "association_ids",
+        th.ArrayType(th.StringType),
+        title="Association IDs",
+        description=(
+            "Read the links of these deals only; with the stream `deals` deselected, nothing but "
+            "these deals is read."
+        ),
+    ),
+    th.Property(
+        "associations_per_pair",
+        th.BooleanType,
+        default=False,
+        title="Associations per pair",
+        description=(
+            "A stream `deals_contacts` for each pair of object types, instead of `associations`."
+        ),
+    ),
+    th.Property(
+        "max_records",
+        th.IntegerType,
+        title="Most records",
+        description=(
+            "Read at most so many deals, as a sample: the run then keeps no bookmark. "
+            "No limit by default."
+        ),
+    ),
+    th.Property(
+        "on_missing_scope",
+        th.StringType(allowed_values=["fail", "skip"]),
+        default="fail",
+        title="On a missing scope",
+        description=(
+            "What to do with an object type that the token may not read, when several are asked "
+            "for: fail before anything is written, or skip it and say so."
+        ),
     ),
     th.Property(
         "flatten_custom_properties",
@@ -231,6 +287,10 @@ class Settings:
     archived: bool
     properties: tuple[str, ...] | None
     associations: tuple[str, ...]
+    association_ids: tuple[str, ...]
+    associations_per_pair: bool
+    max_records: int | None
+    skip_missing_scopes: bool
     flatten_custom_properties: bool
     include_raw: bool
     page_size: int
@@ -252,20 +312,22 @@ def validate(config: Mapping[str, Any]) -> list[str]:
     return [
         *_credential_faults(config),
         *_identity_faults(config),
-        *_date_faults(config),
+        *faults_of(config),
         *_number_faults(config),
-        *_name_faults(config),
         *_address_faults(config),
+        *(f for item in items_of(config) for f in (*_date_faults(item), *_name_faults(item))),
     ]
 
 
 def parse(config: Mapping[str, Any]) -> Settings:
-    """The settings of a config that `validate` found nothing wrong with."""
+    """The settings of a config that `validate` found nothing wrong with.
+
+    What differs between object types is empty here: see `parse_objects`.
+    """
 
     def text(name: str) -> str | None:
         return config.get(name) or None
 
-    properties = config.get("properties")
     return Settings(
         tenant_id=config["tenant_id"],
         organization_id=text("organization_id"),
@@ -274,15 +336,14 @@ def parse(config: Mapping[str, Any]) -> Settings:
         client_id=text("client_id"),
         client_secret=text("client_secret"),
         refresh_token=text("refresh_token"),
-        filters=Filters(
-            pipeline=text("pipeline"),
-            deal_stage=text("deal_stage"),
-            created_from=_start_of(text("start_date")),
-            created_until=_end_of(text("end_date")),
-        ),
-        archived=bool(config.get("archived")),
-        properties=tuple(dict.fromkeys(properties)) if properties else None,
-        associations=tuple(dict.fromkeys(config.get("associations") or ())),
+        filters=Filters(),
+        archived=False,
+        properties=None,
+        associations=(),
+        association_ids=(),
+        associations_per_pair=bool(config.get("associations_per_pair")),
+        max_records=None,
+        skip_missing_scopes=config.get("on_missing_scope") == "skip",
         flatten_custom_properties=bool(config.get("flatten_custom_properties")),
         include_raw=bool(config.get("include_raw")),
         page_size=config.get("page_size", MAX_PAGE_SIZE),
@@ -293,6 +354,21 @@ def parse(config: Mapping[str, Any]) -> Settings:
         api_version=config.get("api_version") or "2026-09",
         base_url=(config.get("base_url") or "https://api.hubapi.com").rstrip("/"),
         activate_versions=bool(config.get("emit_activate_version_messages")),
+    )
+
+
+def parse_objects(config: Mapping[str, Any]) -> list[ObjectSettings]:
+    """The object types to read, each with its own settings."""
+    settings = parse(config)
+    return [object_settings(settings, item, _filters_of(item)) for item in items_of(config)]
+
+
+def _filters_of(item: Mapping[str, Any]) -> Filters:
+    return Filters(
+        pipeline=item.get("pipeline") or None,
+        deal_stage=item.get("stage") or None,
+        created_from=_start_of(item.get("start_date") or None),
+        created_until=_end_of(item.get("end_date") or None),
     )
 
 
@@ -365,6 +441,7 @@ def _date_faults(config: Mapping[str, Any]) -> list[str]:
 def _number_faults(config: Mapping[str, Any]) -> list[str]:
     ranges = {
         "page_size": (1, MAX_PAGE_SIZE),
+        "max_records": (1, 10**12),
         "request_delay_ms": (0, MAX_DELAY_MS),
         "requests_per_10_seconds": (1, 10_000),
         "lookback_minutes": (0, 7 * 24 * 60),
@@ -379,7 +456,7 @@ def _number_faults(config: Mapping[str, Any]) -> list[str]:
 
 def _name_faults(config: Mapping[str, Any]) -> list[str]:
     faults = []
-    for name in ("properties", "associations"):
+    for name in ("properties", "associations", "association_ids"):
         for item in config.get(name) or ():
             if not item.strip() or any(c.isspace() or c in ",/?&#\0" for c in item):
                 faults.append(f"`{name}` holds {item!r}, which is no HubSpot name.")  # noqa: PERF401

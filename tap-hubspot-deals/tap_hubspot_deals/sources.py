@@ -101,7 +101,8 @@ class Reading:
     def batch(self, ids: Sequence[str], *, archived: bool) -> Page:
         """Records by id, in the order asked for; ids that are gone are left out."""
         name = self.object_type.name
-        path = self.client.paths.batch_read(name) + ("?archived=true" if archived else "")
+        path = self.client.paths.batch_read(self.object_type.in_paths)
+        path += "?archived=true" if archived else ""
         by_id: dict[str, tuple[CrmObject, msgspec.Raw | None]] = {}
         for start in range(0, len(ids), BATCH):
             body = {
@@ -166,7 +167,7 @@ class ListSource:
         name = reading.object_type.name
         page = reading.decode(
             reading.client.get(
-                reading.client.paths.objects(name),
+                reading.client.paths.objects(reading.object_type.in_paths),
                 family="list",
                 what=f"{'archived ' if self.archived else ''}{name} (list)",
                 shape=reading.shape,
@@ -176,6 +177,27 @@ class ListSource:
         if wide and page.objects:
             full = reading.batch([o.id for o in page.objects], archived=self.archived)
             return Page(full.objects, page.following, full.raws)
+        return page
+
+
+@dataclass(frozen=True)
+class IdSource:
+    """Live records by id; ids that HubSpot does not know are left out.
+
+    Args:
+        reading: What to read.
+        ids: Which records.
+    """
+
+    reading: Reading
+    ids: tuple[str, ...]
+
+    def fetch(self, position: str | None) -> Page:
+        """The hundred records at a position in the ids."""
+        start = int(position or 0)
+        page = self.reading.batch(self.ids[start : start + BATCH], archived=False)
+        if start + BATCH < len(self.ids):
+            page.following = str(start + BATCH)
         return page
 
 
@@ -216,7 +238,7 @@ class SearchSource:
         name = reading.object_type.name
         page = reading.decode(
             reading.client.post(
-                reading.client.paths.search(name),
+                reading.client.paths.search(reading.object_type.in_paths),
                 body,
                 family="search",
                 what=f"{name} (search)",
@@ -257,13 +279,14 @@ class SearchSource:
     def _filters(self, position: str | None) -> list[dict[str, Any]]:
         """At most five filters; HubSpot allows six in a group."""
         wanted: list[dict[str, Any]] = []
+        pipeline, stage = self.reading.object_type.pipeline or ("", "")
         if self.window:
             modified = self.reading.object_type.modified
             wanted.append(_between(modified, self.window.since, self.window.until))
         if self.filters.pipeline:
-            wanted.append(_equal("pipeline", self.filters.pipeline))
+            wanted.append(_equal(pipeline, self.filters.pipeline))
         if self.filters.deal_stage:
-            wanted.append(_equal("dealstage", self.filters.deal_stage))
+            wanted.append(_equal(stage, self.filters.deal_stage))
         if self.filters.created_from is not None or self.filters.created_until is not None:
             wanted.append(
                 _between(
@@ -308,7 +331,7 @@ def extent(reading: Reading, filters: Filters) -> tuple[int, str | None]:
     body["limit"] = 1
     name = reading.object_type.name
     answer = reading.client.post(
-        reading.client.paths.search(name),
+        reading.client.paths.search(reading.object_type.in_paths),
         body,
         family="search",
         what=f"{name} (count)",

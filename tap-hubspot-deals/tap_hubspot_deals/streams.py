@@ -179,7 +179,7 @@ def read_pipelines(tap: Any, object_type: ObjectType) -> list[_Pipeline]:
     """All pipelines of an object type; HubSpot gives them in one answer."""
     client = tap.client
     return client.get(  # type: ignore[no-any-return]
-        client.paths.pipelines(object_type.name),
+        client.paths.pipelines(object_type.in_paths),
         family="pipelines",
         what=f"pipelines of {object_type.name}",
         shape=_Pipelines,

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import threading
-from difflib import get_close_matches
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import singer_sdk.singerlib as singer
@@ -22,18 +22,11 @@ from typing_extensions import override
 
 from tap_hubspot_deals import settings as tap_settings
 from tap_hubspot_deals.client import Client
+from tap_hubspot_deals.discovery import Discovery
 from tap_hubspot_deals.errors import HubSpotError
-from tap_hubspot_deals.object_streams import AssociationsStream, ObjectStream
-from tap_hubspot_deals.object_types import DEALS, STANDARD_TYPES
-from tap_hubspot_deals.properties import Definition, Definitions
+from tap_hubspot_deals.object_streams import ObjectStream
 from tap_hubspot_deals.records import Identity
-from tap_hubspot_deals.streams import (
-    OwnersStream,
-    PipelinesStream,
-    PropertiesStream,
-    TenantStream,
-    read_pipelines,
-)
+from tap_hubspot_deals.streams import TenantStream
 from tap_hubspot_deals.writer import MessageWriter
 
 if TYPE_CHECKING:
@@ -42,6 +35,8 @@ if TYPE_CHECKING:
     from typing import IO
 
     import click
+
+    from tap_hubspot_deals.object_settings import ObjectSettings
 
 
 GRACE = 1.5
@@ -112,86 +107,15 @@ class TapHubspotDeals(Tap):
         """Today's schemas with the selection of the catalog that was passed in."""
         return self._singer_catalog
 
+    @cached_property
+    def object_settings(self) -> list[ObjectSettings]:
+        """The object types to read, each with the settings that apply to it."""
+        return tap_settings.parse_objects(self.config)
+
     @override
     def discover_streams(self) -> list[TenantStream]:
-        """All streams; their fields come from the account's own property definitions.
-
-        Raises:
-            ConfigValidationError: If a setting names something that HubSpot does not know.
-            HubSpotError: If the definitions cannot be read.
-        """
-        definitions = self._definitions(DEALS.name)
-        faults = [
-            *self._unknown_properties(definitions),
-            *self._unknown_associations(DEALS.name),
-            *self._unknown_pipeline(),
-        ]
-        if faults:
-            raise ConfigValidationError("Config validation failed", errors=faults)
-        wanted = self.settings.properties
-        chosen = [d for d in definitions if wanted is None or d.name in wanted]
-        return [
-            ObjectStream(self, DEALS, chosen),
-            AssociationsStream(self),
-            PipelinesStream(self, "deal_pipelines", DEALS),
-            OwnersStream(self),
-            PropertiesStream(self, "deal_properties", definitions),
-        ]
-
-    def _definitions(self, object_type: str) -> list[Definition]:
-        client = self.client
-        return client.get(
-            client.paths.properties(object_type),
-            family="properties",
-            what=f"property definitions of {object_type}",
-            shape=Definitions,
-        ).results
-
-    def _unknown_properties(self, definitions: list[Definition]) -> list[str]:
-        known = [d.name for d in definitions]
-        faults = []
-        for name in self.settings.properties or ():
-            if name not in known:
-                close = get_close_matches(name, known, n=1)
-                hint = f" Did you mean '{close[0]}'?" if close else ""
-                faults.append(f"`properties` names '{name}', which no deal has.{hint}")
-        return faults
-
-    def _unknown_associations(self, object_type: str) -> list[str]:
-        faults = []
-        client = self.client
-        for name in self.settings.associations:
-            if name in STANDARD_TYPES:
-                continue
-            try:
-                client.get(
-                    client.paths.association_labels(object_type, name),
-                    family="labels",
-                    what=f"association labels from {object_type} to {name}",
-                    shape=dict[str, Any],
-                )
-            except HubSpotError as exc:
-                if exc.status not in {400, 404}:
-                    raise
-                close = get_close_matches(name, STANDARD_TYPES, n=1)
-                hint = f" Did you mean '{close[0]}'?" if close else ""
-                faults.append(f"`associations` names '{name}', no object type of HubSpot.{hint}")
-        return faults
-
-    def _unknown_pipeline(self) -> list[str]:
-        pipeline, stage = self.settings.filters.pipeline, self.settings.filters.deal_stage
-        if not pipeline and not stage:
-            return []
-        pipelines = read_pipelines(self, DEALS)
-        faults = []
-        if pipeline and pipeline not in {p.id for p in pipelines}:
-            known = ", ".join(sorted(p.id for p in pipelines))
-            faults.append(f"`pipeline` is '{pipeline}', but the account has: {known}.")
-        elif stage and stage not in {
-            s.id for p in pipelines if pipeline in {None, p.id} for s in p.stages
-        }:
-            faults.append(f"`deal_stage` is '{stage}', which no such pipeline has.")
-        return faults
+        """All streams of the account; see `Discovery.streams` for what may go wrong."""
+        return Discovery(self).streams()
 
     @override
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:

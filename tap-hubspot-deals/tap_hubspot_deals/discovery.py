@@ -1,0 +1,197 @@
+"""What an account has: its object types, its properties, and the streams that follow from them."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from singer_sdk.exceptions import ConfigValidationError
+
+from tap_hubspot_deals.errors import MissingScopeError
+from tap_hubspot_deals.object_streams import AssociationsStream, ObjectStream
+from tap_hubspot_deals.object_types import STANDARD_TYPES, ObjectType, custom_type
+from tap_hubspot_deals.properties import Definition, Definitions
+from tap_hubspot_deals.streams import (
+    OwnersStream,
+    PipelinesStream,
+    PropertiesStream,
+    TenantStream,
+    read_pipelines,
+)
+
+if TYPE_CHECKING:
+    from tap_hubspot_deals.object_settings import ObjectSettings
+    from tap_hubspot_deals.tap import TapHubspotDeals
+
+
+class _Schema(msgspec.Struct, rename="camel"):
+    name: str
+    object_type_id: str
+    fully_qualified_name: str = ""
+
+    def answers_to(self, name: str) -> bool:
+        """Whether people may call the type so."""
+        return name in {self.name, self.object_type_id, self.fully_qualified_name, f"p_{self.name}"}
+
+
+class _Schemas(msgspec.Struct):
+    results: list[_Schema]
+
+
+class Discovery:
+    """Finds an account's streams.
+
+    Args:
+        tap: The tap, with its settings and its conversation with HubSpot.
+    """
+
+    def __init__(self, tap: TapHubspotDeals) -> None:
+        self._tap = tap
+        self._client = tap.client
+        self._faults: list[str] = []
+        self._forbidden: list[str] = []
+        self._schemas: list[_Schema] | None = None
+
+    def streams(self) -> list[TenantStream]:
+        """All streams; their fields come from the account's own property definitions.
+
+        Raises:
+            ConfigValidationError: If a setting names something that HubSpot does not know.
+            MissingScopeError: If the token may not read an object type, unless that is to be
+                skipped.
+            HubSpotError: If the definitions cannot be read.
+        """
+        found: list[TenantStream] = []
+        wanted = self._tap.object_settings
+        for one in wanted:
+            try:
+                found += self._streams_of(one, alone=len(wanted) == 1)
+            except MissingScopeError as exc:
+                self._forbidden.append(str(exc))
+        if self._faults:
+            raise ConfigValidationError("Config validation failed", errors=self._faults)
+        self._refuse_forbidden()
+        parents = [s for s in found if isinstance(s, ObjectStream)]
+        return [*found, *self._association_streams(parents), OwnersStream(self._tap)]
+
+    def _refuse_forbidden(self) -> None:
+        if not self._forbidden:
+            return
+        if self._tap.settings.skip_missing_scopes:
+            for sentence in self._forbidden:
+                self._tap.logger.warning("Skipped: %s", sentence)
+            return
+        raise MissingScopeError(" ".join(self._forbidden), status=403)
+
+    def _streams_of(self, one: ObjectSettings, *, alone: bool) -> list[TenantStream]:
+        object_type = self._resolve(one.name, "objects")
+        if object_type is None:
+            return []
+        definitions = self._definitions(object_type)
+        if not alone:
+            self._try_to_read(object_type)
+        self._check_properties(one, object_type, definitions)
+        self._check_pipeline(one, object_type)
+        names = one.settings.associations
+        linked = [t for n in names if (t := self._resolve(n, "associations"))]
+        wanted = one.settings.properties
+        chosen = [d for d in definitions if wanted is None or d.name in wanted]
+        described: list[TenantStream] = [
+            PropertiesStream(self._tap, f"{object_type.singular}_properties", definitions)
+        ]
+        if object_type.pipeline:
+            name = f"{object_type.singular}_pipelines"
+            described.append(PipelinesStream(self._tap, name, object_type))
+        return [
+            ObjectStream(self._tap, object_type, chosen, settings=one.settings, linked=linked),
+            *described,
+        ]
+
+    def _association_streams(self, parents: list[ObjectStream]) -> list[AssociationsStream]:
+        if not self._tap.settings.associations_per_pair:
+            writing = sum(bool(parent.linked) for parent in parents)
+            return [AssociationsStream(self._tap, "associations", parents=writing)]
+        return [
+            AssociationsStream(self._tap, f"{parent.name}_{to_type.name}")
+            for parent in parents
+            for to_type in parent.linked
+        ]
+
+    def _resolve(self, name: str, setting: str) -> ObjectType | None:
+        """The object type of a name; an unknown one becomes a fault."""
+        if name in STANDARD_TYPES:
+            return STANDARD_TYPES[name]
+        schemas = self._custom_schemas()
+        for schema in schemas:
+            if schema.answers_to(name):
+                return custom_type(name, schema.object_type_id)
+        known = [*STANDARD_TYPES, *(s.name for s in schemas)]
+        self._faults.append(
+            f"`{setting}` names '{name}', no object type of HubSpot.{_hint(name, known)}"
+        )
+        return None
+
+    def _custom_schemas(self) -> list[_Schema]:
+        if self._schemas is None:
+            try:
+                self._schemas = self._client.get(
+                    self._client.paths.schemas(),
+                    family="schemas",
+                    what="custom object schemas",
+                    shape=_Schemas,
+                ).results
+            except MissingScopeError as exc:
+                self._forbidden.append(str(exc))
+                self._schemas = []
+        return self._schemas
+
+    def _definitions(self, object_type: ObjectType) -> list[Definition]:
+        return self._client.get(
+            self._client.paths.properties(object_type.in_paths),
+            family="properties",
+            what=f"property definitions of {object_type.name}",
+            shape=Definitions,
+        ).results
+
+    def _try_to_read(self, object_type: ObjectType) -> None:
+        """Ask for one record: a missing scope is to be known before anything is written."""
+        self._client.get(
+            self._client.paths.objects(object_type.in_paths),
+            family="list",
+            what=object_type.name,
+            shape=dict[str, Any],
+            limit=1,
+            properties="hs_object_id",
+        )
+
+    def _check_properties(
+        self, one: ObjectSettings, object_type: ObjectType, definitions: list[Definition]
+    ) -> None:
+        known = [d.name for d in definitions]
+        self._faults += [
+            f"`properties` names '{name}', which no {object_type.singular} has.{_hint(name, known)}"
+            for name in one.settings.properties or ()
+            if name not in known
+        ]
+
+    def _check_pipeline(self, one: ObjectSettings, object_type: ObjectType) -> None:
+        pipeline, stage = one.settings.filters.pipeline, one.settings.filters.deal_stage
+        if not pipeline and not stage:
+            return
+        if not object_type.pipeline:
+            self._faults.append(f"`pipeline` does not apply to {object_type.name}.")
+            return
+        pipelines = read_pipelines(self._tap, object_type)
+        if pipeline and pipeline not in {p.id for p in pipelines}:
+            known = ", ".join(sorted(p.id for p in pipelines))
+            self._faults.append(f"`pipeline` is '{pipeline}', but the account has: {known}.")
+        elif stage and stage not in {
+            s.id for p in pipelines if pipeline in {None, p.id} for s in p.stages
+        }:
+            self._faults.append(f"`deal_stage` is '{stage}', which no such pipeline has.")
+
+
+def _hint(name: str, known: list[str]) -> str:
+    close = get_close_matches(name, known, n=1)
+    return f" Did you mean '{close[0]}'?" if close else ""
