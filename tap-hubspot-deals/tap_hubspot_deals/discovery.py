@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from singer_sdk.exceptions import ConfigValidationError
 
-from tap_hubspot_deals.errors import MissingScopeError
+from tap_hubspot_deals.errors import HubSpotError, MissingScopeError
 from tap_hubspot_deals.object_streams import AssociationsStream, ObjectStream
 from tap_hubspot_deals.object_types import STANDARD_TYPES, ObjectType, custom_type
 from tap_hubspot_deals.properties import Definition, Definitions
@@ -52,6 +52,7 @@ class Discovery:
         self._faults: list[str] = []
         self._forbidden: list[str] = []
         self._schemas: list[_Schema] | None = None
+        self._asked_schemas = False
 
     def streams(self) -> list[TenantStream]:
         """All streams; their fields come from the account's own property definitions.
@@ -95,6 +96,7 @@ class Discovery:
         self._check_pipeline(one, object_type)
         names = one.settings.associations
         linked = [t for n in names if (t := self._resolve(n, "associations"))]
+        linked = [t for t in linked if self._may_read_links(object_type, t)]
         wanted = one.settings.properties
         chosen = [d for d in definitions if wanted is None or d.name in wanted]
         described: list[TenantStream] = [
@@ -123,17 +125,20 @@ class Discovery:
         if name in STANDARD_TYPES:
             return STANDARD_TYPES[name]
         schemas = self._custom_schemas()
+        if schemas is None:  # who may not read them is told so, and not that the name is wrong
+            return None
         for schema in schemas:
             if schema.answers_to(name):
                 return custom_type(name, schema.object_type_id)
         known = [*STANDARD_TYPES, *(s.name for s in schemas)]
-        self._faults.append(
-            f"`{setting}` names '{name}', no object type of HubSpot.{_hint(name, known)}"
-        )
+        hint = _hint(name, known)
+        self._faults.append(f"`{setting}` names '{name}', no object type of HubSpot.{hint}")
         return None
 
-    def _custom_schemas(self) -> list[_Schema]:
-        if self._schemas is None:
+    def _custom_schemas(self) -> list[_Schema] | None:
+        """The account's own object types; None if the token may not read them."""
+        if not self._asked_schemas:
+            self._asked_schemas = True
             try:
                 self._schemas = self._client.get(
                     self._client.paths.schemas(),
@@ -143,7 +148,6 @@ class Discovery:
                 ).results
             except MissingScopeError as exc:
                 self._forbidden.append(str(exc))
-                self._schemas = []
         return self._schemas
 
     def _definitions(self, object_type: ObjectType) -> list[Definition]:
@@ -164,6 +168,27 @@ class Discovery:
             limit=1,
             properties="hs_object_id",
         )
+
+    def _may_read_links(self, from_type: ObjectType, to_type: ObjectType) -> bool:
+        """Whether the token may read these links: HubSpot asks for the scopes of both sides.
+
+        One record is asked about, whether it exists or not: only a refusal means anything here.
+        """
+        try:
+            self._client.post(
+                self._client.paths.associations(from_type.in_paths, to_type.in_paths),
+                {"inputs": [{"id": "1"}]},
+                family="associations",
+                what=f"associations from {from_type.name} to {to_type.name}",
+                shape=dict[str, Any],
+            )
+        except MissingScopeError as exc:
+            self._forbidden.append(str(exc))
+            return False
+        except HubSpotError as exc:
+            if exc.status not in {400, 404}:
+                raise
+        return True
 
     def _check_properties(
         self, one: ObjectSettings, object_type: ObjectType, definitions: list[Definition]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import abc
+import hashlib
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,6 +13,7 @@ from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.mapper import SameRecordTransform
 from typing_extensions import override
 
+from tap_hubspot_deals.clock import iso
 from tap_hubspot_deals.records import KEY_TEXT, TEXT, TIME
 
 if TYPE_CHECKING:
@@ -109,19 +112,42 @@ class TenantStream(Stream):
 
 
 class MetadataStream(TenantStream):
-    """A small stream that is read whole at every run."""
+    """A small stream that is read whole at every run.
+
+    Its table version stays while no record has gone, so that unchanged rows are not written again.
+    """
+
+    @override
+    def get_records(self, context: Context | None) -> Iterable[dict[str, Any]]:
+        return [{**self.identity.fields, **record} for record in self.read()]
+
+    @abc.abstractmethod
+    def read(self) -> Iterable[dict[str, Any]]:
+        """All records, the identity's fields left out."""
 
     @override
     def _sync_records(
         self, context: Context | None = None, *, write_messages: bool = True
     ) -> Generator[dict[str, Any], Any, Any]:
-        if self.settings.activate_versions:
-            self._stream_version = self._initialized_at
-        for record in super()._sync_records(context, write_messages=write_messages):
-            self.emitted += 1
-            yield record
+        key = self.primary_keys[-1]
+        state = self.get_context_state({"_tenant_id": self.identity.tenant_id})
+        ids: list[str] = []
+        with self.get_record_counter() as counter, self.get_sync_timer():
+            records = list(self.get_records(context))[: self.ABORT_AT_RECORD_COUNT]
+            ids = sorted(record[key] for record in records)
+            digest = hashlib.sha256("\0".join(ids).encode()).hexdigest()[:16]
+            if state.get("keys") != digest:
+                state["version"] = self._initialized_at
+            version = state["version"] if self.settings.activate_versions else None
+            if write_messages:
+                self.write_records(records, version=version, time=iso(self.hubspot.clock.now()))
+            counter.increment(len(records))
+            yield from records
         if write_messages:
-            self.activate_version(self._initialized_at)
+            self.activate_version(state["version"])
+            state["keys"] = digest
+            self.state_manager.is_flushed = False
+            self._write_state_message()
 
 
 class _Stage(msgspec.Struct, rename="camel"):
@@ -168,11 +194,10 @@ class PipelinesStream(MetadataStream):
         super().__init__(tap, name, key=("id",), properties=self.FIELDS)
 
     @override
-    def get_records(self, context: Context | None) -> Iterable[dict[str, Any]]:
+    def read(self) -> Iterable[dict[str, Any]]:
         for pipeline in read_pipelines(self._tap, self._object_type):
-            yield {**self.identity.fields, **msgspec.structs.asdict(pipeline)} | {
-                "stages": [msgspec.structs.asdict(stage) for stage in pipeline.stages]
-            }
+            stages = [msgspec.structs.asdict(stage) for stage in pipeline.stages]
+            yield {**msgspec.structs.asdict(pipeline), "stages": stages}
 
 
 def read_pipelines(tap: Any, object_type: ObjectType) -> list[_Pipeline]:
@@ -240,12 +265,11 @@ class OwnersStream(MetadataStream):
         super().__init__(tap, name, key=("id",), properties=self.FIELDS)
 
     @override
-    def get_records(self, context: Context | None) -> Iterable[dict[str, Any]]:
+    def read(self) -> Iterable[dict[str, Any]]:
         for archived in ("false", "true"):
             for owner in self._owners(archived):
-                yield {**self.identity.fields, **msgspec.structs.asdict(owner)} | {
-                    "teams": [msgspec.structs.asdict(team) for team in owner.teams]
-                }
+                teams = [msgspec.structs.asdict(team) for team in owner.teams]
+                yield {**msgspec.structs.asdict(owner), "teams": teams}
 
     def _owners(self, archived: str) -> Iterator[_Owner]:
         after: dict[str, str | int] = {}
@@ -292,6 +316,5 @@ class PropertiesStream(MetadataStream):
         super().__init__(tap, name, key=("name",), properties=self.FIELDS)
 
     @override
-    def get_records(self, context: Context | None) -> Iterable[dict[str, Any]]:
-        for definition in self._definitions:
-            yield {**self.identity.fields, **msgspec.structs.asdict(definition)}
+    def read(self) -> Iterable[dict[str, Any]]:
+        return map(msgspec.structs.asdict, self._definitions)

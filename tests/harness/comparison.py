@@ -30,6 +30,7 @@ def differences(
     tenant: str,
     schema: str = "hubspot",
     links_to: tuple[str, ...] = LINKED,
+    object_type: str = "deals",
     limit: int = 20,
 ) -> list[str]:
     """What the tables of a tenant say otherwise than its portal; empty when they are equal.
@@ -40,14 +41,15 @@ def differences(
         tenant: Whose rows.
         schema: Where the tables are.
         links_to: The object types whose links were read.
+        object_type: Which records are compared, with the links that start from them.
         limit: How many differences are told at the most.
     """
     with closing(psycopg2.connect(url)) as opened:
         extras.register_default_jsonb(opened, loads=_loads)
         found = [
-            *_deal_differences(opened, portal, tenant, schema),
-            *_marker_differences(opened, portal, tenant, schema),
-            *_link_differences(opened, portal, tenant, schema, links_to),
+            *_record_differences(opened, portal, tenant, schema, object_type),
+            *_marker_differences(opened, portal, tenant, schema, object_type),
+            *_link_differences(opened, portal, tenant, schema, object_type, links_to),
         ]
     return found[:limit]
 
@@ -67,12 +69,14 @@ def is_live(row: dict[str, Any]) -> bool:
     return not (row["archived"] or row["merged_into"] or row.get("_sdc_deleted_at"))
 
 
-def _deal_differences(opened: connection, portal: Portal, tenant: str, schema: str) -> list[str]:
-    rows = {r["id"]: r for r in table(opened, schema, "deals", tenant) if is_live(r)}
-    live = portal.truth("deals").live
-    found = [f"deal {i} is in the database only" for i in rows.keys() - live.keys()]
-    found += [f"deal {i} is missing" for i in live.keys() - rows.keys()]
-    definitions = portal.records("deals").definitions.all()
+def _record_differences(
+    opened: connection, portal: Portal, tenant: str, schema: str, object_type: str
+) -> list[str]:
+    rows = {r["id"]: r for r in table(opened, schema, object_type, tenant) if is_live(r)}
+    live = portal.truth(object_type).live
+    found = [f"{object_type} {i} is in the database only" for i in rows.keys() - live.keys()]
+    found += [f"{object_type} {i} is missing" for i in live.keys() - rows.keys()]
+    definitions = portal.records(object_type).definitions.all()
     for deal_id in rows.keys() & live.keys():
         found += _value_differences(rows[deal_id], live[deal_id], definitions)
     return found
@@ -94,10 +98,10 @@ def _value_differences(
         if wanted is ValueError:
             wanted, has = (None, text), (has, unparsed.get(name))
         if has != wanted:
-            found.append(f"deal {true.id}: {name} is {has!r}, HubSpot has {wanted!r}")
+            found.append(f"record {true.id}: {name} is {has!r}, HubSpot has {wanted!r}")
     for column, text in (("created_at", true.created_at), ("updated_at", true.updated_at)):
         if row[column] != datetime.fromisoformat(text):
-            found.append(f"deal {true.id}: {column} is {row[column]}, HubSpot has {text}")
+            found.append(f"record {true.id}: {column} is {row[column]}, HubSpot has {text}")
     return found
 
 
@@ -148,42 +152,50 @@ def _from_json(definition: PropertyDefinition, value: Any) -> Any:
     return value
 
 
-def _marker_differences(opened: connection, portal: Portal, tenant: str, schema: str) -> list[str]:
+def _marker_differences(
+    opened: connection, portal: Portal, tenant: str, schema: str, object_type: str
+) -> list[str]:
     """Rows that stand for archived, merged or deleted deals must say so truly."""
-    truth = portal.truth("deals")
+    truth = portal.truth(object_type)
     found = []
-    for row in table(opened, schema, "deals", tenant):
+    for row in table(opened, schema, object_type, tenant):
         deal = row["id"]
         if row["merged_into"] and truth.merged.get(deal) != row["merged_into"]:
             found.append(
-                f"deal {deal} is marked merged into {row['merged_into']}, "
+                f"{object_type} {deal} is marked merged into {row['merged_into']}, "
                 f"HubSpot says {truth.merged.get(deal)}"
             )
         archived = row["archived"] and not row["merged_into"] and not row.get("_sdc_deleted_at")
         if archived and deal not in truth.archived:
-            found.append(f"deal {deal} is marked archived, HubSpot has it live or gone")
+            found.append(f"{object_type} {deal} is marked archived, HubSpot has it live or gone")
     return found
 
 
 def _link_differences(
-    opened: connection, portal: Portal, tenant: str, schema: str, links_to: tuple[str, ...]
+    opened: connection,
+    portal: Portal,
+    tenant: str,
+    schema: str,
+    object_type: str,
+    links_to: tuple[str, ...],
 ) -> list[str]:
     columns = ("to_object_type", "from_id", "to_id", "category", "type_id", "label")
     rows = [
         tuple(row[c] for c in columns)
         for row in table(opened, schema, "current_associations", tenant)
+        if row["from_object_type"] == object_type
     ]
     true = {
         (name, t.from_id, t.to_id, t.category, t.type_id, t.label)
         for name in links_to
-        for t in portal.true_links("deals", name)
+        for t in portal.true_links(object_type, name)
     }
     found = [f"link {link} is in the database only" for link in set(rows) - true]
     found += [f"link {link} is missing" for link in true - set(rows)]
     if len(rows) != len(set(rows)):
         found.append(f"{len(rows) - len(set(rows))} links stand twice")
     by_deal = _by_deal(true)
-    for row in table(opened, schema, "deals", tenant):
+    for row in table(opened, schema, object_type, tenant):
         if is_live(row):
             found += _inline_differences(row, by_deal.get(row["id"], set()))
     return found
@@ -197,7 +209,7 @@ def _inline_differences(row: dict[str, Any], own: set[tuple[Any, ...]]) -> list[
         for linked in all_linked
         for t in linked["types"]
     }
-    return [] if inline == own else [f"deal {row['id']}: `associations` is not its links"]
+    return [] if inline == own else [f"record {row['id']}: `associations` is not its links"]
 
 
 def _by_deal(true: set[tuple[Any, ...]]) -> dict[str, set[tuple[Any, ...]]]:
