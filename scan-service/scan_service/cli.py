@@ -59,6 +59,9 @@ def _parser() -> argparse.ArgumentParser:
         "dev", help="serve and work in one process, with a demo tenant and a secret of its own"
     )
     dev.add_argument("--tenant", default="tenant-abc-123", help="the demo tenant")
+    dev.add_argument(
+        "--token", default="YOUR_HUBSPOT_TOKEN", help="HubSpot token for the lines to try"
+    )
     keys = commands.add_parser("keys", help="API keys of tenants, and the service's own secret")
     actions = keys.add_subparsers(dest="action", required=True)
     create = actions.add_parser("create", help="make a key; it is shown once")
@@ -85,7 +88,7 @@ def _run(chosen: argparse.Namespace) -> int:
         _say(new_key())
         return 0
     if chosen.command == "dev":
-        return running.dev(chosen.tenant)
+        return running.dev(chosen.tenant, chosen.token)
     settings = Settings.load()
     if chosen.command == "serve":
         return running.serve(settings)

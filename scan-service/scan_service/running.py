@@ -119,7 +119,7 @@ async def reseal(settings: Settings, connection: Connection) -> int:
     return count
 
 
-def dev(tenant_id: str) -> int:
+def dev(tenant_id: str, token: str) -> int:
     """Serve and work in one process: migrations, secret and demo key are made on the way."""
     project = find_project(Path.cwd())
     values: dict[str, Any] = {}
@@ -127,7 +127,7 @@ def dev(tenant_id: str) -> int:
         values["secret_keys"] = _own_secret(project / ".data" / "scan-service.key")
     settings = Settings.load(**values)
     configure("console" if sys.stderr.isatty() else settings.log_format)
-    return asyncio.run(_dev(settings, tenant_id))
+    return asyncio.run(_dev(settings, tenant_id, token))
 
 
 def _own_secret(path: Path) -> str:
@@ -140,7 +140,7 @@ def _own_secret(path: Path) -> str:
     return path.read_text(encoding="ascii").strip()
 
 
-async def _dev(settings: Settings, tenant_id: str) -> int:
+async def _dev(settings: Settings, tenant_id: str, token: str) -> int:
     await migrate(settings.database_url)
     async with await connect(settings.database_url) as connection:
         key = await auth.create_key(connection, tenant_id, name="dev")
@@ -148,7 +148,7 @@ async def _dev(settings: Settings, tenant_id: str) -> int:
     stop = asyncio.Event()
     server = _server(settings)
     working = asyncio.create_task(_work(settings, stop))
-    print(_welcome(settings, tenant_id, key), flush=True)  # noqa: T201 - for the person who started it
+    print(_welcome(settings, tenant_id, key, token), flush=True)  # noqa: T201 - for the person who started it
     try:
         # uvicorn has the signals; when it ends, the worker hands its scans over.
         await server.serve()
@@ -158,7 +158,7 @@ async def _dev(settings: Settings, tenant_id: str) -> int:
     return 0 if server.started else 1
 
 
-def _welcome(settings: Settings, tenant_id: str, key: str) -> str:
+def _welcome(settings: Settings, tenant_id: str, key: str, token: str) -> str:
     url = f"http://{settings.host}:{settings.port}"
     return f"""
 The scan service answers on {url} (try {url}/docs). A key of the tenant {tenant_id}:
@@ -167,7 +167,7 @@ The scan service answers on {url} (try {url}/docs). A key of the tenant {tenant_
 
     curl -X POST {url}/api/v1/scan/start -H "Authorization: Bearer $KEY" \\
       -H "Content-Type: application/json" -d '{{"config": {{"scanId": "first",
-      "tenantId": "{tenant_id}", "auth": {{"accessToken": "YOUR_HUBSPOT_TOKEN"}},
+      "tenantId": "{tenant_id}", "auth": {{"accessToken": "{token}"}},
       "associations": ["contacts", "companies"]}}}}'
     curl {url}/api/v1/scan/status/first -H "Authorization: Bearer $KEY"
     curl "{url}/api/v1/scan/result/first?page_size=2" -H "Authorization: Bearer $KEY"
