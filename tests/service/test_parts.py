@@ -314,3 +314,13 @@ def test_children_inherit_nothing_secret(monkeypatch: pytest.MonkeyPatch) -> Non
 
     assert "secret" not in processes.allowed_environment().values()
     assert os.environ["DATABASE_URL"] == "secret"
+
+
+def test_every_setting_and_every_module_is_in_the_documentation() -> None:
+    operations = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    rooms = (ROOT / "docs" / "scan-service.md").read_text(encoding="utf-8")
+
+    for name in Settings.model_fields:
+        assert f"`SCAN_SERVICE_{name.upper()}`" in operations
+    for path in SOURCE.glob("*.py"):
+        assert path.stem == "__init__" or path.stem in rooms, path.stem
