@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
     from psycopg2.extensions import cursor
 
+    from target_deals_postgres.batches import Batch
     from target_deals_postgres.database import Database
     from target_deals_postgres.merge import Merge, Outcome
     from target_deals_postgres.rejected import Rejections
-    from target_deals_postgres.rows import Batch
     from target_deals_postgres.settings import Settings
     from target_deals_postgres.streams import Stream
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from psycopg2.extensions import cursor
     from psycopg2.sql import Composable
 
-    from target_deals_postgres.rows import Batch, Layout
+    from target_deals_postgres.batches import Batch
+    from target_deals_postgres.rows import Layout
     from target_deals_postgres.tables import Table
 
 # SQLSTATE classes of errors that a row's own values cause: data, integrity, cardinality (two

@@ -1,25 +1,21 @@
-"""From the bytes of a record to a COPY row, and the batch that rows wait in."""
+"""From the bytes of a record to a COPY row."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field
-from operator import itemgetter
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import UNSET, Meta, Raw, UnsetType
+from msgspec import UNSET, Raw
 from msgspec.structs import astuple
 from singer_sdk.singerlib.json import serialize_json
 
-from target_deals_postgres.columns import BIGINT_RANGE, EVERYTHING, Column, Field, Kind
+from target_deals_postgres.columns import EVERYTHING, Column, Field, Kind
+from target_deals_postgres.decoding import ABSENT, check, decoder, plain_text, struct_type
 from target_deals_postgres.values import (
     NULL,
     NarrowError,
     UnfitError,
-    as_date,
     as_json,
-    as_moment,
     as_text,
     escape,
     loads,
@@ -28,25 +24,18 @@ from target_deals_postgres.values import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     Row = list[str]
 
 EXTRA = Column(Field("", Kind.JSONB, EVERYTHING), "_extra", Kind.JSONB)
-ROW_OVERHEAD = 200  # bytes that Python needs to keep a row and its key
 
-ABSENT = Raw()  # the default of a field that keeps its bytes
-_ODD_NAME = re.compile(r'[\x00-\x1f"\\\ud800-\udfff]')  # msgspec cannot decode into such names
-_BIGINT = Annotated[int, Meta(ge=BIGINT_RANGE[0], le=BIGINT_RANGE[1])]
-_NUMBERS = frozenset({"integer", "number"})
-_STARTS = {
-    "string": '"',
-    "integer": "-0123456789",
-    "number": "-0123456789",
-    "boolean": "tf",
-    "object": "{",
-    "array": "[",
-}
+
+class MissingKeyError(UnfitError):
+    """A record lacks a property of its key, or has null there."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"key property {name} is missing or null")
 
 
 class UnknownFieldsError(ValueError):
@@ -95,15 +84,12 @@ class Layout:
         self.keys = tuple(positions[key] for key in keys)
         self.key_fields = tuple(keys)
         self._by_field = positions
-        types = [_struct_type(column) for column in columns]
         self._checks = [
-            (at, check)
-            for at, column in enumerate(columns)
-            if (check := _check(column, types[at])) is not None
+            (at, judge) for at, column in enumerate(columns) if (judge := check(column)) is not None
         ]
-        odd = any(_ODD_NAME.search(column.field.name) for column in columns)
-        self._complete = None if odd else _decoder(columns, types, required=True)
-        self._partial = None if odd else _decoder(columns, types, required=False)
+        types = [struct_type(column) for column in columns]
+        self._complete = decoder(columns, types, required=True)
+        self._partial = decoder(columns, types, required=False)
         self._decoder = self._complete
 
     def position(self, name: str) -> int | None:
@@ -139,11 +125,11 @@ class Layout:
             return self.row_of(loads(bytes(record)))
         present = self._presence(values) if self._decoder is self._partial else ""
         row = [
-            value if value.__class__ is str else NULL if value is None else _plain_text(value)
+            value if value.__class__ is str else NULL if value is None else plain_text(value)
             for value in values
         ]
-        for at, check in self._checks:
-            row[at] = check(row[at])
+        for at, judge in self._checks:
+            row[at] = judge(row[at])
         if not plain:
             row = [self._escaped(text, kind) for text, kind in zip(row, self.kinds, strict=False)]
         if self._tail:
@@ -215,162 +201,3 @@ class Layout:
         if clean != text:
             self.replaced += 1
         return escape(clean)
-
-
-class MissingKeyError(UnfitError):
-    """A record lacks a property of its key, or has null there."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"key property {name} is missing or null")
-
-
-@dataclass
-class Batch:
-    """Rows of one layout that wait for COPY: one per key, the last one wins.
-
-    Attributes:
-        rows: COPY lines.
-        present: which columns a row has, by its number; complete rows are not listed.
-        size: bytes of memory, about.
-    """
-
-    layout: Layout
-    rows: list[bytes] = field(default_factory=list)
-    present: dict[int, str] = field(default_factory=dict)
-    size: int = 0
-    superseded: int = 0
-    _numbers: dict[Any, int] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        keys = self.layout.keys
-        self._key: Callable[[Row], Any] | None = itemgetter(*keys) if keys else None
-        self._single = len(keys) == 1
-
-    def add(self, row: Row, present: str) -> None:
-        """Add a row that is complete with its added columns.
-
-        Raises:
-            MissingKeyError: a part of its key is null.
-        """
-        if self._key is not None:
-            key = self._key(row)
-            if key is NULL if self._single else NULL in key:
-                at = next(at for at in self.layout.keys if row[at] is NULL)
-                raise MissingKeyError(self.layout.columns[at].field.name)
-            number = self._numbers.setdefault(key, len(self.rows))
-            if number < len(self.rows):
-                self._replace(number, row, present)
-                return
-        if present:
-            self.present[len(self.rows)] = present
-        line = "\t".join(row).encode()
-        self.rows.append(line)
-        self.size += len(line) + ROW_OVERHEAD
-
-    def _replace(self, number: int, row: Row, present: str) -> None:
-        self.superseded += 1
-        old = self.rows[number]
-        if present:
-            # The new record lacks fields: they keep what the old one said.
-            before = old.decode().split("\t")
-            row = [
-                text if at >= len(present) or present[at] == "1" else before[at]
-                for at, text in enumerate(row)
-            ]
-            row = self.layout.with_extra(before, row, present)
-            known = self.present.get(number)
-            if known is not None:
-                self.present[number] = "".join(map(max, known, present))
-        else:
-            self.present.pop(number, None)
-        self.rows[number] = line = "\t".join(row).encode()
-        self.size += len(line) - len(old)
-
-
-def _decoder(
-    columns: Sequence[Column], types: Sequence[Any], *, required: bool
-) -> msgspec.json.Decoder[Any]:
-    fields: list[Any] = [
-        (f"f{at}", type_)
-        if required
-        else (f"f{at}", Raw, ABSENT)
-        if type_ is Raw
-        else (f"f{at}", type_ | UnsetType, UNSET)
-        for at, type_ in enumerate(types)
-    ]
-    rename = {f"f{at}": column.field.name for at, column in enumerate(columns)}
-    struct = msgspec.defstruct(
-        "Record", fields, rename=rename, forbid_unknown_fields=True, gc=False
-    )
-    return msgspec.json.Decoder(struct)
-
-
-def _struct_type(column: Column) -> Any:
-    # Strings, and what Python writes as PostgreSQL reads it; the rest keeps its own bytes, exactly.
-    accepts, kind = column.field.accepts, column.kind
-    if accepts == {"string"} and kind in {Kind.TEXT, Kind.DATE, Kind.TIMESTAMP, Kind.UUID}:
-        return str | None
-    if accepts == {"integer"} and kind is Kind.BIGINT:
-        return _BIGINT | None
-    if accepts == {"boolean"} and kind is Kind.BOOLEAN:
-        return bool | None
-    return Raw  # takes null too; msgspec knows no union with it
-
-
-def _check(column: Column, struct_type: Any) -> Callable[[str], str] | None:
-    # What the decoder does not see; it returns the text, or raises UnfitError.
-    accepts, kind = column.field.accepts, column.kind
-    if struct_type is not Raw:
-        return _dates(column) if kind in {Kind.DATE, Kind.TIMESTAMP} else None
-    if kind is Kind.JSONB and accepts >= EVERYTHING:
-        return None
-    whole = "integer" in accepts and "number" not in accepts  # 1.5 has to be found out
-    numbers = kind in {Kind.NUMERIC, Kind.TEXT} and accepts <= _NUMBERS
-    if not whole and (kind is Kind.JSONB or numbers):
-        return _starts(column)
-    return _converted(column)
-
-
-def _dates(column: Column) -> Callable[[str], str]:
-    judge = as_date if column.kind is Kind.DATE else as_moment
-
-    def check(text: str) -> str:
-        try:
-            return text if text is NULL else judge(text)
-        except UnfitError as error:
-            raise UnfitError(f"{column.field.name}: {error}") from None
-
-    return check
-
-
-def _starts(column: Column) -> Callable[[str], str]:
-    starts = "\\" + "".join(_STARTS[type_] for type_ in column.field.accepts)
-    sentence = f"{column.field.name}: expected {' or '.join(sorted(column.field.accepts))}"
-
-    def check(text: str) -> str:
-        if text[0] not in starts:
-            raise UnfitError(sentence)
-        return text
-
-    return check
-
-
-def _converted(column: Column) -> Callable[[str], str]:
-    def check(text: str) -> str:
-        if text is NULL:
-            return text
-        try:
-            return as_text(loads(text.encode()), column.kind, column.field.accepts) or ""
-        except UnfitError as error:
-            raise UnfitError(f"{column.field.name}: {error}") from None
-        except NarrowError:
-            raise NarrowError(column.field.name) from None
-
-    return check
-
-
-def _plain_text(value: Any) -> str:
-    if value.__class__ is Raw:
-        text = str(value, "utf-8")
-        return NULL if text in {"null", ""} else text
-    return NULL if value is UNSET else str(value)

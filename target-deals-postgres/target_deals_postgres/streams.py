@@ -3,47 +3,37 @@
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk import metrics
 from singer_sdk.exceptions import InvalidRecord
 from singer_sdk.sinks.core import JSONSchemaValidator
 
-from target_deals_postgres import security, tables, views
+from target_deals_postgres import evolution, security, tables, views
+from target_deals_postgres.batches import Batch
 from target_deals_postgres.columns import Field, Kind, fields_of
 from target_deals_postgres.errors import DatabaseError, InputError
 from target_deals_postgres.merge import Merge
-from target_deals_postgres.rows import Batch, Layout
-from target_deals_postgres.values import NULL, UnfitError, escape, loads, unescape
+from target_deals_postgres.metadata import METADATA, UNCOMPARED, metadata_of
+from target_deals_postgres.rows import Layout
+from target_deals_postgres.values import UnfitError, loads, unescape
 from target_deals_postgres.versions import DELETED, VERSION
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor
 
     from target_deals_postgres.database import Database
+    from target_deals_postgres.evolution import Places
     from target_deals_postgres.merge import Outcome
     from target_deals_postgres.messages import Message
     from target_deals_postgres.settings import Settings
-    from target_deals_postgres.tables import Places, Table
+    from target_deals_postgres.tables import Table
 
 logger = logging.getLogger("target-deals-postgres")
 
 METRIC_SECONDS = 2.0
 SCOPE = ("_tenant_id", "_scan_id")
-METADATA = {
-    "_sdc_extracted_at": Kind.TIMESTAMP,
-    "_sdc_received_at": Kind.TIMESTAMP,
-    "_sdc_batched_at": Kind.TIMESTAMP,
-    DELETED: Kind.TIMESTAMP,
-    "_sdc_sequence": Kind.BIGINT,
-    VERSION: Kind.BIGINT,
-    "_sdc_sync_started_at": Kind.BIGINT,
-}
-# Metadata says when a row last changed: being seen again is no change.
-UNCOMPARED = frozenset(METADATA) - {DELETED, VERSION}
 
 
 @dataclass
@@ -214,13 +204,13 @@ class Stream:
     def _fit(self, cur: cursor) -> Places:
         schema = self.settings.default_target_schema
         tables.ensure_schema(cur, schema)
-        evolution = tables.Evolution(cur, schema, self.name)
-        if evolution.table.key and self.settings.load_method == "append-only":
+        visit = evolution.Evolution(cur, schema, self.name)
+        if visit.table.key and self.settings.load_method == "append-only":
             raise DatabaseError(
                 f"load_method append-only needs a table without a primary key, but "
-                f"{evolution.table} has one"
+                f"{visit.table} has one"
             )
-        places = evolution.fit(
+        places = visit.fit(
             self.fields,
             self.keys,
             comment=self.comment,
@@ -234,7 +224,7 @@ class Stream:
             security.protect(cur, schema, table.name)
         if table.owned and views.is_ours(table.name, set(table.types)):
             tables.lock(cur, f"{schema} views")
-            views.ensure(cur, schema, evolution.view_grants)
+            views.ensure(cur, schema, visit.view_grants)
         return places
 
     def _settle(self, places: Places) -> None:
@@ -283,7 +273,7 @@ class Stream:
         else:
             row, present = self.layout.row_of(message.parsed)
         if self._added:
-            row += self._metadata(message)
+            row += metadata_of(message, self._added, self.settings.started)
         self.batch.add(row, present)
         if self._scope_at:
             scope = tuple([row[at] for at in self._scope_at])
@@ -298,17 +288,3 @@ class Stream:
             validator.validate(message.parsed)
         except InvalidRecord as error:
             raise UnfitError(f"not valid by its schema: {error.error_message}") from None
-
-    def _metadata(self, message: Message) -> list[str]:
-        now = time.time()
-        moment = datetime.fromtimestamp(now, UTC).isoformat()
-        version = NULL if message.version is None else str(message.version)
-        known = {
-            "_sdc_extracted_at": escape(message.time_extracted) if message.time_extracted else NULL,
-            "_sdc_received_at": moment,
-            "_sdc_batched_at": moment,
-            "_sdc_sequence": str(round(now * 1000)),
-            VERSION: version,
-            "_sdc_sync_started_at": str(round(self.settings.started.timestamp() * 1000)),
-        }
-        return [known.get(name, NULL) for name in self._added]

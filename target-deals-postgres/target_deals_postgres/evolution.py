@@ -1,0 +1,293 @@
+"""How a table follows its stream: made, extended and widened, with no value lost.
+
+Every visit holds an advisory lock of the table, so that two targets may come at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import psycopg2
+from psycopg2 import errors
+from psycopg2.sql import SQL, Identifier, Literal
+
+from target_deals_postgres import views
+from target_deals_postgres.columns import WIDENINGS, Column, Field, Kind, holds, identifier
+from target_deals_postgres.errors import DatabaseError
+from target_deals_postgres.rows import EXTRA
+from target_deals_postgres.tables import describe, lock
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from psycopg2.extensions import cursor
+    from psycopg2.sql import Composable
+
+    from target_deals_postgres.tables import Table
+
+logger = logging.getLogger("target-deals-postgres")
+
+MOST_COLUMNS = 1500  # PostgreSQL's limit is 1,600, dropped ones included; some stay for the target
+# Left as they are when a view is in the way: a value that is too big is refused, not bent.
+AS_IS = {("smallint", Kind.BIGINT), ("integer", Kind.BIGINT), ("character varying", Kind.TEXT)}
+VARIANTS = {
+    Kind.BIGINT: "integer",
+    Kind.NUMERIC: "number",
+    Kind.BOOLEAN: "boolean",
+    Kind.DATE: "date",
+    Kind.TIMESTAMP: "timestamp",
+    Kind.TIME: "time",
+    Kind.UUID: "uuid",
+    Kind.TEXT: "text",
+    Kind.JSONB: "json",
+}
+_STORES = re.compile(r"\[property: (.*)\]$", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the properties of a stream go in its table."""
+
+    table: Table
+    columns: tuple[Column, ...]
+    cleared: tuple[Column, ...]
+    extra: bool
+
+
+class Evolution:
+    """One visit to a table, inside one transaction: it ends with a place for every property."""
+
+    def __init__(self, cur: cursor, schema: str, stream: str) -> None:
+        """Lock the table against other targets and read it."""
+        self._cur = cur
+        lock(cur, f"{schema}.{stream}")
+        self.table = describe(cur, schema, stream)
+        self.view_grants: list[views.Grant] = []
+        self._pending: list[Composable] = []
+        self._comments: list[Composable] = []
+        self._own: set[str] = set()
+
+    def fit(
+        self,
+        fields: Sequence[Field],
+        keys: Sequence[str],
+        *,
+        comment: str = "",
+        added: Sequence[tuple[str, Kind]] = (),
+        extra: bool = False,
+        keyed: bool = True,
+        wider: frozenset[str] = frozenset(),
+    ) -> Places:
+        """Make the table hold a stream.
+
+        Args:
+            fields: the stream's properties.
+            keys: its key properties.
+            comment: the table's comment.
+            added: columns that the target fills itself.
+            extra: whether the records need the column for properties without one.
+            keyed: whether the key becomes the primary key.
+            wider: integer properties that need `numeric`, because a value was too big.
+
+        Raises:
+            DatabaseError: the table cannot be changed as needed.
+        """
+        fields = [replace(one, kind=Kind.NUMERIC) if one.name in wider else one for one in fields]
+        # Names that the properties take themselves: no other property's variant may use them.
+        self._own = {identifier(one.name) for one in fields}
+        # Keys first: they must have columns of their own, whatever the limit leaves to others.
+        ordered = sorted(fields, key=lambda one: one.name not in keys)
+        places: dict[str, Column] = {}
+        cleared: list[Column] = []
+        for name, kind in added:
+            self._ensure(name, kind, "")
+        for one in ordered:
+            if column := self._place(one, is_key=one.name in keys):
+                places[one.name] = column
+                cleared += self._others(column)
+        left_out = [one.name for one in fields if one.name not in places]
+        if extra or left_out:
+            self._ensure(EXTRA.name, EXTRA.kind, "Properties that have no column of their own")
+        if left_out:
+            logger.warning(
+                "%s: no column left for %d properties; they go to %s",
+                self.table,
+                len(left_out),
+                EXTRA.name,
+            )
+        self._finish([places[key].name for key in keys] if keyed else [], comment)
+        columns = tuple(places[one.name] for one in fields if one.name in places)
+        return Places(self.table, columns, tuple(cleared), EXTRA.name in self.table.types)
+
+    def _place(self, one: Field, *, is_key: bool) -> Column | None:
+        name = self._name(one)
+        there = self.table.types.get(name)
+        if there is None:
+            return self._new(one, name, one.kind, is_key=is_key)
+        if there in set(Kind) and holds(Kind(there), one.kind):
+            self._describe_column(one, name)
+            return Column(one, name, Kind(there))
+        if (kind := self._widened(one, name, there, is_key=is_key)) is not None:
+            return Column(one, name, kind)
+        if is_key:
+            raise DatabaseError(
+                f"the key column {name} of {self.table} has type {there} and cannot become "
+                f"{one.kind}, because a view or rule uses it: drop that first"
+            )
+        return self._variant(one, name, there)
+
+    def _widened(self, one: Field, name: str, there: str, *, is_key: bool) -> Kind | None:
+        # The type that the column has in the end; None when it cannot hold the property.
+        if conversion := WIDENINGS.get((there, one.kind)):
+            if self._retype(name, one.kind, conversion) or (there, one.kind) in AS_IS:
+                return one.kind
+        elif is_key:
+            kind = Kind.JSONB if Kind.JSONB in {there, one.kind} else Kind.TEXT
+            if self._retype(name, kind, "to_jsonb({})" if kind is Kind.JSONB else "{}::text"):
+                return kind
+        return None
+
+    def _variant(self, one: Field, name: str, there: str) -> Column | None:
+        variant = identifier(f"{one.name}__{VARIANTS[one.kind]}")
+        if variant in self._own or self._stores(variant) not in {None, one.name}:
+            variant = identifier(f"{one.name}__{VARIANTS[one.kind]}", always_hash=True)
+        if variant in self.table.types:
+            return Column(one, variant, one.kind)
+        logger.warning(
+            "%s.%s has type %s, which cannot hold the %s that the stream sends now: see %s",
+            self.table,
+            name,
+            there,
+            one.kind,
+            variant,
+        )
+        return self._new(one, variant, one.kind, is_key=False)
+
+    def _name(self, one: Field) -> str:
+        name = identifier(one.name)
+        if self._stores(name) not in {None, one.name}:
+            return identifier(one.name, always_hash=True)  # it is the variant of another property
+        return name
+
+    def _stores(self, column: str) -> str | None:
+        found = _STORES.search(self.table.comments.get(column, ""))
+        return found[1] if found else None
+
+    def _others(self, used: Column) -> list[Column]:
+        # Columns that held the property in another type: a new value ends the old one there.
+        return [
+            Column(used.field, name, Kind(type_) if type_ in set(Kind) else Kind.TEXT)
+            for name, type_ in self.table.types.items()
+            if name != used.name
+            and (name == self._name(used.field) or self._stores(name) == used.field.name)
+        ]
+
+    def _new(self, one: Field, name: str, kind: Kind, *, is_key: bool) -> Column | None:
+        if self.table.used >= MOST_COLUMNS and not is_key:
+            return None
+        self._ensure(name, kind, "")
+        self._describe_column(one, name)
+        return Column(one, name, kind)
+
+    def _ensure(self, name: str, kind: Kind, comment: str) -> None:
+        if name not in self.table.types:
+            self.table.types[name] = kind
+            self.table.used += 1
+            self._pending.append(
+                SQL("{}" if not self.table.exists else "ADD COLUMN IF NOT EXISTS {}").format(
+                    SQL("{} {}").format(Identifier(name), SQL(kind))
+                )
+            )
+            if comment:
+                self._comment_column(name, comment)
+
+    def _describe_column(self, one: Field, name: str) -> None:
+        comment = one.comment
+        if name != one.name:
+            comment = f"{comment} [property: {one.name}]".strip()
+        if comment:
+            self._comment_column(name, comment)
+
+    def _comment_column(self, name: str, comment: str) -> None:
+        comment = comment.replace("\0", "")
+        if self.table.owned and self.table.comments.get(name, "") != comment:
+            self.table.comments[name] = comment
+            self._comments.append(
+                SQL("COMMENT ON COLUMN {}.{} IS {}").format(
+                    self.table.sql, Identifier(name), Literal(comment)
+                )
+            )
+
+    def _retype(self, name: str, kind: Kind, conversion: str) -> bool:
+        # A view that uses the column is in the way. Ours is made again; with others we give way.
+        statement = SQL("ALTER TABLE {} ALTER COLUMN {} TYPE {} USING " + conversion).format(
+            self.table.sql, Identifier(name), SQL(kind), Identifier(name)
+        )
+        self._cur.execute("SAVEPOINT retype")
+        try:
+            try:
+                self._cur.execute(statement)
+            except (errors.FeatureNotSupported, errors.DependentObjectsStillExist):
+                self._cur.execute("ROLLBACK TO SAVEPOINT retype")
+                lock(self._cur, f"{self.table.schema} views")
+                self.view_grants = views.drop(self._cur, self.table.schema)
+                self._cur.execute(statement)
+        except (errors.FeatureNotSupported, errors.DependentObjectsStillExist):
+            self._cur.execute("ROLLBACK TO SAVEPOINT retype")
+            return False
+        logger.info("%s.%s is %s now, was %s", self.table, name, kind, self.table.types[name])
+        self.table.types[name] = kind
+        return True
+
+    def _finish(self, key: list[str], comment: str) -> None:
+        table = self.table
+        if not table.exists:
+            parts = list(self._pending)
+            if key:
+                parts.append(SQL("PRIMARY KEY ({})").format(_list(key)))
+            self._cur.execute(SQL("CREATE TABLE {} ({})").format(table.sql, SQL(", ").join(parts)))
+            table.exists = True
+            table.key = tuple(key)
+        else:
+            self._alter(self._pending)
+            if key and set(key) != set(table.key):
+                self._rekey(key)
+            loose = sorted(table.required - set(table.key))
+            self._alter([SQL("ALTER COLUMN {} DROP NOT NULL").format(Identifier(n)) for n in loose])
+        for statement in self._comments:
+            self._cur.execute(statement)
+        comment = comment or f"Stream {table.stream}"
+        if table.owned and table.comment != comment:
+            self._cur.execute(SQL("COMMENT ON TABLE {} IS {}").format(table.sql, Literal(comment)))
+
+    def _alter(self, changes: Sequence[Composable]) -> None:
+        if changes:
+            self._cur.execute(
+                SQL("ALTER TABLE {} {}").format(self.table.sql, SQL(", ").join(changes))
+            )
+
+    def _rekey(self, key: list[str]) -> None:
+        drop: Composable = SQL("")
+        if self.table.key_constraint:
+            drop = SQL("DROP CONSTRAINT {}, ").format(Identifier(self.table.key_constraint))
+        logger.info("%s: the primary key becomes (%s)", self.table, ", ".join(key))
+        try:
+            self._cur.execute(
+                SQL("ALTER TABLE {} {}ADD PRIMARY KEY ({})").format(
+                    self.table.sql, drop, _list(key)
+                )
+            )
+        except psycopg2.Error as error:
+            raise DatabaseError(
+                f"the stream {self.table.stream} has the key ({', '.join(key)}), but {self.table} "
+                f"has ({', '.join(self.table.key)}) and cannot take the new one "
+                f"({error.diag.message_primary}): rename or empty the table"
+            ) from None
+        self.table.key = tuple(key)
+
+
+def _list(names: Sequence[str]) -> Composable:
+    return SQL(", ").join(map(Identifier, names))
