@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from tap_hubspot_deals.clock import EPOCH, iso, milliseconds, parse_time
-from tap_hubspot_deals.sources import Window
+from tap_hubspot_deals.searching import Window
 
 if TYPE_CHECKING:
     from datetime import datetime

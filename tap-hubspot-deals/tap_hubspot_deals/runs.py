@@ -13,7 +13,8 @@ from tap_hubspot_deals.errors import AuthenticationError, HubSpotError, StopClea
 from tap_hubspot_deals.links import BATCH, LinkReader
 from tap_hubspot_deals.pages import Group, PageMaker, ReadPage
 from tap_hubspot_deals.records import MERGED_IDS, RecordFields
-from tap_hubspot_deals.sources import IdSource, ListSource, Reading, SearchSource, Source, extent
+from tap_hubspot_deals.searching import SearchSource, extent
+from tap_hubspot_deals.sources import IdSource, ListSource, Reading, Source
 from tap_hubspot_deals.walks import BAD_REQUEST, Leg, OutOfOrder, Step, Walk
 
 if TYPE_CHECKING:

@@ -26,6 +26,8 @@ from tap_hubspot_deals.discovery import Discovery
 from tap_hubspot_deals.errors import HubSpotError
 from tap_hubspot_deals.object_streams import ObjectStream
 from tap_hubspot_deals.records import Identity
+from tap_hubspot_deals.setting_faults import validate
+from tap_hubspot_deals.setting_schema import CONFIG_SCHEMA
 from tap_hubspot_deals.streams import TenantStream
 from tap_hubspot_deals.writer import MessageWriter
 
@@ -57,7 +59,7 @@ class TapHubspotDeals(Tap):
     name = "tap-hubspot-deals"
     dynamic_catalog = True
     message_writer_class = MessageWriter
-    config_jsonschema: ClassVar[dict[str, Any]] = tap_settings.CONFIG_SCHEMA
+    config_jsonschema: ClassVar[dict[str, Any]] = CONFIG_SCHEMA
     capabilities: ClassVar[list[Any]] = [
         TapCapabilities.CATALOG,
         TapCapabilities.STATE,
@@ -122,7 +124,7 @@ class TapHubspotDeals(Tap):
         errors = super()._validate_config(raise_errors=False)
         only_tenant = self._config.get("tenant_id") is None and len(errors) == 1
         if not errors or only_tenant:
-            errors = tap_settings.validate(self._config)
+            errors = validate(self._config)
         if errors and raise_errors:
             raise ConfigValidationError("Config validation failed", errors=errors)
         return errors

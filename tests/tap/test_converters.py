@@ -13,7 +13,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tap_hubspot_deals.properties import CONVERTERS, to_bool, to_date, to_datetime, to_list
 from tap_hubspot_deals.properties import to_number as number
-from tap_hubspot_deals.settings import CONFIG_SCHEMA, parse, validate
+from tap_hubspot_deals.setting_faults import validate
+from tap_hubspot_deals.setting_schema import CONFIG_SCHEMA
+from tap_hubspot_deals.settings import parse
 
 encode = msgspec.json.Encoder(decimal_format="number").encode
 moments = st.datetimes(timezones=st.just(UTC))
