@@ -112,11 +112,14 @@ begin
 exception
     when duplicate_object or unique_violation then null;
 end $$;
+-- Since PostgreSQL 16 who makes a role may grant it, but not act as it before having done so.
 do $$
 begin
-    if not pg_has_role(current_user, 'scan_service_tenant', 'member') then
+    if not (select rolsuper from pg_roles where rolname = current_user) then
         execute format('grant scan_service_tenant to %I', current_user);
     end if;
+exception
+    when insufficient_privilege then null; -- an administrator has made and granted it
 end $$;
 
 create function current_tenant() returns text language sql stable

@@ -1,0 +1,93 @@
+"""Production: the service's database user is no superuser, and policies bind even table owners."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+from harness.database import connect
+from pydantic import SecretStr
+from scan_service.migrations import migrate, pending
+from scan_service.vault import new_key
+from service.kit import ROOT, Ledger
+from service.processes import Installation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from hubspot_simulator import Portal, Simulator
+
+
+@pytest.fixture
+def ordinary(postgres_server: str) -> Iterator[str]:
+    """The URL of a database owned by a user who may make roles, and nothing more."""
+    name = f"app_{uuid.uuid4().hex[:10]}"
+    with connect(postgres_server) as admin, admin.cursor() as cursor:
+        cursor.execute(f'create role "{name}" login createrole')
+        cursor.execute("select 1 from pg_roles where rolname = 'scan_service_tenant'")
+        if cursor.fetchone():
+            cursor.execute(f'grant scan_service_tenant to "{name}"')
+        cursor.execute(f'create database "{name}" owner "{name}"')
+        parts = urlsplit(postgres_server)
+        host = parts.netloc.rpartition("@")[2]
+        yield urlunsplit(parts._replace(netloc=f"{name}@{host}", path=f"/{name}"))
+        cursor.execute(f'drop database "{name}" with (force)')
+
+
+def test_an_ordinary_user_migrates_scans_reads_and_removes(
+    ordinary: str, hubspot: Simulator, portal: Portal, tmp_path: Path
+) -> None:
+    asyncio.run(migrate(SecretStr(ordinary)))
+    service = Installation(
+        Ledger(ordinary),
+        tmp_path,
+        {
+            "DATABASE_URL": ordinary,
+            "SCAN_SERVICE_SECRET_KEYS": new_key(),
+            "SCAN_SERVICE_HUBSPOT_BASE_URL": hubspot.url,
+            "SCAN_SERVICE_RUN_DIRECTORY": str(tmp_path / "runs"),
+            "SCAN_SERVICE_PROJECT_ROOT": str(ROOT),
+        },
+    )
+    try:
+        service.serve()
+        service.work()
+        service.start("scan-1", associations=["contacts"])
+        data = service.finished("scan-1")
+        shown = service.ask("GET", "/api/v1/scan/result/scan-1").json()["data"]
+        csv = service.ask("GET", "/api/v1/scan/download/scan-1/csv").text
+        with psycopg.connect(ordinary) as owner:
+            unseen = owner.execute("select count(*) from scans.deals").fetchone()
+            owner.execute("select set_config('app.tenant_id', %s, false)", ["tenant-b"])
+            others = owner.execute("select count(*) from scans.deals").fetchone()
+        gone = service.ask("DELETE", "/api/v1/scan/remove/scan-1?confirm=true").json()["data"]
+    finally:
+        service.stop()
+
+    count = len(portal.ids("deals"))
+    assert data["status"] == "completed", data["errors"]
+    assert data["progress"]["processedItems"] == count
+    assert shown["summary"]["totalDeals"] == count
+    assert len(shown["deals"]) == count
+    assert csv.count("\n") > count
+    assert (unseen, others) == ((0,), (0,))
+    assert gone["deletedRecords"]["deals"] == count
+    assert gone["deletedRecords"]["associations"] == len(portal.true_links("deals", "contacts"))
+
+
+def test_many_processes_may_migrate_at_once(ordinary: str) -> None:
+    url = SecretStr(ordinary)
+    assert asyncio.run(pending(url))
+
+    async def all_at_once() -> list[list[str]]:
+        return await asyncio.gather(*(migrate(url) for _ in range(4)))
+
+    applied = asyncio.run(all_at_once())
+
+    assert sorted(map(bool, applied)) == [False, False, False, True]
+    assert asyncio.run(pending(url)) == []
