@@ -78,10 +78,21 @@ class Client:
         self._logger = logger
         self._session = requests.Session()
         self._session.headers["User-Agent"] = "tap-hubspot-deals"
+        self._take_environment()
         adapter = HTTPAdapter(pool_connections=1, pool_maxsize=CONNECTIONS)
         self._session.mount(self._base_url, adapter)
         self._encoder = msgspec.json.Encoder()
         self._lock = threading.Lock()
+
+    def _take_environment(self) -> None:
+        """Read proxies and certificates from the environment once, not for every request.
+
+        A `.netrc` is not read at all: its password would take the token's place.
+        """
+        found = self._session.merge_environment_settings(self._base_url, {}, None, None, None)
+        self._session.proxies.update(found["proxies"])
+        self._session.verify = found["verify"]
+        self._session.trust_env = False
 
     def get(
         self,

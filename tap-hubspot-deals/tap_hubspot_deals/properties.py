@@ -19,8 +19,7 @@ Value = str | int | Decimal | bool | list[str] | None
 Converter = Callable[[str], Value]
 """Takes HubSpot's text, which is not empty, and gives the typed value; ValueError if it is none."""
 
-NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d{1,4})?", re.ASCII)
-LOOSE_NUMBER = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?\s*", re.ASCII)
+NUMBER = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?\s*", re.ASCII)
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 DATE_TIME = re.compile(
     r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2}:\d{2})", re.ASCII
@@ -93,11 +92,9 @@ def to_number(text: str) -> int | Decimal:
     Raises:
         ValueError: If it is no finite decimal number ("N/A", "NaN").
     """
+    if text.isdecimal() and text.isascii() and len(text) <= SAFE_DIGITS:
+        return int(text)
     if NUMBER.fullmatch(text):
-        if len(text) <= SAFE_DIGITS and "." not in text and "e" not in text and "E" not in text:
-            return int(text)
-        return Decimal(text)
-    if LOOSE_NUMBER.fullmatch(text):
         return Decimal(text)
     raise ValueError(text)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from singer_sdk.contrib.msgspec import enc_hook
 from singer_sdk.singerlib.encoding.base import GenericSingerWriter
-from singer_sdk.singerlib.messages import Message, RecordMessage
+from singer_sdk.singerlib.messages import Message, RecordMessage, StateMessage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -35,7 +35,9 @@ class MessageWriter(GenericSingerWriter[bytearray, Message]):
     def serialize_message(self, message: Message) -> bytearray:
         """One message as a line of JSON; decimals keep every digit."""
         line = bytearray()
-        self._encoder.encode_into(message.to_dict(), line)
+        is_state = isinstance(message, StateMessage)
+        content = {"type": "STATE", "value": message.value} if is_state else message.to_dict()
+        self._encoder.encode_into(content, line)
         line.extend(b"\n")
         return line
 
