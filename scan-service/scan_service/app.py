@@ -109,7 +109,10 @@ def create_app(settings: Settings) -> Starlette:
         return Response(await numbers.text(), headers={"Content-Type": CONTENT_TYPE})
 
     pages = {
-        "/docs": OpenAPITemplate.SWAGGER.value.format(spec_url="/openapi.json"),
+        # To read, not to try: the page may stand before production, and a trial would scan.
+        "/docs": OpenAPITemplate.SWAGGER.value.format(spec_url="/openapi.json").replace(
+            "dom_id: '#swagger-ui',", "dom_id: '#swagger-ui', supportedSubmitMethods: [],"
+        ),
         "/redoc": OpenAPITemplate.REDOC.value.format(spec_url="/openapi.json"),
     }
     api = yaml.safe_load(description())

@@ -23,6 +23,8 @@ from scan_service.vault import Vault, new_key
 from scan_service.worker import AWAY, Worker
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from scan_service.db import Connection
 
 _log = logger(__name__)
@@ -140,21 +142,34 @@ def _own_secret(path: Path) -> str:
     return path.read_text(encoding="ascii").strip()
 
 
+class _Server(uvicorn.Server):
+    """A server that leaves the signals alone: its own way ends the process before the worker."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+
 async def _dev(settings: Settings, tenant_id: str, token: str) -> int:
     await migrate(settings.database_url)
     async with await connect(settings.database_url) as connection:
         key = await auth.create_key(connection, tenant_id, name="dev")
     await _check(settings)
     stop = asyncio.Event()
-    server = _server(settings)
+    server = _Server(_server(settings).config)
+
+    def end() -> None:
+        stop.set()
+        server.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, end)
     working = asyncio.create_task(_work(settings, stop))
     print(_welcome(settings, tenant_id, key, token), flush=True)  # noqa: T201 - for the person who started it
-    try:
-        # uvicorn has the signals; when it ends, the worker hands its scans over.
-        await server.serve()
-    finally:
-        stop.set()
-        await working
+    await server.serve()
+    stop.set()  # also when the port was taken
+    await working
     return 0 if server.started else 1
 
 

@@ -33,6 +33,9 @@ select count(*) filter (where status = 'running') as running,
 from scan where tenant_id = %s and status in ('pending', 'running')
 """
 
+# Rows that are weighed; weighing all would read everything that the tenant has.
+_SAMPLE = 1000
+
 
 async def statistics(db: Database, tenant_id: str) -> dict[str, Any]:
     """Return the document's statistics of one tenant."""
@@ -78,18 +81,19 @@ async def statistics(db: Database, tenant_id: str) -> dict[str, Any]:
 
 
 async def _stored(connection: Connection, tenant_id: str) -> tuple[int, int]:
-    """Return the tenant's rows of deals, and the bytes of all its rows of results."""
+    """Return the tenant's rows of deals, and about how many bytes all its rows of results take."""
     records = octets = 0
     for table in await result_tables(connection):
         cursor = await connection.execute(
             sql.SQL(
-                "select count(*) as n, coalesce(sum(pg_column_size(t.*)), 0)::bigint as octets"
-                " from {} as t where _tenant_id = %s"
+                "select (select count(*) from {0} where _tenant_id = %(t)s) as n,"
+                " coalesce((select avg(pg_column_size(row.*)) from (select * from {0}"
+                " where _tenant_id = %(t)s limit %(sample)s) as row), 0) as octets"
             ).format(sql.Identifier(RESULTS, table)),
-            [tenant_id],
+            {"t": tenant_id, "sample": _SAMPLE},
         )
         row = await cursor.fetchone() or {"n": 0, "octets": 0}
-        octets += row["octets"]
+        octets += round(row["n"] * row["octets"])
         if table == "deals":
             records = row["n"]
     return records, octets

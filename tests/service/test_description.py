@@ -118,3 +118,4 @@ def test_the_pages_need_no_other_host(http: TestClient) -> None:
         assert "/openapi.json" in page.text
         assert "<script src=" not in page.text
         assert '<link rel="stylesheet"' not in page.text
+    assert "supportedSubmitMethods: []" in http.get("/docs").text

@@ -1,0 +1,127 @@
+"""The commands, as processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+import requests
+from scan_service.vault import new_key
+from service.kit import ROOT, TENANT, TOKEN, Client, Ledger, order
+from service.processes import BIN, Installation, free_port, wait_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hubspot_simulator import Simulator
+    from starlette.testclient import TestClient
+
+
+def scan_service(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(BIN / "scan-service"), *words],
+        env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def environment(ledger: Ledger) -> dict[str, str]:
+    return {"DATABASE_URL": ledger.url, "SCAN_SERVICE_SECRET_KEYS": new_key()}
+
+
+def test_keys_are_made_listed_used_and_revoked(
+    environment: dict[str, str], http: TestClient, ledger: Ledger
+) -> None:
+    made = scan_service("keys", "create", "--tenant", "acme", "--days", "30", **environment)
+    key = made.stdout.strip()
+    before = Client(http, key).get("/api/v1/stats").status_code
+    listed = scan_service("keys", "list", "--tenant", "acme", **environment).stdout
+    revoked = scan_service("keys", "revoke", key, **environment)
+    after = Client(http, key).get("/api/v1/stats").status_code
+    again = scan_service("keys", "revoke", key, **environment)
+
+    assert made.returncode == 0
+    assert key.startswith("sk_live_")
+    assert len(key) > 40
+    assert key not in listed
+    assert "acme" in listed
+    assert (before, after) == (200, 401)
+    assert (revoked.returncode, again.returncode) == (0, 1)
+    stored = ledger.run("select row_to_json(api_key)::text from api_key")
+    assert key not in str(stored)
+
+
+def test_a_tenants_slots_can_be_changed(
+    environment: dict[str, str], client: Client, ledger: Ledger
+) -> None:
+    done = scan_service("keys", "limit", "--tenant", TENANT, "--running", "2", **environment)
+    for number in range(4):
+        client.start(f"scan-{number}")
+
+    assert done.returncode == 0
+    assert ledger.run("select count(slot) from scan") == [(2,)]
+
+
+def test_wrong_surroundings_are_named_without_their_secrets(environment: dict[str, str]) -> None:
+    nothing = scan_service("serve")
+    away = scan_service(
+        "migrate", DATABASE_URL="postgresql://u:hush@127.0.0.1:1/d", SCAN_SERVICE_SECRET_KEYS="x"
+    )
+    key = scan_service("work", **{**environment, "SCAN_SERVICE_SECRET_KEYS": "hush"})
+    project = scan_service("work", **environment, SCAN_SERVICE_PROJECT_ROOT="/nowhere")
+
+    assert "SCAN_SERVICE_DATABASE_URL: Field required" in nothing.stderr
+    assert "SCAN_SERVICE_SECRET_KEYS: Field required" in nothing.stderr
+    assert "cannot be reached" in away.stderr
+    assert "needs Fernet keys" in key.stderr
+    assert "SCAN_SERVICE_PROJECT_ROOT" in project.stderr
+    for done in (nothing, away, key, project):
+        assert done.returncode == 1
+        assert "hush" not in done.stderr + done.stdout
+        assert "Traceback" not in done.stderr
+
+
+def test_dev_serves_and_works_in_one_process_and_prints_lines_to_try(
+    ledger: Ledger, hubspot: Simulator, tmp_path: Path
+) -> None:
+    port = free_port()
+    service = Installation(
+        ledger,
+        tmp_path,
+        {
+            "DATABASE_URL": ledger.url,
+            "SCAN_SERVICE_SECRET_KEYS": new_key(),
+            "SCAN_SERVICE_HUBSPOT_BASE_URL": hubspot.url,
+            "SCAN_SERVICE_PORT": str(port),
+            "SCAN_SERVICE_RUN_DIRECTORY": str(tmp_path / "runs"),
+            "SCAN_SERVICE_PROJECT_ROOT": str(ROOT),
+        },
+    )
+    process = service.command("dev", "--token", TOKEN)
+    service.url = f"http://127.0.0.1:{port}"
+
+    def answers() -> bool:
+        try:
+            return requests.get(f"{service.url}/health", timeout=5).status_code == 200
+        except requests.RequestException:
+            return False
+
+    try:
+        wait_for(answers, seconds=40, why=service.logs())
+        said = service.logs()
+        service.key = said.partition("export KEY=")[2].split()[0]
+        assert f"curl {service.url}/api/v1/scan/status/first" in said
+        assert TOKEN in said  # the line to try, with the token that was given for it
+        assert service.ask("POST", "/api/v1/scan/start", json=order("first")).status_code == 202
+        assert service.finished("first")["status"] == "completed"
+    finally:
+        process.send_signal(signal.SIGINT)
+        code = process.wait(30)
+    assert code == 0
+    assert "worker stopped" in service.logs()
