@@ -6,6 +6,7 @@ Concurrent runs in one Meltano system directory read each other's bookmarks and 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -71,6 +72,9 @@ def _singer_state(content: dict[str, Any]) -> dict[str, Any] | None:
 def private_folder(settings: Settings) -> Iterator[Pipeline]:
     """Make a folder that only this user can read, and remove it whatever happens."""
     settings.run_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if settings.run_directory.stat().st_uid != os.geteuid():
+        # In a folder that all may write to, somebody else was first: he could swap what is in it.
+        raise PermissionError(errno.EPERM, "the run directory belongs to another user")
     folder = settings.run_directory / uuid.uuid4().hex
     folder.mkdir(mode=0o700)
     lock = hold(folder, "worker")

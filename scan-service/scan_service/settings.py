@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -75,7 +76,7 @@ class Settings(BaseSettings):
         description="The meltano command; default: beside this Python.",
     )
     run_directory: Path = Field(
-        default_factory=lambda: Path(tempfile.gettempdir()) / "scan-service-runs",
+        default_factory=lambda: Path(tempfile.gettempdir()) / f"scan-service-runs-{os.getuid()}",
         description="Folder of the runs' private directories.",
     )
 
