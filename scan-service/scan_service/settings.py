@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     concurrency: int = Field(default=5, ge=1, description="Scans that a worker runs at once.")
     sweep_seconds: float = Field(default=2.0, gt=0, description="Pause between two sweeps.")
     lost_after_seconds: float = Field(
-        default=12.0, gt=2, description="Silence after which a run counts as lost."
+        default=15.0, gt=2, description="Silence after which a run counts as lost."
     )
     stop_seconds: float = Field(
         default=15.0, gt=0, description="Time that a stopped run has to flush what it read."
