@@ -54,10 +54,11 @@ class Loader:
 
     def load(self, *messages: Message | list[Message], **settings: Any) -> list[Any]:
         """Load messages; return the states that came out."""
-        lines = []
-        for message in messages:
-            for one in message if isinstance(message, list) else [message]:
-                lines.append(one if isinstance(one, str) else json.dumps(one))
+        lines = [
+            one if isinstance(one, str) else json.dumps(one)
+            for message in messages
+            for one in (message if isinstance(message, list) else [message])
+        ]
         target = TargetDealsPostgres(config={"database_url": self.url, **settings})
         self._captured.readouterr()
         try:

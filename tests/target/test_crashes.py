@@ -1,4 +1,4 @@
-"""Crashes and company: whatever dies or gets in the way, no row is lost and no STATE is too early."""
+"""Crashes and company: whatever dies or gets in the way, no row is lost, no STATE too early."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import psycopg2
 import pytest
 from harness.database import Cluster, binaries, connect, new_database
+from target_deals_postgres import database
 from target_deals_postgres.errors import DatabaseError
+from target_deals_postgres.merge import Merge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from conftest import Loader
+    from target.conftest import Loader
 
 PROPERTIES = {"_tenant_id": "string", "id": "integer", "v": "string", "n": "number"}
 KEYS = ["_tenant_id", "id"]
@@ -78,10 +79,8 @@ class Process:
 
     def end(self, timeout: float = 60) -> int:
         assert self.popen.stdin is not None
-        try:
+        with contextlib.suppress(BrokenPipeError):
             self.popen.stdin.close()
-        except BrokenPipeError:
-            pass
         return self.popen.wait(timeout)
 
     def states(self) -> list[Any]:
@@ -170,14 +169,7 @@ def test_a_signal_commits_what_was_read_and_says_so_in_the_exit_code(
 ) -> None:
     process = start(database_url, batch_seconds=3600)
     process.send_rows(250)
-    until(
-        lambda: (
-            "Schema" in process.log()
-            or count(database_url) >= 0
-            and process.popen.poll() is None
-            and table_there(database_url)
-        )
-    )
+    until(lambda: table_there(database_url))
     time.sleep(0.5)
     process.popen.send_signal(number)
     time.sleep(0.02)
@@ -213,6 +205,7 @@ def test_a_signal_during_a_commit_waits_for_it(database_url: str, start: Start) 
     assert process.states()[-1] == 300
 
 
+@pytest.mark.heavy
 def test_kill_9_of_the_target_at_any_moment(database_url: str, start: Start) -> None:
     chance = random.Random(5)
     best = 0
@@ -255,8 +248,6 @@ def test_kill_9_of_the_server_in_mid_run(cluster: Cluster, start: Start) -> None
 def test_a_server_that_stays_away_ends_the_run(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from target_deals_postgres import database
-
     monkeypatch.setattr(database, "PAUSES", (0.05, 0.1))
     one = database.Database(cluster.url)
     one.check()
@@ -276,9 +267,10 @@ def test_lost_connections_lose_and_double_nothing(database_url: str, start: Star
     stop = threading.Event()
 
     def feed() -> None:
-        for at in range(4000):
-            process.send({"type": "RECORD", "stream": "log", "record": {"at": at}})
-            time.sleep(0.0005)
+        with contextlib.suppress(BrokenPipeError):
+            for at in range(4000):
+                process.send({"type": "RECORD", "stream": "log", "record": {"at": at}})
+                time.sleep(0.0005)
         stop.set()
 
     feeder = threading.Thread(target=feed, daemon=True)
@@ -328,8 +320,6 @@ def test_a_commit_of_unknown_end_is_repeated_only_with_keys(
     )
     schema = pg.schema("t", {"id": "integer"}, keys)
     pg.load(schema)
-    from target_deals_postgres.merge import Merge
-
     merge = Merge.load
 
     def load(self: Merge, *arguments: Any) -> Any:
@@ -406,8 +396,9 @@ def test_a_change_waits_for_a_reader_or_says_that_it_does_not(pg: Loader) -> Non
     assert pg.rows("SELECT * FROM hubspot.t ORDER BY id") == [(1, None), (2, "x")]
 
 
+@pytest.mark.heavy
 def test_a_full_disk_ends_the_run_and_what_was_committed_stays(
-    tmp_path: Path, start: Start
+    start: Start,
 ) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can mount a small disk")
@@ -435,7 +426,6 @@ def test_a_full_disk_ends_the_run_and_what_was_committed_stays(
         cluster.server.stop(signal.SIGQUIT)
         subprocess.run(["umount", cluster.root], check=True)
         cluster.remove()
-    assert tmp_path
 
 
 @pytest.mark.parametrize("version", sorted(binaries()))

@@ -12,7 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Loader
+    from target.conftest import Loader
 
 SCHEMA = {
     "type": "SCHEMA",
@@ -65,7 +65,7 @@ def run(pg: Loader, tmp_path: Path, data: bytes) -> subprocess.CompletedProcess[
             "the SCHEMA of stream s has no properties",
         ),
         (
-            b'{"type": "SCHEMA", "stream": "s", "schema": {"properties": {}}, "key_properties": ["k"]}\n',
+            b'{"type":"SCHEMA","stream":"s","schema":{"properties":{}},"key_properties":["k"]}\n',
             "the key property k of stream s is not in its SCHEMA",
         ),
         (b'{"type": "ACTIVATE_VERSION", "stream": "t"}\n', "has no version"),
@@ -117,9 +117,7 @@ def test_rejected_records_fail_the_run_after_all_others(pg: Loader, tmp_path: Pa
 def test_progress_and_a_summary_are_logged_for_each_stream(pg: Loader, tmp_path: Path) -> None:
     done = run(pg, tmp_path, GOOD)
     log = done.stderr.decode()
-    metrics = [
-        json.loads(line.split("METRIC: ")[1]) for line in log.splitlines() if "METRIC: " in line
-    ]
+    metrics = [json.loads(one.split("METRIC: ")[1]) for one in log.splitlines() if "METRIC" in one]
     counts = [one for one in metrics if one["metric"] == "record_count"]
     assert sum(one["value"] for one in counts) == 1
     assert {one["tags"]["stream"] for one in counts} == {"t"}

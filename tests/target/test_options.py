@@ -14,7 +14,7 @@ from target_deals_postgres.target import TargetDealsPostgres
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Loader
+    from target.conftest import Loader
 
 AB = {"id": "integer", "a": "string"}
 
@@ -38,7 +38,8 @@ def test_metadata_says_when_a_row_last_changed(pg: Loader) -> None:
         "a",
     ]
     [row] = pg.rows(
-        "SELECT _sdc_extracted_at::text, _sdc_table_version, _sdc_sequence > 1e12, _sdc_received_at > now() - interval '1 minute' FROM hubspot.t"
+        "SELECT _sdc_extracted_at::text, _sdc_table_version, _sdc_sequence > 1e12, "
+        "_sdc_received_at > now() - interval '1 minute' FROM hubspot.t"
     )
     assert row == ("2026-01-01 00:00:00+00", 7, True, True)
     before = pg.rows("SELECT xmin::text FROM hubspot.t")

@@ -11,7 +11,7 @@ from harness.database import connect
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from conftest import Loader
+    from target.conftest import Loader
 
 MOMENT = {"type": "string", "format": "date-time"}
 DEALS = {"_tenant_id": "string", "id": "string", "read_at": MOMENT}

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-import time
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psycopg2
 import pytest
 from target_deals_postgres.errors import DatabaseError, InputError
 from target_deals_postgres.target import TargetDealsPostgres
 
 if TYPE_CHECKING:
-    from conftest import Loader
+    from target.conftest import Loader
 
 AB = {"id": "integer", "a": "string"}
 
@@ -57,10 +55,11 @@ def test_a_state_never_speaks_of_rows_that_are_not_there(
     for at in range(1, 60):
         messages += [pg.records("t", {"id": at}), pg.state(at)]
     monkeypatch.setattr(sys, "stdout", Watched())
-    lines = []
-    for message in messages:
-        for one in message if isinstance(message, list) else [message]:
-            lines.append(json.dumps(one) + "\n")
+    lines = [
+        json.dumps(one) + "\n"
+        for message in messages
+        for one in (message if isinstance(message, list) else [message])
+    ]
     target = TargetDealsPostgres(config={"database_url": pg.url, "batch_size_rows": 7})
     target.process_lines(iter(lines))  # type: ignore[arg-type]
     target.process_endofpipe()
@@ -109,12 +108,10 @@ def test_what_came_before_a_broken_line_is_committed_with_its_state(pg: Loader) 
 
 
 def start(url: str, **settings: Any) -> subprocess.Popen[bytes]:
-    config = (
-        Path(os.environ.get("TMPDIR", "/tmp")) / f"config-{os.getpid()}-{time.monotonic_ns()}.json"
-    )
-    config.write_text(json.dumps({"database_url": url, **settings}))
+    with tempfile.NamedTemporaryFile("w", suffix=".json", delete=False) as config:
+        json.dump({"database_url": url, **settings}, config)
     return subprocess.Popen(
-        [sys.executable, "-m", "target_deals_postgres.target", "--config", str(config)],
+        [sys.executable, "-m", "target_deals_postgres.target", "--config", config.name],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -152,7 +149,3 @@ def test_memory_is_bounded_by_bytes(pg: Loader) -> None:
     assert process.returncode == 0
     assert pg.rows("SELECT count(*) FROM hubspot.t") == [(1500,)]
     assert peak < 150_000, f"{peak} kB"
-
-
-def test_psycopg2_is_there() -> None:
-    assert psycopg2.__libpq_version__ > 0

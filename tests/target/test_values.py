@@ -8,14 +8,14 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import simplejson
 from harness.database import connect
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from singer_sdk.singerlib.json import serialize_json
 from target_deals_postgres.errors import RejectedRecordsError
 
 if TYPE_CHECKING:
-    from conftest import Loader
+    from target.conftest import Loader
 
 DATE_TIME = {"type": ["string", "null"], "format": "date-time"}
 DATE = {"type": ["string", "null"], "format": "date"}
@@ -290,7 +290,7 @@ def test_any_record_comes_back_as_it_was_sent(pg: Loader, batch: list[dict[str, 
     lines: list[Any] = []
     for at, record in enumerate(batch):
         moment = record["at"] and record["at"].isoformat()
-        text = simplejson.dumps({**record, "at": moment, "id": at}, use_decimal=True)
+        text = serialize_json({**record, "at": moment, "id": at})
         lines.append(raw("t", text[1:-1]))
     pg.load(
         pg.schema(

@@ -8,7 +8,7 @@ import pytest
 from target_deals_postgres.errors import SchemaMissingError
 
 if TYPE_CHECKING:
-    from conftest import Loader
+    from target.conftest import Loader
 
 TENANTS = {"_tenant_id": "string", "id": "integer", "v": "string"}
 KEYS = ["_tenant_id", "id"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from conftest import Loader
+    from target.conftest import Loader
 
 MOMENT = {"type": ["string", "null"], "format": "date-time"}
 DEALS = {
@@ -140,8 +140,5 @@ def test_the_view_uses_the_rights_of_its_reader(pg: Loader) -> None:
 
 def test_links_are_found_from_their_other_end(pg: Loader) -> None:
     load(pg, [deal("1")], [link("1", "x")])
-    assert pg.rows("SELECT indexdef FROM pg_indexes WHERE indexname = 'associations_to'") == [
-        (
-            "CREATE INDEX associations_to ON hubspot.associations USING btree (_tenant_id, to_object_type, to_id)",
-        )
-    ]
+    [(definition,)] = pg.rows("SELECT indexdef FROM pg_indexes WHERE indexname = 'associations_to'")
+    assert definition.endswith("(_tenant_id, to_object_type, to_id)")
