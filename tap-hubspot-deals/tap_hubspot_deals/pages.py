@@ -102,6 +102,7 @@ class PageMaker:
                 markers = self._merged_markers(found, progress, group.read_at)
                 records.append(self._fields.record(found, own, group.read_at, raw))
                 records += markers
+            step.page.release()
             yield ReadPage(records, link_records, group.read_at, version, progress)
 
     def _link_records(

@@ -143,10 +143,8 @@ class Run:
         self._put_state()
 
     def _put_state(self) -> None:
-        if not self._keeps_state:
-            return
-        self._stream.state_manager.is_flushed = False
-        self._stream._write_state_message()  # noqa: SLF001 - the SDK's own way to emit STATE
+        if self._keeps_state:
+            self._stream.put_state()
 
     def _carry_out(self, progress: Progress) -> Iterator[ReadPage]:
         self._tell_start(progress)

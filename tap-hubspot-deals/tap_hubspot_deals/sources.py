@@ -60,6 +60,10 @@ class Page:
     raws: list[msgspec.Raw] | None = None
     total: int = 0
 
+    def release(self) -> None:
+        """Let go of the objects, once records are made of them."""
+        self.objects, self.raws = [], None
+
     def pairs(self) -> Iterable[tuple[CrmObject, msgspec.Raw | None]]:
         """Each record with its own JSON, where that is kept."""
         raws: Sequence[msgspec.Raw | None] = self.raws or [None] * len(self.objects)

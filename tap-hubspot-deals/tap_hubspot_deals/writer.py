@@ -35,8 +35,10 @@ class MessageWriter(GenericSingerWriter[bytearray, Message]):
     def serialize_message(self, message: Message) -> bytearray:
         """One message as a line of JSON; decimals keep every digit."""
         line = bytearray()
-        is_state = isinstance(message, StateMessage)
-        content = {"type": "STATE", "value": message.value} if is_state else message.to_dict()
+        if isinstance(message, StateMessage):  # `to_dict` would copy it to its last leaf
+            content: dict[str, Any] = {"type": "STATE", "value": message.value}
+        else:
+            content = message.to_dict()
         self._encoder.encode_into(content, line)
         line.extend(b"\n")
         return line

@@ -16,8 +16,8 @@ from tap_hubspot_deals.archive import Sweep
 from tap_hubspot_deals.errors import HubSpotError
 from tap_hubspot_deals.object_types import DEALS
 from tap_hubspot_deals.records import CrmObject
-from tap_hubspot_deals.settings import Filters
 from tap_hubspot_deals.searching import SearchSource
+from tap_hubspot_deals.settings import Filters
 from tap_hubspot_deals.sources import Page
 from tap_hubspot_deals.walks import Leg, OutOfOrder, Walk
 
