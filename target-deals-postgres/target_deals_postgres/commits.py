@@ -174,7 +174,7 @@ class Commits:
                 work, repeatable=all(part.stream.keyed for part in commit.parts)
             )
         if commit.state is not None:
-            sys.stdout.write(commit.state.decode() + "\n")
+            sys.stdout.write(commit.state.decode("utf-8", "replace") + "\n")
             sys.stdout.flush()
         return done
 

@@ -37,7 +37,8 @@ DEFAULTS = {
 # What a value means must not depend on the server's or the role's settings.
 SESSION = """
     SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET client_encoding = 'UTF8';
-    SET standard_conforming_strings = on; SET jit = off; SET app.loader = 'on';
+    SET standard_conforming_strings = on; SET jit = off;
+    SET temp_buffers = '32MB'; SET app.loader = 'on';
     -- a crash of the server must not take rows whose STATE is out
     SELECT set_config('synchronous_commit', 'on', false)
     WHERE current_setting('synchronous_commit') = 'off'

@@ -1,4 +1,4 @@
-"""From a batch to the table: COPY into a staging table, one merge, bad rows found and left out."""
+"""From a batch to the table: COPY, one merge, and bad rows found and left out."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import psycopg2
+from psycopg2 import errorcodes
 from psycopg2.sql import SQL, Identifier
 
 from target_deals_postgres.rows import EXTRA
@@ -50,6 +51,7 @@ class Merge:
         *,
         uncompared: frozenset[str] = frozenset(),
         hard_delete: bool = False,
+        direct: bool = False,
     ) -> None:
         """Prepare the statements.
 
@@ -58,11 +60,14 @@ class Merge:
             layout: the layout of the rows.
             uncompared: columns whose change alone does not make a row new.
             hard_delete: whether rows that carry `_sdc_deleted_at` are removed.
+            direct: whether rows are likely to be new: they are copied right into the table, until
+                one is there already.
         """
         self._table = table
         self._layout = layout
         self._uncompared = uncompared
         self._hard_delete = hard_delete and "_sdc_deleted_at" in layout.names and bool(layout.keys)
+        self._direct = direct and not self._hard_delete
         self._stage = Identifier(f"stage_{next(_numbers)}")
         self._fields = [Identifier(f"c{at}") for at in range(len(layout.names))]
         self._key = [layout.names[at] for at in layout.keys]
@@ -74,6 +79,8 @@ class Merge:
         Raises:
             psycopg2.Error: an error that no single row causes.
         """
+        if self._direct and self._copy_directly(cur, batch):
+            return Outcome(created=len(batch.rows))
         self._make_stage(cur)
         outcome = Outcome()
         todo = [range(len(batch.rows))]
@@ -101,6 +108,20 @@ class Merge:
                 outcome.updated += updated
                 outcome.refused += refused
         return outcome
+
+    def _copy_directly(self, cur: cursor, batch: Batch) -> bool:
+        cur.execute("SAVEPOINT direct")
+        try:
+            names = _joined(map(Identifier, self._layout.names))
+            statement = SQL("COPY {} ({}) FROM STDIN").format(self._table.sql, names)
+            cur.copy_expert(statement, _Lines(batch.rows))
+        except psycopg2.Error as error:
+            self._raise_unless_a_row_is_bad(error)
+            cur.execute("ROLLBACK TO SAVEPOINT direct")
+            self._direct = error.pgcode != errorcodes.UNIQUE_VIOLATION
+            return False
+        cur.execute("RELEASE SAVEPOINT direct")
+        return True
 
     def _copy(self, cur: cursor, batch: Batch, numbers: range) -> list[tuple[int, str]]:
         # PostgreSQL says which line it refuses: what is before it is good, and what follows is

@@ -52,7 +52,7 @@ class Counts:
         return self.processed - self.created - self.updated - self.superseded - self.failed
 
 
-@dataclass
+@dataclass(eq=False)
 class Stream:
     """A stream whose SCHEMA has come.
 
@@ -247,6 +247,9 @@ class Stream:
             self.layout,
             uncompared=UNCOMPARED if self.settings.add_record_metadata else frozenset(),
             hard_delete=self.settings.hard_delete,
+            # COPY right into a table is refused under row-level security.
+            direct=not (self.settings.row_level_security or self.table.secured)
+            and not (self.keyed and self.table.filled),
         )
         self.batch = Batch(self.layout)
         self.ready = True

@@ -17,7 +17,18 @@ if TYPE_CHECKING:
 
 @dataclass
 class Table:
-    """A table as it is, and where each property of a stream goes in it."""
+    """A table as the catalog knows it.
+
+    Attributes:
+        types: its columns' types, in their order.
+        comments: its columns' comments.
+        required: its columns that take no NULL and have no default.
+        key: its primary key.
+        owned: whether the role may change it.
+        filled: whether it has rows.
+        secured: whether it has row-level security.
+        used: how many columns it has, dropped ones included.
+    """
 
     schema: str
     name: str
@@ -30,6 +41,8 @@ class Table:
     comment: str = ""
     exists: bool = False
     owned: bool = True
+    filled: bool = False
+    secured: bool = False
     used: int = 0
 
     @property
@@ -73,7 +86,7 @@ def describe(cur: cursor, schema: str, stream: str) -> Table:
     cur.execute(
         """
         SELECT c.oid, pg_has_role(c.relowner, 'USAGE'),
-            coalesce(obj_description(c.oid, 'pg_class'), ''), c.relnatts
+            coalesce(obj_description(c.oid, 'pg_class'), ''), c.relnatts, c.relrowsecurity
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p')
         """,
@@ -82,8 +95,10 @@ def describe(cur: cursor, schema: str, stream: str) -> Table:
     row = cur.fetchone()
     if row is None:
         return table
-    oid, table.owned, table.comment, table.used = row
+    oid, table.owned, table.comment, table.used, table.secured = row
     table.exists = True
+    cur.execute(SQL("SELECT FROM {} LIMIT 1").format(table.sql))
+    table.filled = cur.rowcount > 0
     cur.execute(
         """
         SELECT attname, regexp_replace(format_type(atttypid, atttypmod), '\\(.*?\\)', ''),
