@@ -21,6 +21,11 @@ PAGE = 25
 LEGS = 10
 
 
+def heavy(*values: Any) -> Any:
+    """A place to be killed at that the default tests leave out."""
+    return pytest.param(*values, marks=pytest.mark.heavy)
+
+
 def killed(
     hubspot: Simulator, folder: Path, config: dict[str, Any], mirror: Mirror, *, nth: int, at: str
 ) -> Output:
@@ -45,7 +50,7 @@ def until_last_state(output: Output) -> list[str]:
     return ids[:kept]
 
 
-@pytest.mark.parametrize("nth", [3, 14, 40, 80, 118])
+@pytest.mark.parametrize("nth", [14, heavy(3), heavy(40), heavy(80), 118])
 def test_a_first_read_goes_on_where_it_was_killed(serve: Serve, tmp_path: Path, nth: int) -> None:
     hubspot = serve(Portal.generate(3000, custom_properties=1))
     mirroring = Mirroring(hubspot)
@@ -61,7 +66,7 @@ def test_a_first_read_goes_on_where_it_was_killed(serve: Serve, tmp_path: Path, 
         assert len(done) >= 1000
 
 
-@pytest.mark.parametrize("nth", [1, 9, 17])
+@pytest.mark.parametrize("nth", [heavy(1), 9, heavy(17)])
 def test_a_filtered_read_goes_on_where_it_was_killed(
     serve: Serve, tmp_path: Path, nth: int
 ) -> None:
@@ -78,7 +83,9 @@ def test_a_filtered_read_goes_on_where_it_was_killed(
     assert len(set(done) & set(again.ids())) <= 200
 
 
-@pytest.mark.parametrize(("nth", "at"), [(4, "search"), (3, "batch_read"), (2, "associations")])
+@pytest.mark.parametrize(
+    ("nth", "at"), [(4, "search"), heavy(3, "batch_read"), heavy(2, "associations")]
+)
 def test_an_incremental_read_goes_on_where_it_was_killed(
     serve: Serve, tmp_path: Path, nth: int, at: str
 ) -> None:
@@ -98,7 +105,7 @@ def test_an_incremental_read_goes_on_where_it_was_killed(
     assert mirroring.differences() == []
 
 
-@pytest.mark.parametrize("nth", [22, 26, 33])
+@pytest.mark.parametrize("nth", [heavy(22), 26, heavy(33)])
 def test_archived_deals_go_on_where_they_were_killed(
     serve: Serve, tmp_path: Path, nth: int
 ) -> None:

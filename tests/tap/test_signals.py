@@ -25,7 +25,7 @@ SOON = 8.0
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-@pytest.mark.parametrize("nth", [2, 30, 70])
+@pytest.mark.parametrize("nth", [2, 70])
 def test_a_signal_in_mid_run_leaves_whole_lines_and_a_state(
     serve: Serve, tmp_path: Path, number: signal.Signals, code: int, nth: int
 ) -> None:
@@ -92,7 +92,9 @@ def test_a_pipe_that_is_emptied_in_time_ends_with_a_state(
     ("kind", "options"),
     [("ten_secondly", {"retry_after": 60}), ("hang", {}), ("status", {"retry_after": 60})],
 )
-@pytest.mark.parametrize("endpoint", ["properties", "list", "associations"])
+@pytest.mark.parametrize(
+    "endpoint", ["properties", "list", pytest.param("associations", marks=pytest.mark.heavy)]
+)
 def test_waiting_does_not_hold_the_tap(
     serve: Serve, tmp_path: Path, kind: Any, options: dict[str, Any], endpoint: str
 ) -> None:

@@ -33,7 +33,16 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_short_waits")
-@pytest.mark.parametrize("endpoint", ["list", "search", "batch_read", "associations", "owners"])
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "list",
+        "associations",
+        pytest.param("search", marks=pytest.mark.heavy),
+        pytest.param("batch_read", marks=pytest.mark.heavy),
+        pytest.param("owners", marks=pytest.mark.heavy),
+    ],
+)
 @pytest.mark.parametrize(
     ("kind", "options"),
     [
