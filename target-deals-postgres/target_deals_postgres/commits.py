@@ -173,7 +173,7 @@ class Commits:
             done = self._database.transaction(
                 work, repeatable=all(part.stream.keyed for part in commit.parts)
             )
-        if commit.state is not None:
+        if commit.state is not None and not self._settings.dry_run:
             sys.stdout.write(commit.state.decode("utf-8", "replace") + "\n")
             sys.stdout.flush()
         return done

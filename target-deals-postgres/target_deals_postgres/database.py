@@ -50,13 +50,15 @@ STARTING = "starting up"
 class Database:
     """One connection, opened when it is needed and opened again when it is lost."""
 
-    def __init__(self, url: str | None) -> None:
+    def __init__(self, url: str | None, *, dry_run: bool = False) -> None:
         """Remember where the database is.
 
         Args:
             url: a libpq URL or key-value string; None for the project's embedded PostgreSQL.
+            dry_run: never commit; `close` then undoes everything.
         """
         self._url = url
+        self._dry_run = dry_run
         self._connection: connection | None = None
         self.sessions = 0
 
@@ -77,6 +79,9 @@ class Database:
                 opened = self._open(patient=pause is None or pause != PAUSES[0])
                 with opened.cursor() as cur:
                     result = work(cur)
+                    if self._dry_run:
+                        cur.execute("DISCARD TEMP")  # what a COMMIT would have emptied
+                        return result
                 committing = True
                 opened.commit()
             except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
@@ -87,7 +92,7 @@ class Database:
                         "the connection was lost during a COMMIT of rows without a key, so it is "
                         "unknown whether they are stored; compare the table before the next run"
                     ) from None
-                if pause is None or not (lost or error.pgcode in REPEAT):
+                if pause is None or self._dry_run or not (lost or error.pgcode in REPEAT):
                     raise self._explained(error) from None
                 logger.warning("%s; trying again in %s s", self._sentence(error), pause)
                 time.sleep(pause)

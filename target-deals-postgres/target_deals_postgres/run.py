@@ -84,6 +84,8 @@ class Run:
         self._commits.close()
         for stream in self._streams.values():
             stream.summarize()
+        if self._settings.dry_run:
+            logger.info("Dry run: everything was counted and nothing was written.")
 
     def judge(self) -> None:
         """Say whether the run may count as a success.

@@ -82,6 +82,14 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         "committed; -1: never. They are listed in _rejected_records.",
     ),
     th.Property(
+        "dry_run",
+        th.BooleanType(nullable=False),
+        default=False,
+        title="Dry run",
+        description="Read and count, and write nothing: all work is done in one transaction that "
+        "is rolled back at the end, and no STATE is emitted.",
+    ),
+    th.Property(
         "batch_size_rows",
         th.IntegerType(nullable=False, minimum=1),
         default=20_000,
@@ -118,6 +126,7 @@ class Settings:
     row_level_security: bool
     validate_records: bool
     max_rejected_records: int
+    dry_run: bool
     batch_size_rows: int
     batch_size_mb: int
     batch_seconds: float

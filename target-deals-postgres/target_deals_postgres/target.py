@@ -60,7 +60,9 @@ class TargetDealsPostgres(Target):
         os.set_blocking(self._wakeup, False)
         super().__init__(**options)
         settings = settings_of(self.config)
-        self.run = Run(settings, Database(settings.database_url), self.mapper)
+        self.run = Run(
+            settings, Database(settings.database_url, dry_run=settings.dry_run), self.mapper
+        )
         self.message_reader = _Reader(self)
 
     def __del__(self) -> None:

@@ -84,11 +84,40 @@ def test_warehouse_mirror_keeps_every_object_type(
     second = project.run("hubspot-all")
 
     assert second.code == 0, second.text
-    assert second.counted("deals") == 0
+    assert second.counted("deals", by="tap-hubspot-all") == 0
     for name in ("contacts", "companies", "meetings", "zipcodes"):
         links = LINKS.get(name, ())
         found = differences(database_url, portal, tenant="crm", object_type=name, links_to=links)
         assert found == [], name
+
+
+def test_dry_run_counts_and_writes_nothing(
+    crm: Simulator, tmp_path: Path, database_url: str
+) -> None:
+    project = project_for(crm, tmp_path, TARGET_DEALS_POSTGRES_DATABASE_URL=database_url)
+
+    dry = project.run("hubspot-all", TARGET_DEALS_POSTGRES_DRY_RUN=True)
+
+    assert dry.code == 0, dry.text
+    assert "deals: 150 processed, 150 created" in dry.text
+    assert tables(database_url) == []
+    real = project.run("hubspot-all")
+    assert real.code == 0, real.text
+    assert_mirrored(database_url, crm.portal())
+
+
+def test_full_refresh_reads_everything_again(
+    crm: Simulator, tmp_path: Path, database_url: str
+) -> None:
+    project = project_for(crm, tmp_path, TARGET_DEALS_POSTGRES_DATABASE_URL=database_url)
+    assert project.run("hubspot-all").code == 0
+    crm.portal().delete("contacts", crm.portal().ids("contacts")[0])
+
+    again = project.run("hubspot-all", MELTANO_RUN_FULL_REFRESH=True)
+
+    assert again.code == 0, again.text
+    assert again.counted("deals", by="tap-hubspot-all") == 150
+    assert_mirrored(database_url, crm.portal())
 
 
 def test_csv_job_writes_a_file_per_object_and_per_pair(crm: Simulator, tmp_path: Path) -> None:
@@ -129,6 +158,16 @@ def test_missing_scope_of_one_type_is_named_before_anything_is_written(
     with closing(psycopg2.connect(database_url)) as opened, opened.cursor() as cursor:
         cursor.execute("select count(*) from hubspot.contacts")
         assert cursor.fetchone() == (len(crm.portal().ids("contacts")),)
+
+
+def tables(url: str) -> list[str]:
+    """All tables outside of PostgreSQL's own schemas."""
+    with closing(psycopg2.connect(url)) as opened, opened.cursor() as cursor:
+        cursor.execute(
+            "select tablename from pg_tables "
+            "where schemaname not in ('pg_catalog', 'information_schema')"
+        )
+        return [name for (name,) in cursor.fetchall()]
 
 
 def rows(path: Path) -> list[dict[str, str]]:
