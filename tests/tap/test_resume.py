@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 PAGE = 25
 LEGS = 10
+LATE = 114
+"""Of the 120 pages of 3,000 deals; the tap reads up to 90 of these small pages ahead."""
 
 
 def heavy(*values: Any) -> Any:
@@ -144,7 +146,7 @@ def test_deals_that_vanish_at_a_saved_position_do_not_matter(serve: Serve, tmp_p
     hubspot = serve(Portal.generate(3000, custom_properties=1))
     mirroring = Mirroring(hubspot)
     config = config_for(hubspot, page_size=PAGE)
-    mirroring.mirror.take(killed(hubspot, tmp_path, config, mirroring.mirror, nth=90, at="list"))
+    mirroring.mirror.take(killed(hubspot, tmp_path, config, mirroring.mirror, nth=LATE, at="list"))
     progress = mirroring.mirror.state["bookmarks"]["deals"]["partitions"][0]["progress"]
     positions = {leg["after"] for leg in progress["legs"]} | {
         leg["until"] for leg in progress["legs"]
@@ -159,7 +161,7 @@ def test_cursors_that_hubspot_forgot_start_the_read_over(serve: Serve, tmp_path:
     hubspot = serve(Portal.generate(3000, custom_properties=1))
     mirroring = Mirroring(hubspot)
     config = config_for(hubspot, page_size=PAGE)
-    mirroring.mirror.take(killed(hubspot, tmp_path, config, mirroring.mirror, nth=90, at="list"))
+    mirroring.mirror.take(killed(hubspot, tmp_path, config, mirroring.mirror, nth=LATE, at="list"))
     mirroring.portal.behaviour.opaque_cursors = True
     mirroring.run(page_size=PAGE)
     assert mirroring.differences() == []
@@ -169,7 +171,7 @@ def test_cursors_that_lead_elsewhere_lose_nothing(serve: Serve, tmp_path: Path) 
     hubspot = serve(Portal.generate(3000, custom_properties=1))
     mirroring = Mirroring(hubspot)
     config = config_for(hubspot, page_size=PAGE)
-    mirroring.mirror.take(killed(hubspot, tmp_path, config, mirroring.mirror, nth=90, at="list"))
+    mirroring.mirror.take(killed(hubspot, tmp_path, config, mirroring.mirror, nth=LATE, at="list"))
     mirroring.portal.behaviour.opaque_cursors = True
     mirroring.portal.behaviour.bare_cursor_restarts = True
     mirroring.run(page_size=PAGE)
@@ -179,20 +181,20 @@ def test_cursors_that_lead_elsewhere_lose_nothing(serve: Serve, tmp_path: Path) 
 def test_an_unfinished_run_that_asked_for_something_else_is_not_continued(
     serve: Serve, tmp_path: Path
 ) -> None:
-    hubspot = serve(Portal.generate(2000, custom_properties=1))
+    hubspot = serve(Portal.generate(3000, custom_properties=1))
     mirroring = Mirroring(hubspot)
     config = config_for(hubspot, page_size=PAGE, properties=["dealname"])
-    mirroring.mirror.take(killed(hubspot, tmp_path, config, mirroring.mirror, nth=70, at="list"))
+    mirroring.mirror.take(killed(hubspot, tmp_path, config, mirroring.mirror, nth=LATE, at="list"))
     mirroring.run(page_size=PAGE)
     assert mirroring.differences() == []
 
 
 def test_versions_survive_a_kill(serve: Serve, tmp_path: Path) -> None:
-    hubspot = serve(Portal.generate(2000, custom_properties=1))
+    hubspot = serve(Portal.generate(3000, custom_properties=1))
     mirroring = Mirroring(hubspot)
     settings: dict[str, Any] = {"page_size": PAGE, "emit_activate_version_messages": True}
     config = config_for(hubspot, **settings)
-    output = killed(hubspot, tmp_path, config, mirroring.mirror, nth=75, at="list")
+    output = killed(hubspot, tmp_path, config, mirroring.mirror, nth=LATE, at="list")
     mirroring.mirror.take(output)
     again = mirroring.run(**settings)
     versions = {m["version"] for o in (output, again) for m in o.of("RECORD", "deals")}
