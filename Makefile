@@ -62,5 +62,5 @@ service: setup ## the scan service with a demo tenant, its key and a HubSpot; pr
 	$(RUN) scan-service dev --token pat-na1-first
 
 clean: ## all that the recipes made, the embedded database too
-	@test ! -x .venv/bin/python || .venv/bin/python -m target_deals_postgres.embedded stop
+	@test ! -x .venv/bin/python || .venv/bin/python -m target_deals_postgres.embedded remove
 	@rm -rf .venv .tools .meltano .data output
