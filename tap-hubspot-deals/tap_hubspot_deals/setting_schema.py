@@ -188,8 +188,8 @@ CONFIG_SCHEMA: dict[str, Any] = th.PropertiesList(
         th.IntegerType,
         title="Request budget",
         description=(
-            "The share of the account's limit that this run may use, associations included. "
-            "By default nine tenths of the limit that HubSpot's answers name."
+            "The share of the account's limit that this run may use, searches and associations "
+            "included. By default nine tenths of the limit that HubSpot's answers name."
         ),
     ),
     th.Property(
