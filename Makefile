@@ -27,10 +27,10 @@ demo: setup ## simulator, embedded PostgreSQL, two real runs, the tables (DATA=f
 	@$(RUN) python -m harness.demo $(if $(DATA),--data $(DATA))
 
 test: setup lint ## linters, types and all tests but the heavy ones
-	@$(RUN) pytest
+	@$(RUN) pytest --numprocesses auto
 
 test-all: setup lint ## the heavy tests too
-	@$(RUN) pytest -m "not benchmark"
+	@$(RUN) pytest -m "not benchmark" --durations 10
 
 coverage: setup ## the tests again, with branch coverage of the three packages
 	@$(RUN) coverage erase

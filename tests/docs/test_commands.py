@@ -36,7 +36,11 @@ def test_recipes_that_documents_name_exist(document: Path) -> None:
 
 def test_help_lists_every_recipe() -> None:
     shown = subprocess.run(
-        ["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["make", "--silent", "--no-print-directory", "help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
 
     assert {line.split()[0] for line in shown.splitlines()} == RECIPES
