@@ -48,14 +48,16 @@ class Identity:
         if settings.organization_id:
             self.fields["_organization_id"] = settings.organization_id
 
-    def schema(self, properties: dict[str, Any]) -> dict[str, Any]:
-        """A stream's schema, with the identity's fields in front of its own.
+    @property
+    def annotations(self) -> dict[str, str]:
+        """Tells a target, in the schema, whose rows the run may clear even where it sends none."""
+        return {f"x-{n.strip('_').replace('_', '-')}": self.fields[n] for n in self.keys}
 
-        `x-tenant-id` tells a target whose rows the run may clear, even where it sends none.
-        """
+    def schema(self, properties: dict[str, Any]) -> dict[str, Any]:
+        """A stream's schema, with the identity's fields in front of its own."""
         return {
             "type": "object",
-            "x-tenant-id": self.tenant_id,
+            **self.annotations,
             "properties": {**dict.fromkeys(self.fields, KEY_TEXT), **properties},
         }
 

@@ -69,7 +69,7 @@ class TenantStream(Stream):
     @override
     def _generate_schema_messages(self) -> Generator[singer.SchemaMessage, None, None]:
         for message in super()._generate_schema_messages():
-            message.schema["x-tenant-id"] = self.identity.tenant_id
+            message.schema.update(self.identity.annotations)
             yield message
 
     @override

@@ -130,14 +130,15 @@ def plain(value: Any) -> Any:
     return json.loads(json.dumps(value, default=float))
 
 
-def test_schemas_come_before_records_and_name_the_tenant(mirroring: Mirroring) -> None:
-    output = mirroring.run()
+def test_schemas_come_before_records_and_name_tenant_and_scan(mirroring: Mirroring) -> None:
+    output = mirroring.run(scan_id="scan-7")
     announced = set()
     for message in output.messages:
         if message["type"] == "SCHEMA":
             announced.add(message["stream"])
             assert message["key_properties"][0] == "_tenant_id"
             assert message["schema"]["x-tenant-id"] == "acme"
+            assert message["schema"]["x-scan-id"] == "scan-7"
         if message["type"] == "RECORD":
             assert message["stream"] in announced
             assert message["record"]["_tenant_id"] == "acme"
