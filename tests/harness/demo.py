@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 DATABASE = "demo"
 TENANT = "acme"
-COUNTS = """
-    select 'deals', count(*) from hubspot.deals
-        where archived is not true and merged_into is null and _sdc_deleted_at is null
-    union all select 'archived deals', count(*) from hubspot.deals where archived
-    union all select 'merged deals', count(*) from hubspot.deals where merged_into is not null
-    union all select 'current links', count(*) from hubspot.current_associations
-    union all select 'pipelines', count(*) from hubspot.deal_pipelines
-    union all select 'owners', count(*) from hubspot.owners
-    union all select 'property definitions', count(*) from hubspot.deal_properties
-"""
+COUNTS = {
+    "deals": "hubspot.deals where archived is not true and merged_into is null "
+    "and _sdc_deleted_at is null",
+    "archived deals": "hubspot.deals where archived",
+    "merged deals": "hubspot.deals where merged_into is not null",
+    "current links": "hubspot.current_associations",
+    "pipelines": "hubspot.deal_pipelines",
+    "owners": "hubspot.owners",
+    "property definitions": "hubspot.deal_properties",
+}
 BY_STAGE = """
     select dealstage, count(*), sum(amount) from hubspot.deals
     where archived is not true and merged_into is null and _sdc_deleted_at is null
@@ -171,7 +171,8 @@ def show(url: str) -> None:
     """The tables, and how to look for oneself."""
     say("In the database now")
     with closing(psycopg2.connect(url)) as opened:
-        for name, count in rows(opened, COUNTS):
+        for name, source in COUNTS.items():
+            ((count,),) = rows(opened, f"select count(*) from {source}")
             print(f"  {name:<22}{count:>9,}")
         print(f"\n  {'deal stage':<26}{'deals':>7}{'amount':>20}")
         for stage, count, amount in rows(opened, BY_STAGE):
