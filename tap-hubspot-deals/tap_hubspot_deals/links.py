@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tap_hubspot_deals.errors import HubSpotError
+from tap_hubspot_deals.paging import Paging, after
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,14 +26,6 @@ LinkType = dict[str, Any]
 
 Links = dict[str, list[dict[str, Any]]]
 """By object type: `[{"id": …, "types": [LinkType, …]}, …]`."""
-
-
-class _Next(msgspec.Struct):
-    after: str
-
-
-class _Paging(msgspec.Struct):
-    next: _Next | None = None
 
 
 class _From(msgspec.Struct):
@@ -53,7 +46,7 @@ class _To(msgspec.Struct, rename="camel"):
 class _Result(msgspec.Struct):
     from_: _From = msgspec.field(name="from")
     to: list[_To] = []
-    paging: _Paging | None = None
+    paging: Paging | None = None
 
 
 class _Error(msgspec.Struct, rename="camel"):
@@ -108,8 +101,8 @@ class LinkReader:
             for result in answer.results:
                 record_id = str(result.from_.id)
                 _add(result.to, found.setdefault(record_id, {}))
-                if result.paging is not None and result.paging.next is not None:
-                    inputs.append({"id": record_id, "after": result.paging.next.after})
+                if (following := after(result.paging)) is not None:
+                    inputs.append({"id": record_id, "after": following})
         return {
             record_id: [{"id": to_id, "types": types} for to_id, types in linked.items()]
             for record_id, linked in found.items()

@@ -44,12 +44,6 @@ class Paths:
             return f"/crm/v4/associations/{from_type}/{to_type}/batch/read"
         return f"/crm/associations/{self.version}/{from_type}/{to_type}/batch/read"
 
-    def association_labels(self, from_type: str, to_type: str) -> str:
-        """The types of links between two object types."""
-        if self.version == LEGACY:
-            return f"/crm/v4/associations/{from_type}/{to_type}/labels"
-        return f"/crm/associations/{self.version}/{from_type}/{to_type}/labels"
-
     def properties(self, object_type: str) -> str:
         """Property definitions; no paging."""
         if self.version == LEGACY:

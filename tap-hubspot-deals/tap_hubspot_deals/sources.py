@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from tap_hubspot_deals.paging import Paging, after
 from tap_hubspot_deals.records import CrmObject
 
 if TYPE_CHECKING:
@@ -24,23 +25,15 @@ URL_LIMIT = 8000
 BATCH = 100
 
 
-class _Next(msgspec.Struct):
-    after: str
-
-
-class _Paging(msgspec.Struct):
-    next: _Next | None = None
-
-
 class _Objects(msgspec.Struct):
     results: list[CrmObject]
-    paging: _Paging | None = None
+    paging: Paging | None = None
     total: int = 0
 
 
 class _RawObjects(msgspec.Struct):
     results: list[msgspec.Raw]
-    paging: _Paging | None = None
+    paging: Paging | None = None
     total: int = 0
 
 
@@ -127,7 +120,7 @@ class Reading:
 
     def decode(self, answer: _Objects | _RawObjects) -> Page:
         """A page from an answer of `shape`."""
-        following = answer.paging.next.after if answer.paging and answer.paging.next else None
+        following = after(answer.paging)
         if isinstance(answer, _Objects):
             return Page(answer.results, following, total=answer.total)
         objects = [msgspec.json.decode(raw, type=CrmObject) for raw in answer.results]

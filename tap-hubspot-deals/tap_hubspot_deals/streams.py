@@ -15,6 +15,7 @@ from singer_sdk.singerlib.messages import StateMessage
 from typing_extensions import override
 
 from tap_hubspot_deals.clock import iso
+from tap_hubspot_deals.paging import Paging, after
 from tap_hubspot_deals.records import KEY_TEXT, TEXT, TIME
 
 if TYPE_CHECKING:
@@ -49,9 +50,8 @@ class TenantStream(Stream):
         self.settings = tap.settings
         self._writer = tap.writer
         self.identity = tap.identity
-        self._raw_schema = tap.identity.schema(properties)
         self.emitted = 0
-        super().__init__(tap, schema=self._raw_schema, name=name)
+        super().__init__(tap, schema=tap.identity.schema(properties), name=name)
         self.primary_keys = (*tap.identity.keys, *key)
 
     @override
@@ -237,17 +237,9 @@ class _Owner(msgspec.Struct, rename="camel"):
     teams: list[_Team] = []
 
 
-class _Next(msgspec.Struct):
-    after: str
-
-
-class _Paging(msgspec.Struct):
-    next: _Next | None = None
-
-
 class _Owners(msgspec.Struct):
     results: list[_Owner]
-    paging: _Paging | None = None
+    paging: Paging | None = None
 
 
 class OwnersStream(MetadataStream):
@@ -278,7 +270,7 @@ class OwnersStream(MetadataStream):
                 yield {**msgspec.structs.asdict(owner), "teams": teams}
 
     def _owners(self, archived: str) -> Iterator[_Owner]:
-        after: dict[str, str | int] = {}
+        cursor: dict[str, str | int] = {}
         while True:
             page = self.hubspot.get(
                 self.hubspot.paths.owners(),
@@ -287,12 +279,13 @@ class OwnersStream(MetadataStream):
                 shape=_Owners,
                 limit=100,
                 archived=archived,
-                **after,
+                **cursor,
             )
             yield from page.results
-            if page.paging is None or page.paging.next is None:
+            following = after(page.paging)
+            if following is None:
                 return
-            after = {"after": page.paging.next.after}
+            cursor = {"after": following}
 
 
 class PropertiesStream(MetadataStream):

@@ -74,7 +74,6 @@ class TapHubspotDeals(Tap):
     def __init__(self, **kwargs: Any) -> None:
         self._client: Client | None = None
         self._settings: tap_settings.Settings | None = None
-        self._stopping: int | None = None
         super().__init__(**kwargs)
 
     @property
