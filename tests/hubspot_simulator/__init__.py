@@ -44,8 +44,9 @@ requests are in `Fault`; `hubspot.heal()` ends them.
 
 *Requests*: `hubspot.requests.count(endpoint="list", object_type="deals", status=200)`,
 `.all(...)`, `.counts("endpoint")`, `.max_in_flight`, `.clear()`. Endpoints: list, single, search,
-batch_read, associations, labels, properties, pipelines, owners, schemas, account, oauth, unknown.
-`family` is numbered (v3, v4) or dated (2026-09); `body` is there for hooks and `when` only.
+batch_read, associations, labels, properties, pipelines, owners, schemas, account, oauth,
+legacy_list, unknown. `family` is numbered (v1, v3, v4) or dated (2026-09); `body` is there for
+hooks and `when` only.
 
 *Hooks*: `hubspot.on_request(callback)` before each answer is made; `hubspot.after(3, do,
 endpoint="list")` once, when the third answer is made but not yet sent.

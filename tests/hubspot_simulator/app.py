@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.routing import Mount, Route
 
-from hubspot_simulator import associations, listing, metadata, oauth
+from hubspot_simulator import associations, legacy, listing, metadata, oauth
 from hubspot_simulator.batch_read import batch_read
 from hubspot_simulator.control import control_routes
 from hubspot_simulator.exchange import Endpoint, Responder
@@ -181,6 +181,8 @@ READING: tuple[tuple[str, str, Responder, tuple[str, ...]], ...] = (
             "/account-info/{version:dated}/api-usage/daily/private-apps",
         ),
     ),
+    ("GET", "legacy_list", legacy.paged_deals, ("/deals/v1/deal/paged",)),
+    ("GET", "properties", legacy.deal_properties, ("/properties/v1/deals/properties",)),
 )
 TOKEN_PATHS = ("/oauth/v1/token", "/oauth/v3/token", "/oauth/{version:dated}/token")
 
@@ -190,7 +192,7 @@ def build(simulator: Simulator) -> Callable[[Scope, Receive, Send], Any]:
     routes: list[Route | Mount] = []
     for method, name, respond, paths in READING:
         for path in paths:
-            version = next((part for part in path.split("/") if part in {"v3", "v4"}), "")
+            version = next((part for part in path.split("/") if part in {"v1", "v3", "v4"}), "")
             endpoint = Endpoint(simulator, name, respond, version=version)
             routes.append(Route(path, endpoint, methods=[method]))
     for path in TOKEN_PATHS:

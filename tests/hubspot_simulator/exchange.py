@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hubspot_simulator.portal import Portal
     from hubspot_simulator.simulator import Simulator
 
-Reply = dict[str, Any] | bytes | Answer
+Reply = dict[str, Any] | list[dict[str, Any]] | bytes | Answer
 Responder = Callable[[Call], Reply]
 OpenResponder = Callable[[list["Portal"], bytes], Reply]
 
