@@ -5,21 +5,20 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 import pytest
-from harness.database import Cluster, connect, new_database
+from harness.beside import Cost, cost_of, durable_server, installed
+from harness.database import connect, new_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 DEALS = int(os.environ.get("BENCH_DEALS", "200000"))
 LINKS_PER_DEAL = 2
@@ -125,56 +124,23 @@ class Target:
     command: list[str]
     config: Any
 
-    def load(self, url: str, file: Path, folder: Path) -> tuple[float, float, float]:
+    def load(self, url: str, file: Path, folder: Path) -> Cost:
         config = folder / "config.json"
         config.write_text(json.dumps(self.config(url)))
-        began = time.monotonic()
+        command = [*self.command, "--config", str(config)]
         with file.open("rb") as lines, (folder / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [*self.command, "--config", str(config)],
-                stdin=lines,
-                stdout=subprocess.DEVNULL,
-                stderr=log,
+            cost, code, _ = cost_of(
+                lambda: subprocess.Popen(
+                    command, stdin=lines, stdout=subprocess.DEVNULL, stderr=log
+                )
             )
-            _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.monotonic() - began
-        process.returncode = os.waitstatus_to_exitcode(status)
-        assert process.returncode == 0, (folder / "log").read_text()[-3000:]
-        return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+        assert code == 0, (folder / "log").read_text()[-3000:]
+        return cost
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("speed")
-
-
-def installed(folder: Path, package: str) -> Path:
-    """Install a peer into an environment of its own; return its bin directory."""
-    environment = folder / package.split("=", maxsplit=1)[0]
-    uv = shutil.which("uv") or ".tools/bin/uv"
-    steps = [
-        [uv, "venv", "--quiet", "--python", sys.executable, str(environment)],
-        [
-            uv,
-            "pip",
-            "install",
-            "--quiet",
-            "--python",
-            str(environment / "bin/python"),
-            "setuptools<81",
-            package,
-        ],
-    ]
-    if not Path(uv).exists():
-        steps = [
-            [sys.executable, "-m", "venv", str(environment)],
-            [str(environment / "bin/pip"), "install", "--quiet", "setuptools<81", package],
-        ]
-    for step in steps:
-        done = subprocess.run(step, capture_output=True, text=True, check=False)
-        if done.returncode:
-            pytest.skip(f"{package} cannot be installed here: {done.stderr[-300:]}")
-    return environment / "bin"
 
 
 @pytest.fixture(scope="module")
@@ -225,16 +191,8 @@ def targets(folder: Path) -> list[Target]:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    if url := os.environ.get("DATABASE_URL"):
+    with durable_server() as url:
         yield url
-        return
-    cluster = Cluster(
-        fsync="on", synchronous_commit="on", full_page_writes="on", max_wal_size="4GB"
-    )
-    try:
-        yield cluster.start()
-    finally:
-        cluster.remove()
 
 
 @pytest.mark.benchmark
@@ -252,12 +210,10 @@ def test_it_is_many_times_faster_than_its_peers(
     for target in targets:
         url = new_database(server)
         runs = [target.load(url, file, folder) for file in (first, again)]
-        deals_per_second[target.name] = [DEALS / seconds for seconds, *_ in runs]
-        peak = max(peak for *_, peak in runs)
+        deals_per_second[target.name] = [DEALS / one.wall for one in runs]
+        peak = max(one.peak for one in runs)
         figures = [
-            figure
-            for seconds, cpu, _ in runs
-            for figure in (seconds, DEALS / seconds, 1e6 * cpu / DEALS)
+            figure for one in runs for figure in (one.wall, DEALS / one.wall, 1e6 * one.cpu / DEALS)
         ]
         print(
             f"{target.name:26} " + " ".join(f"{one:11.1f}" for one in [*figures, peak]), flush=True

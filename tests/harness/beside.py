@@ -1,0 +1,89 @@
+"""Measuring beside peers: their environments, whole processes with their children, one server."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.database import Cluster
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a process took, and all that it started.
+
+    Attributes:
+        wall: seconds from its start to its end.
+        cpu: seconds of its own and of its children.
+        peak: megabytes of the largest of them.
+    """
+
+    wall: float
+    cpu: float
+    peak: float
+
+
+def cost_of(start: Callable[[], subprocess.Popen[bytes]]) -> tuple[Cost, int, str]:
+    """Run a process to its end.
+
+    Args:
+        start: starts it; what it writes to a piped standard error is read.
+
+    Returns:
+        What it cost, its exit code, and what it wrote to standard error.
+    """
+    began = time.monotonic()
+    with start() as process:
+        log = process.stderr.read().decode(errors="replace") if process.stderr else ""
+        _, status, usage = os.wait4(process.pid, 0)  # its children's too, which it waited for
+        process.returncode = os.waitstatus_to_exitcode(status)
+    cpu = usage.ru_utime + usage.ru_stime
+    cost = Cost(time.monotonic() - began, cpu, usage.ru_maxrss / 1024)
+    return cost, process.returncode, log
+
+
+def installed(folder: Path, package: str) -> Path:
+    """Install a peer into an environment of its own; return its bin directory."""
+    environment = folder / package.split("=", maxsplit=1)[0]
+    uv = shutil.which("uv") or ".tools/bin/uv"
+    python = str(environment / "bin/python")
+    steps = [
+        [uv, "venv", "--quiet", "--python", sys.executable, str(environment)],
+        [uv, "pip", "install", "--quiet", "--python", python, "setuptools<81", package],
+    ]
+    if not Path(uv).exists():
+        steps = [
+            [sys.executable, "-m", "venv", str(environment)],
+            [python, "-m", "pip", "install", "--quiet", "setuptools<81", package],
+        ]
+    for step in steps:
+        done = subprocess.run(step, capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"{package} cannot be installed here: {done.stderr[-300:]}")
+    return environment / "bin"
+
+
+@contextlib.contextmanager
+def durable_server() -> Iterator[str]:
+    """The URL of a server that is as safe, and so as slow, as one in production."""
+    if url := os.environ.get("DATABASE_URL"):
+        yield url
+        return
+    durable: dict[str, Any] = dict.fromkeys(("fsync", "synchronous_commit"), "on")
+    cluster = Cluster(full_page_writes="on", max_wal_size="4GB", **durable)
+    try:
+        yield cluster.start()
+    finally:
+        cluster.remove()
