@@ -82,18 +82,30 @@ def struct_type(column: Column) -> Any:
     return Raw  # takes null too; msgspec knows no union with it
 
 
-def check(column: Column) -> Callable[[str], str] | None:
-    """What is left to judge when a property is decoded: takes the text, gives it or raises."""
+def text_of(column: Column) -> Callable[[Any], str] | None:
+    """What makes a decoded value that is not null a text, and judges what is left to judge.
+
+    Returns:
+        A function that takes the value, or NULL, and raises UnfitError or NarrowError; None for
+        strings that are texts already.
+    """
     accepts, kind = column.field.accepts, column.kind
     if struct_type(column) is not Raw:
-        return _dates(column) if kind in {Kind.DATE, Kind.TIMESTAMP} else None
+        if kind in {Kind.DATE, Kind.TIMESTAMP}:
+            return _dates(column)
+        return None if accepts == {"string"} else str
     if kind is Kind.JSONB and accepts >= EVERYTHING:
-        return None
+        return _raw_text
     whole = "integer" in accepts and "number" not in accepts  # 1.5 has to be found out
     numbers = kind in {Kind.NUMERIC, Kind.TEXT} and accepts <= _NUMBERS
     if not whole and (kind is Kind.JSONB or numbers):
         return _starts(column)
     return _converted(column)
+
+
+def _raw_text(value: Raw) -> str:
+    text = str(value, "utf-8")
+    return NULL if text in {"null", ""} else text
 
 
 def _dates(column: Column) -> Callable[[str], str]:
@@ -108,35 +120,28 @@ def _dates(column: Column) -> Callable[[str], str]:
     return judge
 
 
-def _starts(column: Column) -> Callable[[str], str]:
-    starts = "\\" + "".join(_STARTS[type_] for type_ in column.field.accepts)
+def _starts(column: Column) -> Callable[[Raw], str]:
+    starts = "".join(_STARTS[type_] for type_ in column.field.accepts)
     sentence = f"{column.field.name}: expected {' or '.join(sorted(column.field.accepts))}"
 
-    def judge(text: str) -> str:
-        if text[0] not in starts:
+    def judge(value: Raw) -> str:
+        text = _raw_text(value)
+        if text is not NULL and text[0] not in starts:
             raise UnfitError(sentence)
         return text
 
     return judge
 
 
-def _converted(column: Column) -> Callable[[str], str]:
-    def judge(text: str) -> str:
-        if text is NULL:
-            return text
+def _converted(column: Column) -> Callable[[Raw], str]:
+    def judge(value: Raw) -> str:
+        if _raw_text(value) is NULL:
+            return NULL
         try:
-            return as_text(loads(text.encode()), column.kind, column.field.accepts) or ""
+            return as_text(loads(bytes(value)), column.kind, column.field.accepts) or ""
         except UnfitError as error:
             raise UnfitError(f"{column.field.name}: {error}") from None
         except NarrowError:
             raise NarrowError(column.field.name) from None
 
     return judge
-
-
-def plain_text(value: Any) -> str:
-    """The text of a decoded value that is neither a string nor None."""
-    if value.__class__ is Raw:
-        text = str(value, "utf-8")
-        return NULL if text in {"null", ""} else text
-    return NULL if value is UNSET else str(value)

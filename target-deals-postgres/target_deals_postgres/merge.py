@@ -205,25 +205,44 @@ class Merge:
     def _uniform_statement(self, present: str) -> Composable:
         names = self._layout.names
         ats = [at for at in range(len(names)) if at >= len(present) or present[at] == "1"]
-        statement = SQL("INSERT INTO {} AS t ({}) SELECT {} FROM {}").format(
+        source: Composable = self._stage
+        conflict: Composable = SQL("")
+        if self._key:
+            fields = {at: SQL("s.{}").format(self._fields[at]) for at in ats}
+            new = {
+                at: SQL("excluded.{}").format(Identifier(names[at]))
+                for at in ats
+                if at not in self._layout.keys
+            }
+            source = self._news({at: fields[at] for at in new})
+            conflict = SQL(" ON CONFLICT ({}) DO {}").format(
+                _joined(map(Identifier, self._key)), self._update(new)
+            )
+        statement = SQL("INSERT INTO {} AS t ({}) SELECT {} FROM {}{}").format(
             self._table.sql,
             _joined(Identifier(names[at]) for at in ats),
             _joined(self._fields[at] for at in ats),
-            self._stage,
+            source,
+            conflict,
         )
-        if self._key:
-            values = [at for at in ats if at not in self._layout.keys]
-            new: dict[int, Composable] = {
-                at: SQL("excluded.{}").format(Identifier(names[at])) for at in values
-            }
-            statement += SQL(" ON CONFLICT ({}) DO {}").format(
-                _joined(map(Identifier, self._key)), self._update(new)
-            )
         return SQL(
             "WITH merged AS ({} RETURNING xmax = 0 AS created) "
             "SELECT count(*) FILTER (WHERE created), count(*) FILTER (WHERE NOT created) "
             "FROM merged"
         ).format(statement)
+
+    def _news(self, new: dict[int, Composable]) -> Composable:
+        # ON CONFLICT locks every row that it finds, which writes the row's page and WAL even when
+        # nothing changes. So rows that are in the table already are left out before: looked up one
+        # by one in the key's index, which OFFSET 0 holds the planner to, whatever it believes of
+        # a stage without statistics.
+        condition = self._changes(new)[1] if new else SQL("false")
+        return SQL(
+            "{} AS s LEFT JOIN LATERAL (SELECT t.* FROM {} AS t WHERE {} OFFSET 0) AS t ON true "
+            "WHERE t.{} IS NULL OR {}"
+        ).format(
+            self._stage, self._table.sql, self._same_key(), Identifier(self._key[0]), condition
+        )
 
     def _merge_mixed(self, cur: cursor, known: set[str]) -> tuple[int, int]:
         # Records with different fields: new rows first, then each value that its record has.

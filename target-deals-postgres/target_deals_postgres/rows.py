@@ -10,7 +10,7 @@ from msgspec.structs import astuple
 from singer_sdk.singerlib.json import serialize_json
 
 from target_deals_postgres.columns import EVERYTHING, Column, Field, Kind
-from target_deals_postgres.decoding import ABSENT, check, decoder, plain_text, struct_type
+from target_deals_postgres.decoding import ABSENT, decoder, struct_type, text_of
 from target_deals_postgres.values import (
     NULL,
     NarrowError,
@@ -84,8 +84,8 @@ class Layout:
         self.keys = tuple(positions[key] for key in keys)
         self.key_fields = tuple(keys)
         self._by_field = positions
-        self._checks = [
-            (at, judge) for at, column in enumerate(columns) if (judge := check(column)) is not None
+        self._texts = [
+            (at, text) for at, column in enumerate(columns) if (text := text_of(column)) is not None
         ]
         types = [struct_type(column) for column in columns]
         self._complete = decoder(columns, types, required=True)
@@ -123,13 +123,13 @@ class Layout:
                 self._decoder = self._partial
                 return self.row(record, plain=plain)
             return self.row_of(loads(bytes(record)))
-        present = self._presence(values) if self._decoder is self._partial else ""
-        row = [
-            value if value.__class__ is str else NULL if value is None else plain_text(value)
-            for value in values
-        ]
-        for at, judge in self._checks:
-            row[at] = judge(row[at])
+        present = ""
+        if self._decoder is self._partial:
+            present = self._presence(values)
+            values = tuple([None if value is UNSET else value for value in values])
+        row = [NULL if value is None else value for value in values]
+        for at, text in self._texts:
+            row[at] = text(row[at])
         if not plain:
             row = [self._escaped(text, kind) for text, kind in zip(row, self.kinds, strict=False)]
         if self._tail:
