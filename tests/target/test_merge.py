@@ -47,6 +47,17 @@ def test_keys_with_separators_do_not_collide(pg: Loader) -> None:
     assert sorted(pg.rows("SELECT a, b FROM hubspot.t")) == sorted(keys)
 
 
+def test_columns_may_be_called_like_the_stages(pg: Loader) -> None:
+    schema = pg.schema("s", {"c1": "integer", "c0": "string", "present": "string"}, ["c1"])
+    for value in ("x", "y"):
+        pg.load(schema, pg.records("s", {"c1": 1, "c0": value, "present": "1"}))
+    pg.load(schema, pg.records("s", {"c1": 1, "c0": "z"}, {"c1": 2, "c0": "w", "present": "0"}))
+    assert pg.rows("SELECT c1, c0, present FROM hubspot.s ORDER BY c1") == [
+        (1, "z", "1"),
+        (2, "w", "0"),
+    ]
+
+
 def test_an_identical_load_writes_nothing(pg: Loader) -> None:
     messages = [
         pg.schema("t", {**AB, "n": "number", "o": "object"}, ["id"]),

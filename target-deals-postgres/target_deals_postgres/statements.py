@@ -1,0 +1,182 @@
+"""The SQL of a merge, which neither writes nor locks what is unchanged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from psycopg2.sql import SQL, Identifier
+
+from target_deals_postgres.rows import EXTRA
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from psycopg2.sql import Composable
+
+    from target_deals_postgres.rows import Layout
+    from target_deals_postgres.tables import Table
+
+
+class Statements:
+    """The statements for one layout, its table and its stage.
+
+    Attributes:
+        fields: the stage's columns, in the order of a row.
+    """
+
+    def __init__(
+        self, table: Table, layout: Layout, stage: Identifier, uncompared: frozenset[str]
+    ) -> None:
+        """Remember what they are about.
+
+        Args:
+            table: the table.
+            layout: the layout of the rows.
+            stage: the temporary table that the rows are copied into.
+            uncompared: columns whose change alone does not make a row new.
+        """
+        self._table = table
+        self._layout = layout
+        self._stage = stage
+        self._uncompared = uncompared
+        self._names = [Identifier(name) for name in layout.names]
+        self._key = [self._names[at] for at in layout.keys]
+        self.fields = [Identifier(f"c{at}") for at in range(len(layout.names))]
+        self._staged = [SQL("s.{}").format(field) for field in self.fields]
+
+    def create_stage(self) -> Composable:
+        """Make the stage, which every COMMIT empties."""
+        columns = [
+            SQL("{} {}").format(field, SQL(kind))
+            for field, kind in zip(self.fields, self._layout.kinds, strict=True)
+        ]
+        return SQL("CREATE TEMPORARY TABLE {} ({}, present text) ON COMMIT DELETE ROWS").format(
+            self._stage, joined(columns)
+        )
+
+    def copy(self) -> Composable:
+        """Copy rows right into the table."""
+        return SQL("COPY {} ({}) FROM STDIN").format(self._table.sql, joined(self._names))
+
+    def copy_to_stage(self, *, with_present: bool) -> Composable:
+        """Copy rows into the stage, with or without the list of what each has."""
+        fields = [*self.fields, Identifier("present")] if with_present else self.fields
+        return SQL("COPY {} ({}) FROM STDIN").format(self._stage, joined(fields))
+
+    def merge_alike(self, present: str) -> Composable:
+        """Merge rows that all have the same fields.
+
+        Args:
+            present: which columns they have, a 1 or 0 for each; "" for all.
+
+        Returns:
+            A query of one row: how many rows were created, and how many updated.
+        """
+        ats = [at for at in range(len(self._names)) if present[at : at + 1] != "0"]
+        news = self._insert(ats, SQL(""))
+        if self._key:
+            values = [at for at in ats if at not in self._layout.keys]
+            staged = {at: self._staged[at] for at in values}
+            excluded = {at: SQL("excluded.{}").format(self._names[at]) for at in values}
+            news = self._insert(
+                ats,
+                SQL("{} ON CONFLICT ({}) DO {}").format(
+                    self._unless_there(staged), joined(self._key), self._update(excluded)
+                ),
+            )
+        return SQL(
+            "WITH merged AS ({} RETURNING xmax = 0 AS created) "
+            "SELECT count(*) FILTER (WHERE created), count(*) FILTER (WHERE NOT created) "
+            "FROM merged"
+        ).format(news)
+
+    def insert_missing(self) -> Composable:
+        """Insert the rows whose keys are not in the table."""
+        conflict: Composable = SQL("")
+        if self._key:
+            conflict = SQL(" ON CONFLICT ({}) DO NOTHING").format(joined(self._key))
+        return self._insert(range(len(self._names)), conflict)
+
+    def update_present(self, known: set[str]) -> Composable | None:
+        """Update the rows in the table with the fields that each row of the stage has.
+
+        Args:
+            known: every list of fields that a row of the stage may have.
+        """
+        new: dict[int, Composable] = {}
+        for at in range(len(self._names)):
+            if at in self._layout.keys:
+                continue
+            new[at] = self._staged[at]
+            if any(present[at : at + 1] == "0" for present in known):
+                new[at] = SQL(
+                    "CASE substr(s.present, {}, 1) WHEN '1' THEN {} ELSE t.{} END"
+                ).format(SQL(str(at + 1)), self._staged[at], self._names[at])
+        if not self._key or not new:
+            return None
+        changes, is_changed = self._changes(new)
+        return SQL("UPDATE {} AS t SET {} FROM {} AS s WHERE {} AND {}").format(
+            self._table.sql, changes, self._stage, self._same_key(), is_changed
+        )
+
+    def delete_marked(self) -> Composable:
+        """Delete the rows of the stage that are marked as deleted now."""
+        return SQL(
+            "DELETE FROM {} AS t USING {} AS s WHERE {} AND t._sdc_deleted_at IS NOT NULL"
+        ).format(self._table.sql, self._stage, self._same_key())
+
+    def _insert(self, ats: Iterable[int], rest: Composable) -> Composable:
+        ats = list(ats)
+        return SQL("INSERT INTO {} AS t ({}) SELECT {} FROM {} AS s{}").format(
+            self._table.sql,
+            joined(self._names[at] for at in ats),
+            joined(self._staged[at] for at in ats),
+            self._stage,
+            rest,
+        )
+
+    def _unless_there(self, staged: Mapping[int, Composable]) -> Composable:
+        # ON CONFLICT locks every row that it finds, which writes the row's page and WAL even when
+        # nothing changes. So rows that are in the table already are left out before: looked up one
+        # by one in the key's index, which OFFSET 0 holds the planner to, whatever it believes of
+        # a stage without statistics.
+        is_changed = self._changes(staged)[1] if staged else SQL("false")
+        return SQL(
+            " LEFT JOIN LATERAL (SELECT t.* FROM {} AS t WHERE {} OFFSET 0) AS t ON true "
+            "WHERE t.{} IS NULL OR {}"
+        ).format(self._table.sql, self._same_key(), self._key[0], is_changed)
+
+    def _same_key(self) -> Composable:
+        return SQL(" AND ").join(
+            SQL("t.{} = {}").format(self._names[at], self._staged[at]) for at in self._layout.keys
+        )
+
+    def _update(self, new: Mapping[int, Composable]) -> Composable:
+        if not new:
+            return SQL("NOTHING")
+        changes, is_changed = self._changes(new)
+        return SQL("UPDATE SET {} WHERE {}").format(changes, is_changed)
+
+    def _changes(self, new: Mapping[int, Composable]) -> tuple[Composable, Composable]:
+        # What to set, and whether that changes anything: a row that stays as it is, is not written.
+        names = self._layout.names
+        values: dict[int, Composable] = dict(new)
+        for at, value in new.items():
+            if names[at] == EXTRA.name:
+                values[at] = SQL("coalesce(t.{0}, '{{}}') || coalesce({1}, '{{}}')").format(
+                    self._names[at], value
+                )
+        compared = [at for at in values if names[at] not in self._uncompared] or list(values)
+        changes = joined(
+            SQL("{} = {}").format(self._names[at], value) for at, value in values.items()
+        )
+        is_changed = SQL("ROW({}) IS DISTINCT FROM ROW({})").format(
+            joined(SQL("t.{}").format(self._names[at]) for at in compared),
+            joined(values[at] for at in compared),
+        )
+        return changes, is_changed
+
+
+def joined(parts: Iterable[Composable]) -> Composable:
+    """Parts with commas between them."""
+    return SQL(", ").join(parts)
