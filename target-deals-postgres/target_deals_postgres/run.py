@@ -63,8 +63,6 @@ class Run:
                 for line in chunk:
                     if line and not line.isspace():
                         self._accept(line)
-                        if stopped():
-                            return
                 for stream in self._streams.values():
                     stream.report()
                 self._commits.tick()
