@@ -63,7 +63,7 @@ def _progress(scan: Mapping[str, Any]) -> dict[str, Any]:
     elif total is not None:
         # 100 % is for scans that are over.
         percent = min(99.9, round(100 * processed / total, 1)) if total else 0.0
-    return {
+    answer = {
         "totalItems": total,
         "processedItems": processed,
         "failedItems": failed,
@@ -71,6 +71,19 @@ def _progress(scan: Mapping[str, Any]) -> dict[str, Any]:
         "percentComplete": percent,
         "currentBatch": -(-processed // batch),
         "totalBatches": None if total is None else -(-total // batch),
+    }
+    if scan["objects"] is not None:
+        answer["objects"] = {name: _counts(each) for name, each in scan["objects"].items()}
+    return answer
+
+
+def _counts(counts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how far one object type is."""
+    total, processed = counts["total"], counts["processed"]
+    return {
+        "totalItems": None if total is None else max(total, processed),
+        "processedItems": processed,
+        "failedItems": counts["failed"],
     }
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from scan_service.auth import Caller
     from scan_service.db import Database
     from scan_service.engine import Engine
-    from scan_service.models import Extraction
+    from scan_service.extraction import Extraction
     from scan_service.settings import Settings
     from scan_service.vault import Vault
 
@@ -56,14 +56,14 @@ async def start_scan(service: Service, request: Request, caller: Caller) -> Resp
     caller.require_tenant(config.tenant_id)
     if await scans.exists(service.db, caller.tenant_id, config.scan_id):
         raise ConflictError("Scan with this ID already exists")
-    total = await _probe(service, config)
+    totals = await _probe(service, config, "config")
     scan = await scans.start(
         service.db,
         service.engine,
         config,
         scan_id=config.scan_id,
         token=service.vault.seal(config.auth.access_token, tenant_id=caller.tenant_id),
-        total_items=total,
+        totals=totals,
         max_pending=service.settings.max_pending,
     )
     data = answers.started(scan, await stats.estimate(service.db, caller.tenant_id))
@@ -74,9 +74,10 @@ async def start_scan(service: Service, request: Request, caller: Caller) -> Resp
     )
 
 
-async def _probe(service: Service, extraction: Extraction) -> int | None:
+async def _probe(service: Service, extraction: Extraction, path: str) -> dict[str, int | None]:
+    """Ask HubSpot how much there is; `path` is where the body says what is to be read."""
     headers = service.vault.headers(extraction.auth.access_token)
-    return await hubspot.count_deals(service.settings, extraction, headers)
+    return await hubspot.count(service.settings, extraction.parts(), headers, path=path)
 
 
 async def scan_status(service: Service, request: Request, caller: Caller) -> Response:
@@ -132,7 +133,7 @@ async def download(service: Service, request: Request, caller: Caller) -> Respon
     if scan["started_at"] is None:
         raise NotFoundError("No results available: the scan never started")
     day = timestamp(scan["completed_at"])[:10]
-    name = f"hubspot_deals_{day}.{exports.EXTENSIONS[form]}"
+    name = f"hubspot_{query.object}_{day}.{exports.EXTENSIONS[form]}"
     stack = AsyncExitStack()
     pieces = await stack.enter_async_context(exports.opened(service.db, scan, form, query))
     return StreamingResponse(
@@ -172,7 +173,7 @@ async def create_schedule(service: Service, request: Request, caller: Caller) ->
     """POST /api/v1/schedules."""
     schedule = read_body(CreateSchedule, await _json_body(request)).schedule
     caller.require_tenant(schedule.config.tenant_id)
-    await _probe(service, schedule.config)
+    await _probe(service, schedule.config, "schedule.config")
     token = service.vault.seal(schedule.config.auth.access_token, tenant_id=caller.tenant_id)
     row = await schedules.create(service.db, schedule, token)
     return JSONResponse(

@@ -18,13 +18,17 @@ from psycopg import sql
 from scan_service import processes
 from scan_service.errors import InternalError
 from scan_service.logs import logger
-from scan_service.results import DEALS, column, columns, deal_json
+from scan_service.objects import DEALS, table_of
+from scan_service.printing import columns, file_columns, record_json, rows_of
+from scan_service.results import part_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Mapping
 
     from scan_service.db import Connection, Database
     from scan_service.models import DownloadQuery
+    from scan_service.objects import Part
+    from scan_service.printing import Column
 
 _log = logger(__name__)
 _PIECE = 64 * 1024
@@ -39,107 +43,47 @@ MEDIA_TYPES = {
 EXTENSIONS = {"json": "json", "csv": "csv", "excel": "xlsx"}
 
 
-class Column:
-    """One column of a file: its heading, how CSV prints it, and what kind of cell it is."""
-
-    def __init__(self, heading: str, text: sql.Composable, cell: sql.Composable, kind: str) -> None:
-        self.heading = heading
-        self.text = text
-        self.cell = cell
-        self.kind = kind
-
-
 @asynccontextmanager
 async def opened(
     db: Database, scan: dict[str, Any], form: str, query: DownloadQuery
 ) -> AsyncIterator[AsyncIterator[bytes]]:
     """Give the pieces of a file; whatever can fail early fails before the first one."""
-    wanted = (scan["config"].get("associations") or []) if query.include_associations else None
+    part = part_of(scan, query.object)
     async with db.export(scan["tenant_id"]) as connection:
-        present = await columns(connection)
+        present = await columns(connection, table_of(part.name))
         rows = sql.SQL(
             "from (select * from {} where _tenant_id = {} and _scan_id = {}"
             ' order by id collate "C") as d'
-        ).format(DEALS, sql.Literal(scan["tenant_id"]), sql.Literal(scan["scan_id"]))
+        ).format(rows_of(part.name), sql.Literal(scan["tenant_id"]), sql.Literal(scan["scan_id"]))
+        shown = query.include_associations
         if form == "json":
-            printed = deal_json(
-                present, associations=wanted, raw=False, custom=query.include_custom_props
+            printed = record_json(
+                part, present, associations=shown, raw=False, custom=query.include_custom_props
             )
             select = sql.SQL("select {} {}").format(printed, rows) if present else None
             yield _joined(_json_array(connection, select))
             return
-        used = scan["columns"] or {"standard": [], "custom": []}
-        table = _columns(
-            present, used["standard"], used["custom"] if query.include_custom_props else [], wanted
+        used = _used(scan, part)
+        table = file_columns(
+            part,
+            present,
+            standard=used["standard"],
+            custom=used["custom"] if query.include_custom_props else (),
+            associations=shown,
         )
         if form == "csv":
             yield _joined(_csv(connection, table, rows if present else None))
             return
-        async with _workbook(connection, table, rows if present else None) as pieces:
+        async with _workbook(connection, part.name, table, rows if present else None) as pieces:
             yield pieces
 
 
-def _columns(
-    present: dict[str, str],
-    standard: Iterable[str],
-    custom: Iterable[str],
-    associations: list[str] | None,
-) -> list[Column]:
-    """Return the document's nine columns, the fixed ones it forgot, and then what the scan has."""
-    headings = {
-        "id": "deal_id",
-        "hs_is_closed_won": "is_closed_won",
-        "read_at": "extracted_at",
-        "hs_is_closed": "is_closed",
-        "hs_deal_stage_probability": "deal_stage_probability",
-        "hs_lastmodifieddate": "lastmodifieddate",
-    }
-    first = (
-        "id", "dealname", "amount", "closedate", "dealstage", "pipeline", "hubspot_owner_id",
-        "hs_is_closed_won", "read_at", "hs_is_closed", "hs_deal_stage_probability", "createdate",
-        "hs_lastmodifieddate", "archived",
-    )  # fmt: skip
-    found = [
-        _own(headings.get(name, name), name, present)
-        for name in (*first, *(name for name in standard if name in present))
-    ]
-    taken = {entry.heading for entry in found}
-    for kind in associations or ():
-        ids = sql.SQL("link_ids({}::jsonb -> {})").format(
-            column("associations", present), sql.Literal(kind)
-        )
-        # A deal may have a property of that name, and two columns of one name help nobody.
-        heading = kind if kind not in taken else f"associated_{kind}"
-        taken.add(heading)
-        found.append(Column(heading, ids, ids, "text"))
-    for name in custom if "custom_properties" in present else ():
-        value = sql.SQL("(d.custom_properties::jsonb -> {})").format(sql.Literal(name))
-        heading = name if name not in taken else f"custom_{name}"
-        text = sql.SQL("csv_value({})").format(value)
-        found.append(Column(heading, text, sql.SQL("{}::text").format(value), "json"))
-    return found
-
-
-def _own(heading: str, name: str, present: dict[str, str]) -> Column:
-    kind = present.get(name, "")
-    value = column(name, present)
-    if kind in {"numeric", "integer", "bigint", "double precision", "real", "smallint"}:
-        return Column(heading, value, sql.SQL("{}::text").format(value), "number")
-    if kind == "boolean":
-        text = sql.SQL("{}::text").format(value)
-        return Column(heading, text, text, "boolean")
-    if kind == "timestamp with time zone":
-        text = sql.SQL("moment_text({})").format(value)
-        return Column(heading, text, text, "moment")
-    if kind == "date":
-        text = sql.SQL("{}::text").format(value)
-        return Column(heading, text, text, "day")
-    if kind in {"json", "jsonb", "ARRAY"}:
-        printed = sql.SQL("to_jsonb({})").format(value)
-        text = sql.SQL("csv_value({})").format(printed)
-        return Column(heading, text, sql.SQL("{}::text").format(printed), "json")
-    text = sql.SQL("{}::text").format(value)
-    return Column(heading, sql.SQL("csv_text({})").format(text), text, "text")
+def _used(scan: Mapping[str, Any], part: Part) -> dict[str, list[str]]:
+    """Return the properties that have a value in a scan, as its end noted them."""
+    noted: Mapping[str, Any] = scan["columns"] or {}
+    if part.name != DEALS:
+        noted = noted.get("objects", {}).get(part.name, {})
+    return {kind: noted.get(kind, []) for kind in ("standard", "custom")}
 
 
 async def _json_array(
@@ -189,12 +133,12 @@ async def _joined(rows: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 @asynccontextmanager
 async def _workbook(
-    connection: Connection, table: list[Column], rows: sql.Composable | None
+    connection: Connection, name: str, table: list[Column], rows: sql.Composable | None
 ) -> AsyncIterator[AsyncIterator[bytes]]:
     """Let a child process write the workbook, since that takes a core for minutes."""
     with tempfile.TemporaryDirectory(prefix="scan-export-") as folder:
-        path = Path(folder) / "deals.xlsx"
-        command = [sys.executable, "-m", "scan_service.workbook", str(path)]
+        path = Path(folder) / "records.xlsx"
+        command = [sys.executable, "-m", "scan_service.workbook", str(path), name]
         async with processes.piped(command) as child:
             head = [[entry.heading, entry.kind] for entry in table]
             await child.write(json.dumps(head).encode() + b"\n")

@@ -19,13 +19,15 @@ from typing import TYPE_CHECKING, Any
 from scan_service import processes
 from scan_service.db import RESULTS
 from scan_service.leash import hold, is_held
+from scan_service.objects import DEALS, LINKS, parts
+from scan_service.printing import NEEDED
 from scan_service.progress import TAP, TARGET, LogReader
-from scan_service.results import NEEDED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from scan_service.objects import Part
     from scan_service.settings import Settings
     from scan_service.vault import Vault
 
@@ -69,8 +71,9 @@ def _singer_state(content: dict[str, Any]) -> dict[str, Any] | None:
 
 
 @contextmanager
-def private_folder(settings: Settings) -> Iterator[Pipeline]:
+def private_folder(settings: Settings, scan: Mapping[str, Any]) -> Iterator[Pipeline]:
     """Make a folder that only this user can read, and remove it whatever happens."""
+    streams = frozenset(parts(scan["config"]))
     settings.run_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     if settings.run_directory.stat().st_uid != os.geteuid():
         # In a folder that all may write to, somebody else was first: he could swap what is in it.
@@ -81,7 +84,7 @@ def private_folder(settings: Settings) -> Iterator[Pipeline]:
     try:
         for name in ("sys", "state", "home"):
             (folder / name).mkdir(mode=0o700)
-        yield Pipeline(folder, LogReader(folder / "run.log"))
+        yield Pipeline(folder, LogReader(folder / "run.log", streams))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
@@ -145,21 +148,15 @@ def _meltano(settings: Settings, folder: Path) -> dict[str, str]:
 def _tap(settings: Settings, scan: Mapping[str, Any]) -> dict[str, str]:
     """Say the scan's configuration in the tap's words; what is not set keeps the tap's default."""
     config = scan["config"]
-    filters, dates = config.get("filters") or {}, config.get("dateRange") or {}
-    associations = list(dict.fromkeys(config.get("associations") or []))
-    properties = config.get("properties")
+    wanted = parts(config).values()
+    streams = [f"{part.name}.*" for part in wanted]
+    if any(part.associations for part in wanted):
+        streams.append(f"{LINKS}.*")
     values: dict[str, str | None] = {
         "TENANT_ID": scan["tenant_id"],
         "SCAN_ID": scan["scan_id"],
         "ORGANIZATION_ID": scan["organization_id"],
-        "START_DATE": dates.get("startDate"),
-        "END_DATE": dates.get("endDate"),
-        "PIPELINE": filters.get("pipeline"),
-        "DEAL_STAGE": filters.get("dealStage"),
-        "ARCHIVED": "true" if filters.get("archived") else "false",
-        # The fixed fields of every answer are always read, listed or not.
-        "PROPERTIES": json.dumps(sorted({*properties, *NEEDED})) if properties else None,
-        "ASSOCIATIONS": json.dumps(associations),
+        "OBJECTS": json.dumps([_object(part) for part in wanted]),
         "PAGE_SIZE": str(config.get("batchSize", 100)),
         "REQUEST_DELAY_MS": str(config.get("rateLimitDelay", 100)),
         "INCLUDE_RAW": "true",
@@ -172,9 +169,27 @@ def _tap(settings: Settings, scan: Mapping[str, Any]) -> dict[str, str]:
         ),
         # Incremental means only what changed, however long ago the last full read was.
         "ASSOCIATION_REFRESH_HOURS": "87600" if config.get("mode") == "incremental" else None,
-        "_SELECT": json.dumps(["deals.*", *(["associations.*"] if associations else [])]),
+        "_SELECT": json.dumps(streams),
     }
     return {f"TAP_HUBSPOT_DEALS_{name}": text for name, text in values.items() if text is not None}
+
+
+def _object(part: Part) -> dict[str, Any]:
+    """Say what is wanted of one object type in the tap's words."""
+    properties = set(part.properties)
+    if properties and part.name == DEALS:
+        properties |= set(NEEDED)  # the fixed fields of every answer, listed or not
+    said = {
+        "name": part.name,
+        "pipeline": part.pipeline,
+        "stage": part.stage,
+        "start_date": part.start,
+        "end_date": part.end,
+        "archived": part.archived,
+        "properties": sorted(properties) or None,
+        "associations": list(part.associations),
+    }
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def _target(settings: Settings) -> dict[str, str]:

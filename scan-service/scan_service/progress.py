@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -41,12 +42,12 @@ class Verdict:
 
 @dataclass
 class LogReader:
-    """Follows the log of one run while it grows."""
+    """Follows the log of one run while it grows, and counts the records of the given streams."""
 
     path: Path
-    read: int = 0
-    written: int = 0
-    failed: int = 0
+    streams: frozenset[str] = frozenset({"deals"})
+    read: Counter[str] = field(default_factory=Counter)
+    written: Counter[str] = field(default_factory=Counter)
     _offset: int = 0
     _rest: bytes = b""
     _errors: dict[str, list[str]] = field(default_factory=dict)
@@ -97,12 +98,13 @@ class LogReader:
         tags = metric.get("tags")
         if metric.get("metric") != "record_count" or not isinstance(tags, dict):
             return
-        if tags.get("stream") != "deals" or not isinstance(value := metric.get("value"), int):
+        stream, value = tags.get("stream"), metric.get("value")
+        if stream not in self.streams or not isinstance(value, int):
             return
         if plugin == TAP:
-            self.read += value
+            self.read[stream] += value
         elif plugin == TARGET:
-            self.written += value
+            self.written[stream] += value
 
     def verdict(self, exit_code: int) -> Verdict:
         """Judge an ended run by its exit code and what its log said."""

@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg.types.json import Jsonb
 
-from scan_service import results
 from scan_service.db import become, step_out
+from scan_service.figures import figures
+from scan_service.objects import parts
 from scan_service.scans import admit, note_outcome
 from scan_service.wording import timestamp
 
 if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Mapping
+
     from scan_service.db import Connection, Database
     from scan_service.engine import Engine
 
@@ -33,6 +37,17 @@ class Progress:
     failed: int = 0
     state: dict[str, Any] | None = None
     errors: list[dict[str, Any]] = field(default_factory=list)
+    # {"contacts": {"total", "processed", "failed"}} of a scan that names object types.
+    objects: dict[str, dict[str, Any]] | None = None
+
+    def count(self, before: Mapping[str, Any], written: Counter[str]) -> None:
+        """Add what a run has written, by object type, to what the scan had before it."""
+        self.processed = before["processed_items"] + written.total()
+        if before["objects"] is not None:
+            self.objects = {
+                name: {**counts, "processed": counts["processed"] + written[name]}
+                for name, counts in before["objects"].items()
+            }
 
 
 def problem(code: str, message: str, *, attempt: int, deal_id: str | None = None) -> dict[str, Any]:
@@ -65,9 +80,15 @@ async def report(db: Database, run: uuid.UUID, progress: Progress) -> str | None
     async with db.system() as connection:
         cursor = await connection.execute(
             "update scan set seen_at = clock_timestamp(), processed_items = %s, failed_items = %s,"
-            "  state = case when status = 'running' then coalesce(%s, state) end"
+            "  objects = %s, state = case when status = 'running' then coalesce(%s, state) end"
             " where run_id = %s returning status",
-            [progress.processed, progress.failed, _json(progress.state), run],
+            [
+                progress.processed,
+                progress.failed,
+                _json(progress.objects),
+                _json(progress.state),
+                run,
+            ],
         )
         row = await cursor.fetchone()
         return row["status"] if row else None
@@ -82,8 +103,8 @@ async def finish(
     """
     async with db.system() as connection:
         cursor = await connection.execute(
-            "select id, tenant_id, scan_id, fingerprint, started_at from scan"
-            " where run_id = %s for update",
+            "select id, tenant_id, scan_id, fingerprint, started_at, status, config, objects"
+            " from scan where run_id = %s for update",
             [run],
         )
         scan = await cursor.fetchone()
@@ -91,9 +112,10 @@ async def finish(
             return None
         # Under the tables' policies their owner sees nothing either: count as the tenant.
         await become(connection, scan["tenant_id"])
-        figures = await results.figures(connection, scan["tenant_id"], scan["scan_id"])
+        found = await figures(connection, scan["tenant_id"], scan["scan_id"], parts(scan["config"]))
         await step_out(connection)
-        errors = [*figures.problems, *progress.errors][-_KEPT_ERRORS:]
+        ended = status == "completed" and scan["status"] == "running"
+        errors = [*found.problems, *progress.errors][-_KEPT_ERRORS:]
         cursor = await connection.execute(
             "update scan set"
             "  status = case when status = 'running' then %(status)s else status end,"
@@ -102,16 +124,18 @@ async def finish(
             "  processed_items = %(processed)s, failed_items = %(failed)s,"
             "  total_items = case when status = 'running' and %(status)s = 'completed'"
             "    then %(processed)s else total_items end,"
-            "  errors = %(errors)s, summary = %(summary)s, columns = %(columns)s"
+            "  errors = %(errors)s, summary = %(summary)s, columns = %(columns)s,"
+            "  objects = %(objects)s"
             " where id = %(id)s returning status",
             {
                 "id": scan["id"],
                 "status": status,
-                "processed": figures.deals + figures.rejected,
-                "failed": figures.rejected,
+                "processed": found.processed,
+                "failed": sum(found.refused.values()),
                 "errors": Jsonb(errors),
-                "summary": figures.summary,
-                "columns": Jsonb(figures.columns),
+                "summary": found.summary,
+                "columns": Jsonb(found.columns_kept()),
+                "objects": _json(found.counts(scan["objects"], completed=ended)),
             },
         )
         row = await cursor.fetchone()
@@ -167,11 +191,12 @@ async def give_back(
         await connection.execute(
             "update scan set run_id = null, worker = null, job_id = %s, attempt = attempt - %s,"
             "  admitted_at = clock_timestamp() + make_interval(secs => %s),"
-            "  processed_items = %s, failed_items = %s, state = coalesce(%s, state),"
-            "  errors = %s where id = %s",
+            "  processed_items = %s, failed_items = %s, objects = %s,"
+            "  state = coalesce(%s, state), errors = %s where id = %s",
             [
                 job, 0 if counts else 1, in_seconds, progress.processed, progress.failed,
-                _json(progress.state), Jsonb(progress.errors[-_KEPT_ERRORS:]), scan["id"],
+                _json(progress.objects), _json(progress.state),
+                Jsonb(progress.errors[-_KEPT_ERRORS:]), scan["id"],
             ],
         )  # fmt: skip
 

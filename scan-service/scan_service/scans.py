@@ -8,16 +8,19 @@ from psycopg import sql
 from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
 
-from scan_service import results
-from scan_service.db import RESULTS, step_out
+from scan_service import storage
+from scan_service.db import step_out
 from scan_service.errors import ConflictError, NotFoundError, RateLimitError
+from scan_service.objects import DEALS, LINKS, table_of
 
 if TYPE_CHECKING:
     import uuid
+    from collections.abc import Mapping
 
     from scan_service.db import Connection, Database
     from scan_service.engine import Engine
-    from scan_service.models import Extraction, ListQuery
+    from scan_service.extraction import Extraction
+    from scan_service.models import ListQuery
 
 ACTIVE = ("pending", "running")
 _BACKLOG_RETRY_SECONDS = 60
@@ -38,7 +41,7 @@ async def start(
     *,
     scan_id: str,
     token: bytes,
-    total_items: int | None,
+    totals: Mapping[str, int | None],
     max_pending: int,
 ) -> dict[str, Any]:
     """Enter a scan into the ledger and admit it if the tenant has a free slot."""
@@ -64,7 +67,9 @@ async def start(
                 "config": Jsonb(extraction.stored()),
                 "fingerprint": extraction.fingerprint(),
                 "token": token,
-                "total": total_items,
+                "total": _sum(totals),
+                "objects": _objects(extraction, totals),
+                "unknown": _objects(extraction, dict.fromkeys(totals)),
                 "incremental": extraction.mode == "incremental",
             })  # fmt: skip
         except UniqueViolation:
@@ -76,14 +81,31 @@ async def start(
 
 _INSERT = """
 insert into scan (tenant_id, scan_id, organization_id, config, fingerprint, token, total_items,
-                  state)
+                  objects, state)
 select %(tenant)s, %(scan)s, %(organization)s, %(config)s, %(fingerprint)s, %(token)s,
-       case when bookmark.state is null then %(total)s::bigint end, bookmark.state
+       case when bookmark.state is null then %(total)s::bigint end,
+       case when bookmark.state is null then %(objects)s::jsonb else %(unknown)s::jsonb end,
+       bookmark.state
 from (values (1)) as one
 left join bookmark on %(incremental)s and bookmark.tenant_id = %(tenant)s
                   and bookmark.fingerprint = %(fingerprint)s
 returning *
 """
+
+
+def _sum(totals: Mapping[str, int | None]) -> int | None:
+    """Return how much is to be expected in all; one unknown number makes it unknown."""
+    known = [total for total in totals.values() if total is not None]
+    return sum(known) if len(known) == len(totals) else None
+
+
+def _objects(extraction: Extraction, totals: Mapping[str, int | None]) -> Jsonb | None:
+    """Return the counts by object type of a scan that names types; others answer as ever."""
+    if extraction.objects is None:
+        return None
+    return Jsonb({
+        name: {"total": total, "processed": 0, "failed": 0} for name, total in totals.items()
+    })  # fmt: skip
 
 
 async def admit(connection: Connection, engine: Engine, tenant_id: str) -> int:
@@ -199,7 +221,7 @@ returning scan.*, before.status as previous_status, before.slot as previous_slot
 """
 
 
-async def remove(db: Database, tenant_id: str, scan_id: str) -> dict[str, int]:
+async def remove(db: Database, tenant_id: str, scan_id: str) -> dict[str, Any]:
     """Remove a finished scan and all its rows; return how many rows went."""
     async with db.tenant(tenant_id) as connection:
         cursor = await connection.execute(
@@ -211,46 +233,37 @@ async def remove(db: Database, tenant_id: str, scan_id: str) -> dict[str, int]:
             raise NotFoundError("Scan not found")
         if row["status"] in ACTIVE or row["run_id"] is not None:
             raise ConflictError("Scan is not finished: cancel it first, or wait for its end")
-        gone = {"deals": 0, "associations": 0}
-        for table in await result_tables(connection):
-            cursor = await connection.execute(
-                sql.SQL("delete from {} where _tenant_id = %s and _scan_id = %s").format(
-                    sql.Identifier(RESULTS, table)
-                ),
-                [tenant_id, scan_id],
-            )
-            if table in gone:
-                gone[table] = cursor.rowcount
-        if await results.columns(connection, results.REJECTED):
-            await connection.execute(results.rejected_rows("delete"), [tenant_id, scan_id])
+        gone = await storage.empty(connection, tenant_id, scan_id)
         await connection.execute("delete from scan where id = %s", [row["id"]])
-    return {"scanJob": 1, **gone}
-
-
-async def result_tables(connection: Connection) -> list[str]:
-    """Return the tables that hold rows of scans; the target makes them when they are needed."""
-    cursor = await connection.execute(
-        "select table_name from information_schema.columns"
-        " join information_schema.tables using (table_schema, table_name)"
-        " where table_schema = %s and table_type = 'BASE TABLE'"
-        " and column_name in ('_tenant_id', '_scan_id')"
-        " group by table_name having count(*) = 2 order by table_name",
-        [RESULTS],
-    )
-    return [row["table_name"] for row in await cursor.fetchall()]
+    removed: dict[str, Any] = {
+        "scanJob": 1,
+        "deals": gone.get(DEALS, 0),
+        "associations": gone.get(LINKS, 0),
+    }
+    if row["objects"] is not None:
+        removed["objects"] = {name: gone.get(table_of(name), 0) for name in row["objects"]}
+    return removed
 
 
 async def note_outcome(connection: Connection, scan: uuid.UUID) -> None:
     """Copy what a scan came to into the history that removals do not touch."""
-    await connection.execute(
-        "insert into outcome (id, tenant_id, status, deals, seconds, completed_at)"
-        " select id, tenant_id, status, processed_items - failed_items,"
-        "   extract(epoch from completed_at - started_at), completed_at"
-        " from scan where id = %s and status in ('completed', 'failed', 'cancelled')"
-        " on conflict (id) do update set status = excluded.status, deals = excluded.deals,"
-        "   seconds = excluded.seconds, completed_at = excluded.completed_at",
-        [scan],
-    )
+    await connection.execute(_NOTE_OUTCOME, [scan])
+
+
+_NOTE_OUTCOME = """
+insert into outcome (id, tenant_id, status, deals, objects, seconds, completed_at)
+select id, tenant_id, status,
+    case when objects is null then processed_items - failed_items
+        else coalesce((counted.stored ->> 'deals')::bigint, 0) end,
+    counted.stored, extract(epoch from completed_at - started_at), completed_at
+from scan, lateral (
+    select jsonb_object_agg(
+        name, (counts ->> 'processed')::bigint - (counts ->> 'failed')::bigint) as stored
+    from jsonb_each(scan.objects) as part(name, counts)) as counted
+where id = %s and status in ('completed', 'failed', 'cancelled')
+on conflict (id) do update set status = excluded.status, deals = excluded.deals,
+    objects = excluded.objects, seconds = excluded.seconds, completed_at = excluded.completed_at
+"""
 
 
 async def _lock(connection: Connection, tenant_id: str) -> None:

@@ -11,8 +11,8 @@ from psycopg.types.json import Jsonb
 
 from scan_service import scans
 from scan_service.errors import ConflictError, NotFoundError, ServiceError
+from scan_service.extraction import Extraction
 from scan_service.logs import logger
-from scan_service.models import Extraction
 
 if TYPE_CHECKING:
     from scan_service.db import Database
@@ -139,7 +139,7 @@ async def _start(
         extraction,
         scan_id=scan_id,
         token=vault.reseal(due["token"]),
-        total_items=None,
+        totals=dict.fromkeys(extraction.parts()),
         max_pending=max_pending,
     )
     await _note(db, due, scan_id=scan_id)

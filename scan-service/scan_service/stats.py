@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from psycopg import sql
-
-from scan_service.db import RESULTS
-from scan_service.scans import result_tables
+from scan_service.objects import DEALS, LINKS, table_of
+from scan_service.storage import weigh
 from scan_service.wording import duration, expected_duration, percentage, size, timestamp
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from scan_service.db import Connection, Database
 
 _HISTORY = """
@@ -19,22 +19,27 @@ select count(*) as ended,
     count(*) filter (where status = 'failed') as failed,
     count(*) filter (where status = 'cancelled') as cancelled,
     coalesce(sum(deals), 0)::bigint as deals,
-    coalesce(sum(deals) filter (where status = 'completed'), 0)::bigint as completed_deals,
-    max(completed_at) filter (where status = 'completed') as last,
+    coalesce(sum(deals) filter (where of_deals), 0)::bigint as completed_deals,
+    count(*) filter (where of_deals) as with_deals,
+    max(completed_at) filter (where of_deals) as last,
     avg(seconds) filter (where status = 'completed') as average,
     min(seconds) filter (where status = 'completed') as fastest,
     max(seconds) filter (where status = 'completed') as slowest,
-    sum(seconds) filter (where status = 'completed') as seconds
-from outcome where tenant_id = %s
+    sum(seconds) filter (where of_deals) as seconds
+from (select *, status = 'completed' and (objects is null or objects ? 'deals') as of_deals
+    from outcome where tenant_id = %s) as past
 """
 _NOW = """
 select count(*) filter (where status = 'running') as running,
     count(*) filter (where status = 'pending') as pending
 from scan where tenant_id = %s and status in ('pending', 'running')
 """
-
-# Rows that are weighed; weighing all would read everything that the tenant has.
-_SAMPLE = 1000
+_OTHERS = """
+select name, sum(records::bigint)::bigint as records,
+    max(completed_at) filter (where status = 'completed') as last
+from outcome, jsonb_each_text(objects) as part(name, records)
+where tenant_id = %s and name <> %s group by name order by name
+"""
 
 
 async def statistics(db: Database, tenant_id: str) -> dict[str, Any]:
@@ -42,11 +47,14 @@ async def statistics(db: Database, tenant_id: str) -> dict[str, Any]:
     async with db.tenant(tenant_id) as connection:
         past = await (await connection.execute(_HISTORY, [tenant_id])).fetchone() or {}
         now = await (await connection.execute(_NOW, [tenant_id])).fetchone() or {}
-        records, octets = await _stored(connection, tenant_id)
+        rows, octets = await weigh(connection, tenant_id)
+        others = await _objects(connection, tenant_id, rows)
+    records = sum(number for table, number in rows.items() if table != LINKS)
     total = past["ended"] + now["running"] + now["pending"]
     completed = past["completed"]
     minutes = float(past["seconds"] or 0) / 60
-    return {
+    of_deals = past["with_deals"]
+    answer = {
         "tenantId": tenant_id,
         "scans": {
             "total": total,
@@ -59,7 +67,7 @@ async def statistics(db: Database, tenant_id: str) -> dict[str, Any]:
         },
         "deals": {
             "totalExtracted": past["deals"],
-            "averagePerScan": round(past["completed_deals"] / completed) if completed else 0,
+            "averagePerScan": round(past["completed_deals"] / of_deals) if of_deals else 0,
             "lastExtraction": timestamp(past["last"], absent=None),
         },
         "performance": {
@@ -78,25 +86,23 @@ async def statistics(db: Database, tenant_id: str) -> dict[str, Any]:
             "diskUsageBytes": octets,
         },
     }
+    # An addition, for those who scan other types too.
+    return {**answer, "objects": others} if others else answer
 
 
-async def _stored(connection: Connection, tenant_id: str) -> tuple[int, int]:
-    """Return the tenant's rows of deals, and about how many bytes all its rows of results take."""
-    records = octets = 0
-    for table in await result_tables(connection):
-        cursor = await connection.execute(
-            sql.SQL(
-                "select (select count(*) from {0} where _tenant_id = %(t)s) as n,"
-                " coalesce((select avg(pg_column_size(row.*)) from (select * from {0}"
-                " where _tenant_id = %(t)s limit %(sample)s) as row), 0) as octets"
-            ).format(sql.Identifier(RESULTS, table)),
-            {"t": tenant_id, "sample": _SAMPLE},
-        )
-        row = await cursor.fetchone() or {"n": 0, "octets": 0}
-        octets += round(row["n"] * row["octets"])
-        if table == "deals":
-            records = row["n"]
-    return records, octets
+async def _objects(
+    connection: Connection, tenant_id: str, rows: Mapping[str, int]
+) -> dict[str, Any]:
+    """Return the numbers of the other object types that the tenant has scanned."""
+    cursor = await connection.execute(_OTHERS, [tenant_id, DEALS])
+    return {
+        row["name"]: {
+            "totalExtracted": row["records"],
+            "lastExtraction": timestamp(row["last"], absent=None),
+            "storedRecords": rows.get(table_of(row["name"]), 0),
+        }
+        for row in await cursor.fetchall()
+    }
 
 
 async def estimate(db: Database, tenant_id: str) -> str:

@@ -1,6 +1,6 @@
 """Knows how to write a workbook, row by row with flat memory; runs as a process of its own.
 
-    python -m scan_service.workbook deals.xlsx < rows
+    python -m scan_service.workbook deals.xlsx deals < rows
 
 The first line of stdin is `[[heading, kind], ...]`, each other line one row as a JSON array of
 texts. What a cell cannot hold is changed visibly and listed on the sheet `notes`.
@@ -30,14 +30,16 @@ LAST_ROW = 1_048_576
 _DIGITS = 15
 _NOTED = 10_000
 _FIRST_YEAR = 1900
+_LONGEST_TITLE = 31
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
 class Sheets:
     """The sheets of one workbook; a full one is followed by the next."""
 
-    def __init__(self, columns: list[tuple[str, str]]) -> None:
+    def __init__(self, title: str, columns: list[tuple[str, str]]) -> None:
         self._book = Workbook(write_only=True)
+        self._title = title
         self._columns = columns
         self._notes: list[tuple[str, str, str]] = []
         self._unlisted = 0
@@ -46,14 +48,17 @@ class Sheets:
 
     def _next_sheet(self) -> WriteOnlyWorksheet:
         self._number += 1
-        name = "deals" if self._number == 1 else f"deals {self._number}"
-        sheet: WriteOnlyWorksheet = self._book.create_sheet(name)
+        sheet: WriteOnlyWorksheet = self._book.create_sheet(self._sheet_name())
         self._row = 1
         sheet.append([self._text(sheet, heading, 0) for heading, _ in self._columns])
         return sheet
 
+    def _sheet_name(self) -> str:
+        suffix = "" if self._number == 1 else f" {self._number}"
+        return self._title[: _LONGEST_TITLE - len(suffix)] + suffix
+
     def add(self, values: Iterable[str | None]) -> None:
-        """Write one deal."""
+        """Write one record."""
         if self._row >= LAST_ROW:
             self._sheet = self._next_sheet()
         self._row += 1
@@ -65,7 +70,8 @@ class Sheets:
     def save(self, path: str) -> None:
         """Write the notes, if there are any, and the file."""
         if self._notes:
-            sheet = self._book.create_sheet("notes")
+            # Notes are also records of HubSpot's, and two sheets cannot have one name.
+            sheet = self._book.create_sheet("notes" if self._title != "notes" else "changed cells")
             sheet.append(["sheet", "cell", "what was changed"])
             for note in self._notes:
                 sheet.append(note)
@@ -135,18 +141,17 @@ class Sheets:
         if len(self._notes) >= _NOTED:
             self._unlisted += 1
             return
-        name = "deals" if self._number == 1 else f"deals {self._number}"
-        self._notes.append((name, f"{get_column_letter(index + 1)}{self._row}", what))
+        self._notes.append((self._sheet_name(), f"{get_column_letter(index + 1)}{self._row}", what))
 
 
-def main(path: str, lines: Iterable[bytes]) -> None:
+def main(path: str, title: str, lines: Iterable[bytes]) -> None:
     """Write the rows of stdin to a workbook."""
     rows = iter(lines)
-    sheets = Sheets([(heading, kind) for heading, kind in json.loads(next(rows))])
+    sheets = Sheets(title, [(heading, kind) for heading, kind in json.loads(next(rows))])
     for line in rows:
         sheets.add(json.loads(line))
     sheets.save(path)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.stdin.buffer)
+    main(sys.argv[1], sys.argv[2], sys.stdin.buffer)

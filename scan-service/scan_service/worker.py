@@ -123,12 +123,12 @@ class _Attempt:
         self._scan = scan
         self._run_id: uuid.UUID = scan["run_id"]
         self._attempt: int = scan["attempt"]
-        self._before: int = scan["processed_items"]
         self._progress = runs.Progress(
-            processed=self._before,
+            processed=scan["processed_items"],
             failed=scan["failed_items"],
             state=scan["state"],
             errors=list(scan["errors"]),
+            objects=scan["objects"],
         )
         self._log = _log.bind(scan=scan["scan_id"], tenant=scan["tenant_id"], run=str(self._run_id))
 
@@ -138,7 +138,7 @@ class _Attempt:
             "run started", attempt=self._attempt, resumed=self._scan["state"] is not None
         )
         try:
-            with pipeline.private_folder(self._settings) as run:
+            with pipeline.private_folder(self._settings, self._scan) as run:
                 verdict = await self._follow(run, stop)
         except VaultError as error:
             verdict = Verdict(completed=False, code="INTERNAL_ERROR", message=str(error))
@@ -212,7 +212,7 @@ class _Attempt:
         """Read what the run has written down since the last look."""
         while run.log.follow():
             pass
-        self._progress.processed = self._before + run.log.written
+        self._progress.count(self._scan, run.log.written)
         if (state := run.read_state()) is not None:
             self._progress.state = state
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 from scan_service.app import OPERATIONS
 from scan_service.errors import ServiceError
+from scan_service.extraction import ASSOCIATIONS
 from scan_service.models import (
-    ASSOCIATIONS,
     CreateSchedule,
     DownloadQuery,
     ListQuery,
@@ -63,7 +63,14 @@ def fields(schema: dict[str, Any], definitions: dict[str, Any], path: str = "") 
     for name, inner in schema.get("properties", {}).items():
         found[f"{path}{name}"] = name in schema.get("required", ())
         found |= fields(inner, definitions, f"{path}{name}.")
+        for item in alternatives(resolved(inner, definitions).get("items", {})):
+            found |= fields(item, definitions, f"{path}{name}.0.")
     return found
+
+
+def alternatives(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    choices: list[dict[str, Any]] = schema.get("oneOf") or schema.get("anyOf") or [schema]
+    return choices
 
 
 def test_the_bodies_described_are_the_bodies_read() -> None:
@@ -105,7 +112,7 @@ def test_codes_and_object_types_are_listed_completely() -> None:
         return {cls.code}.union(*(below(each) for each in cls.__subclasses__()))
 
     assert below(ServiceError) | {"HUBSPOT_AUTH_ERROR", "HUBSPOT_RATE_LIMIT"} == set(codes)
-    listed = schemas["Extraction"]["properties"]["associations"]["items"]["enum"]
+    listed = schemas["Extraction"]["properties"]["associations"]["items"]["anyOf"][0]["enum"]
     assert tuple(listed) == ASSOCIATIONS
 
 

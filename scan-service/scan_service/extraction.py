@@ -1,0 +1,252 @@
+"""Knows what a scan's configuration may say: all of it but the scan's name."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    SecretStr,
+    StringConstraints,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from scan_service import objects
+
+if TYPE_CHECKING:
+    from scan_service.objects import Part
+
+ASSOCIATIONS = (
+    "contacts", "companies", "line_items", "quotes", "tickets", "products", "orders",
+    "calls", "emails", "meetings", "notes", "tasks", "communications", "postal_mail",
+)  # fmt: skip
+LONGEST_ID = 128
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
+_TIME = re.compile(
+    r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?([Zz]|[+-]\d{2}:\d{2})?\Z"
+)
+
+
+def _moment(value: object) -> object:
+    """Accept ISO 8601 only: pydantic alone would take numbers, and read them as epochs."""
+    if isinstance(value, str) and not (_DAY.match(value) or _TIME.match(value)):
+        raise ValueError("must be an ISO 8601 date or date-time")
+    if isinstance(value, str):
+        parse_moment(value)
+    return value
+
+
+def parse_moment(text: str) -> datetime:
+    """Read an ISO 8601 date or date-time; without an offset it is UTC."""
+    try:
+        if _DAY.match(text):
+            return datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)
+        moment = datetime.fromisoformat(text.upper())
+    except ValueError:
+        raise ValueError("is no date of the calendar") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _no_nul(value: str) -> str:
+    # PostgreSQL's text holds everything but this one character, and no lone surrogates.
+    if "\0" in value:
+        raise ValueError("must not contain NUL characters")
+    return value
+
+
+def _free_name(value: str) -> str:
+    if objects.is_taken(value):
+        raise ValueError("is kept for other tables; ask for this object by its id (2-...)")
+    return value
+
+
+Identifier = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$", max_length=LONGEST_ID)
+]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(_no_nul)]
+Moment = Annotated[str, BeforeValidator(_moment)]
+ObjectName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$", max_length=LONGEST_ID),
+    AfterValidator(_free_name),
+]
+PropertyName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,99}$")]
+
+
+class Model(BaseModel):
+    """What clients send: to the letter, and never echoed."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, hide_input_in_errors=True, frozen=True, populate_by_name=True
+    )
+
+
+class Auth(Model):
+    """The tenant's HubSpot token; it is never shown again."""
+
+    access_token: Annotated[SecretStr, Field(alias="accessToken", min_length=8, max_length=1024)]
+
+    @field_validator("access_token")
+    @classmethod
+    def _printable(cls, value: SecretStr) -> SecretStr:
+        # It becomes a header and an environment variable: neither can hold anything else.
+        if not re.fullmatch(r"[\x21-\x7e]+", value.get_secret_value()):
+            raise ValueError("must consist of printable ASCII characters without spaces")
+        return value
+
+
+class Filters(Model):
+    """Which deals."""
+
+    pipeline: Text | None = None
+    deal_stage: Annotated[Text | None, Field(alias="dealStage")] = None
+    archived: bool | None = False
+
+
+class DateRange(Model):
+    """When the deals were created; a day as the end includes that day (UTC)."""
+
+    start_date: Annotated[Moment | None, Field(alias="startDate")] = None
+    end_date: Annotated[Moment | None, Field(alias="endDate")] = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.start_date and self.end_date:
+            start, end = parse_moment(self.start_date), parse_moment(self.end_date)
+            if end < start:
+                raise ValueError("endDate must not be before startDate")
+        return self
+
+
+class ObjectFilters(Model):
+    """Which records of one object type."""
+
+    pipeline: Text | None = None
+    stage: Text | None = None
+    archived: bool | None = None
+
+
+class ObjectOrder(Model):
+    """One object type, with what is asked of this type alone."""
+
+    name: ObjectName
+    filters: ObjectFilters | None = None
+    date_range: Annotated[DateRange | None, Field(alias="dateRange")] = None
+    properties: Annotated[list[PropertyName] | None, Field(max_length=1000)] = None
+    associations: Annotated[list[ObjectName] | None, Field(max_length=50)] = None
+
+    @model_validator(mode="after")
+    def _has_pipelines(self) -> Self:
+        asked = self.filters and (self.filters.pipeline or self.filters.stage)
+        if asked and self.name not in objects.PIPELINED:
+            raise ValueError(
+                "filters.pipeline and filters.stage apply to types with pipelines only: "
+                + ", ".join(sorted(objects.PIPELINED))
+            )
+        return self
+
+
+# Errors show where they are by these marks; `models` leaves them out of the fields' names.
+NAME_MARK, ORDER_MARK = "<name>", "<order>"
+ObjectItem = Annotated[
+    Annotated[ObjectName, Tag(NAME_MARK)] | Annotated[ObjectOrder, Tag(ORDER_MARK)],
+    Discriminator(lambda item: NAME_MARK if isinstance(item, str) else ORDER_MARK),
+]
+
+
+class Extraction(Model):
+    """What a scan reads, and how: all of a scan's configuration but its name."""
+
+    tenant_id: Annotated[Identifier, Field(alias="tenantId")]
+    organization_id: Annotated[Text | None, Field(alias="organizationId")] = None
+    auth: Auth
+    mode: Literal["full", "incremental"] = "full"
+    # Before `associations`, which may lead to the custom objects that are named here.
+    objects: Annotated[list[ObjectItem] | None, Field(min_length=1, max_length=50)] = None
+    filters: Filters | None = None
+    date_range: Annotated[DateRange | None, Field(alias="dateRange")] = None
+    properties: Annotated[list[PropertyName] | None, Field(max_length=1000)] = None
+    associations: Annotated[list[str] | None, Field(max_length=50)] = None
+    batch_size: Annotated[int, Field(alias="batchSize", ge=1, le=100)] = 100
+    rate_limit_delay: Annotated[int, Field(alias="rateLimitDelay", ge=0, le=60_000)] = 100
+
+    @field_validator("objects")
+    @classmethod
+    def _distinct(cls, value: list[ObjectItem] | None) -> list[ObjectItem] | None:
+        names = [_name(item) for item in value or ()]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"names {', '.join(twice)} twice")
+        known = {*ASSOCIATIONS, *objects.STANDARD, *names}
+        for item in value or ():
+            if not isinstance(item, str) and set(item.associations or ()) - known:
+                raise ValueError(
+                    f"{item.name}: associations lead to HubSpot's own object types and to those"
+                    " that `objects` names"
+                )
+        return value
+
+    @field_validator("associations")
+    @classmethod
+    def _known(cls, value: list[str] | None, info: ValidationInfo) -> list[str] | None:
+        items = info.data.get("objects")
+        known = set(ASSOCIATIONS)
+        if items is not None:
+            known |= {*objects.STANDARD, *map(_name, items)}
+        if unknown := sorted(set(value or ()) - known):
+            listed = [*ASSOCIATIONS, *sorted(known - set(ASSOCIATIONS))]
+            raise ValueError(f"{len(unknown)} unknown object type(s); known: {', '.join(listed)}")
+        return value
+
+    @field_validator("filters", "date_range", "properties", "associations")
+    @classmethod
+    def _of_deals(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse what would silently do nothing: these settings are those of deals."""
+        items = info.data.get("objects")
+        if not value or items is None or value in (Filters(), DateRange()):
+            return value
+        deals = [item for item in items if _name(item) == objects.DEALS]
+        if not deals:
+            raise ValueError("applies to deals, which `objects` does not name; say it in its items")
+        if not isinstance(deals[0], str) and getattr(deals[0], str(info.field_name)) is not None:
+            raise ValueError("is said twice: here and in the item `deals` of `objects`")
+        return value
+
+    def stored(self) -> dict[str, Any]:
+        """Return the configuration as the ledger keeps it: everything but the token."""
+        kept = self.model_dump(
+            by_alias=True, exclude={"auth", "tenant_id", "scan_id", "organization_id", "objects"}
+        )
+        if self.objects is not None:
+            kept["objects"] = [
+                item if isinstance(item, str) else item.model_dump(by_alias=True, exclude_none=True)
+                for item in self.objects
+            ]
+        return {name: value for name, value in kept.items() if value is not None}
+
+    def parts(self) -> dict[str, Part]:
+        """Return what is read, by object type."""
+        return objects.parts(self.stored())
+
+    def fingerprint(self) -> str:
+        """Identify what is read: scans of one fingerprint can share a bookmark."""
+        return objects.fingerprint(self.stored())
+
+
+def _name(item: str | ObjectOrder) -> str:
+    return item if isinstance(item, str) else item.name
+
+
+class ScanConfig(Extraction):
+    """One scan."""
+
+    scan_id: Annotated[Identifier, Field(alias="scanId")]

@@ -1,0 +1,195 @@
+"""Knows what a scan came to: how many records, which sums, which properties, what was refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from psycopg import sql
+
+from scan_service.db import RESULTS
+from scan_service.objects import DEALS, table_of
+from scan_service.printing import column, columns, properties_in, rows_of
+from scan_service.wording import timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import LiteralString
+
+    from scan_service.db import Connection
+
+REJECTED = "_rejected_records"
+_LISTED_PROBLEMS = 100
+
+
+@dataclass
+class Figures:
+    """What a scan came to.
+
+    Attributes:
+        stored: records by object type.
+        refused: records that the target refused, by object type.
+        summary: the document's summary of deals, as JSON text.
+        columns: the properties that have a value, by object type.
+        problems: the refused records as the scan's `errors` list them.
+    """
+
+    stored: dict[str, int] = field(default_factory=dict)
+    refused: dict[str, int] = field(default_factory=dict)
+    summary: str | None = None
+    columns: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    problems: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def processed(self) -> int:
+        """All records that came, the refused ones too."""
+        return sum(self.stored.values()) + sum(self.refused.values())
+
+    def counts(
+        self, before: Mapping[str, Mapping[str, Any]] | None, *, completed: bool
+    ) -> dict[str, Any] | None:
+        """Return the counts by object type; None of a scan that names no types.
+
+        Args:
+            before: the counts while it ran, with what was expected.
+            completed: whether what came is all there is.
+        """
+        if before is None:
+            return None
+        found = {}
+        for name, stored in self.stored.items():
+            failed = self.refused.get(name, 0)
+            total = stored + failed if completed else before.get(name, {}).get("total")
+            found[name] = {"total": total, "processed": stored + failed, "failed": failed}
+        return found
+
+    def columns_kept(self) -> dict[str, Any]:
+        """Return the columns of files as the ledger keeps them: deals' own, then by type."""
+        others = {name: used for name, used in self.columns.items() if name != DEALS}
+        deals = self.columns.get(DEALS, {"standard": [], "custom": []})
+        return {**deals, "objects": others} if others else deals
+
+
+async def figures(
+    connection: Connection, tenant_id: str, scan_id: str, names: Iterable[str]
+) -> Figures:
+    """Count what a scan left, exactly: at its end, when nothing writes any more."""
+    found, owner = Figures(), [tenant_id, scan_id]
+    for name in names:
+        present = await columns(connection, table_of(name))
+        found.stored[name] = await count(connection, name, owner) if present else 0
+        found.columns[name] = await _used_columns(connection, name, present, owner)
+        if name == DEALS:
+            found.summary = await summarize(connection, present, owner)
+    await _add_refused(connection, found, owner)
+    return found
+
+
+async def count(connection: Connection, name: str, owner: list[str]) -> int:
+    """Count a scan's records of one type, in a table that exists."""
+    statement = sql.SQL("select count(*) as n from {} where _tenant_id = %s and _scan_id = %s")
+    row = await _row(connection, statement.format(rows_of(name)), owner)
+    return int(row["n"])
+
+
+async def summarize(connection: Connection, present: Mapping[str, str], owner: list[str]) -> str:
+    """Return the `summary` of a scan's deals as JSON text.
+
+    Amounts of several currencies are not added up: HubSpot's amount in the home currency counts
+    where there is one.
+    """
+    if not present:
+        return json.dumps({**dict.fromkeys(_SUMMARY_COUNTS, 0), **dict.fromkeys(_SUMMARY_SUMS, 0)})
+    money = sql.SQL("coalesce({}::numeric, {}::numeric)").format(
+        column("amount_in_home_currency", present), column("amount", present)
+    )
+    won = sql.SQL("coalesce({}::boolean, false)").format(column("hs_is_closed_won", present))
+    closed = sql.SQL("({} or coalesce({}::boolean, false))").format(
+        won, column("hs_is_closed", present)
+    )
+    statement = sql.SQL(
+        "select json_build_object("
+        "'totalDeals', count(*), 'totalAmount', coalesce(sum({money}), 0),"
+        "'closedWonDeals', count(*) filter (where {won}),"
+        "'closedWonAmount', coalesce(sum({money}) filter (where {won}), 0),"
+        "'closedLostDeals', count(*) filter (where {closed} and not {won}),"
+        "'closedLostAmount', coalesce(sum({money}) filter (where {closed} and not {won}), 0),"
+        "'openDeals', count(*) filter (where not {closed}),"
+        "'openAmount', coalesce(sum({money}) filter (where not {closed}), 0))::text as text"
+        " from {deals} as d where _tenant_id = %s and _scan_id = %s"
+    ).format(money=money, won=won, closed=closed, deals=rows_of(DEALS))
+    row = await _row(connection, statement, owner)
+    return str(row["text"])
+
+
+_SUMMARY_COUNTS = ("totalDeals", "closedWonDeals", "closedLostDeals", "openDeals")
+_SUMMARY_SUMS = ("totalAmount", "closedWonAmount", "closedLostAmount", "openAmount")
+
+
+async def _used_columns(
+    connection: Connection, name: str, present: Mapping[str, str], owner: list[str]
+) -> dict[str, list[str]]:
+    """Return the properties that have a value in this scan: the columns of its exports."""
+    standard = properties_in(name, present)
+    used = []
+    if standard:
+        flags = sql.SQL(", ").join(
+            sql.SQL("bool_or({0} is not null) as {0}").format(sql.Identifier(each))
+            for each in standard
+        )
+        statement = sql.SQL("select {} from {} where _tenant_id = %s and _scan_id = %s")
+        row = await _row(connection, statement.format(flags, rows_of(name)), owner)
+        used = sorted(each for each in standard if row[each])
+    custom: list[str] = []
+    if "custom_properties" in present:
+        cursor = await connection.execute(
+            sql.SQL(
+                "select distinct jsonb_object_keys(custom_properties::jsonb) as name from {}"
+                " where _tenant_id = %s and _scan_id = %s"
+                " and jsonb_typeof(custom_properties::jsonb) = 'object'"
+            ).format(rows_of(name)),
+            owner,
+        )
+        custom = sorted(row["name"] for row in await cursor.fetchall())
+    return {"standard": used, "custom": custom}
+
+
+async def _add_refused(connection: Connection, found: Figures, owner: list[str]) -> None:
+    """Count and list the records that the target refused."""
+    if not await columns(connection, REJECTED):
+        return
+    names = list(found.stored)
+    grouped = sql.SQL("{} and stream = any(%s) group by stream").format(
+        refused_rows("select stream, count(*) as n")
+    )
+    cursor = await connection.execute(grouped, [*owner, names])
+    found.refused = {row["stream"]: row["n"] for row in await cursor.fetchall()}
+    listed = sql.SQL("{} and stream = any(%s) limit %s").format(
+        refused_rows("select stream, record_key::jsonb ->> 'id' as id, reason")
+    )
+    cursor = await connection.execute(listed, [*owner, names, _LISTED_PROBLEMS])
+    for row in await cursor.fetchall():
+        is_deal = row["stream"] == DEALS
+        problem = {
+            "dealId": row["id"] if is_deal else None,
+            "code": "VALIDATION_ERROR",
+            "error": str(row["reason"])[:500],
+            "timestamp": timestamp(),
+            "retryCount": 0,
+        }
+        if not is_deal:
+            problem |= {"object": row["stream"], "recordId": row["id"]}
+        found.problems.append(problem)
+
+
+def refused_rows(verb: LiteralString) -> sql.Composed:
+    """Return the statement about a scan's refused records; the scan is in their keys only."""
+    return sql.SQL(
+        "{} from {} where _tenant_id = %s and record_key::jsonb ->> '_scan_id' = %s"
+    ).format(sql.SQL(verb), sql.Identifier(RESULTS, REJECTED))
+
+
+async def _row(connection: Connection, statement: sql.SQL | sql.Composed, values: list[Any]) -> Any:
+    cursor = await connection.execute(statement, values)
+    return await cursor.fetchone()

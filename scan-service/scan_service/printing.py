@@ -1,0 +1,242 @@
+"""Knows how PostgreSQL prints a record: as the JSON of an answer, and as the columns of a file.
+
+PostgreSQL prints, so an amount is the decimal it was, never a float.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from psycopg import sql
+
+from scan_service.db import RESULTS
+from scan_service.objects import DEALS, singular, table_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from scan_service.db import Connection
+    from scan_service.objects import Part
+
+# What the tap adds to HubSpot's properties (docs/architecture.md), and is no property itself.
+OWN_COLUMNS = frozenset({
+    "id", "created_at", "updated_at", "archived", "archived_at", "merged_into", "read_at",
+    "custom_properties", "unparsed_properties", "associations", "raw",
+})  # fmt: skip
+# The document's own fields of a deal.
+FIXED = (
+    "dealname", "amount", "closedate", "dealstage", "pipeline", "hubspot_owner_id",
+    "hs_is_closed_won", "hs_is_closed", "hs_deal_stage_probability", "createdate",
+    "hs_lastmodifieddate",
+)  # fmt: skip
+# Always asked for: the fixed fields of every answer, and what an honest sum of money needs.
+NEEDED = (*FIXED, "amount_in_home_currency")
+_NUMBERS = frozenset({"numeric", "integer", "bigint", "double precision", "real", "smallint"})
+_DEAL_HEADINGS = {
+    "id": "deal_id",
+    "dealname": "dealname",
+    "amount": "amount",
+    "closedate": "closedate",
+    "dealstage": "dealstage",
+    "pipeline": "pipeline",
+    "hubspot_owner_id": "hubspot_owner_id",
+    "hs_is_closed_won": "is_closed_won",
+    "read_at": "extracted_at",
+    "hs_is_closed": "is_closed",
+    "hs_deal_stage_probability": "deal_stage_probability",
+    "createdate": "createdate",
+    "hs_lastmodifieddate": "lastmodifieddate",
+    "archived": "archived",
+}
+_RECORD_HEADINGS = {
+    "id": "record_id",
+    "created_at": "created_at",
+    "updated_at": "updated_at",
+    "read_at": "extracted_at",
+    "archived": "archived",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a file.
+
+    Attributes:
+        heading: its first line.
+        text: how CSV prints it.
+        cell: how it goes to the writer of workbooks.
+        kind: what kind of cell it is there.
+    """
+
+    heading: str
+    text: sql.Composable
+    cell: sql.Composable
+    kind: str
+
+
+async def columns(connection: Connection, table: str) -> dict[str, str]:
+    """Return name and type of the columns of a table of results; none if there is no table yet."""
+    cursor = await connection.execute(
+        "select column_name, data_type from information_schema.columns"
+        " where table_schema = %s and table_name = %s order by ordinal_position",
+        [RESULTS, table],
+    )
+    return {row["column_name"]: row["data_type"] for row in await cursor.fetchall()}
+
+
+def rows_of(name: str) -> sql.Identifier:
+    """Return the table of an object type's records."""
+    return sql.Identifier(RESULTS, table_of(name))
+
+
+def properties_in(name: str, present: Iterable[str]) -> list[str]:
+    """Return the columns that hold properties and have no field of their own."""
+    known = {*OWN_COLUMNS, *(FIXED if name == DEALS else ())}
+    return [each for each in present if each not in known and each[0] != "_"]
+
+
+def column(name: str, present: Mapping[str, str]) -> sql.Composable:
+    """Return a column of the records `d`, or null while no scan has ever brought it."""
+    return sql.SQL("d.{}").format(sql.Identifier(name)) if name in present else sql.SQL("null")
+
+
+def _moment(name: str, present: Mapping[str, str]) -> sql.Composable:
+    if present.get(name) == "timestamp with time zone":
+        return sql.SQL("moment_text({})").format(column(name, present))
+    return column(name, present)
+
+
+def _or_empty(name: str, present: Mapping[str, str]) -> sql.Composable:
+    return sql.SQL("coalesce({}::jsonb, '{{}}')").format(column(name, present))
+
+
+def record_json(
+    part: Part, present: Mapping[str, str], *, associations: bool, raw: bool, custom: bool = True
+) -> sql.Composable:
+    """Return the SQL that prints one record (`d`) as answers show it.
+
+    Args:
+        part: what the scan reads of the object type.
+        present: the columns that exist.
+        associations: whether to show links.
+        raw: whether to show HubSpot's own object.
+        custom: whether to show the tenant's own properties.
+    """
+    hidden = sorted(set(present) - set(properties_in(part.name, present)))
+    fields = _deal_fields(present) if part.name == DEALS else _record_fields(part.name, present)
+    fields["archived"] = column("archived", present)
+    fields["properties"] = sql.SQL("jsonb_strip_nulls(to_jsonb(d) - {}::text[])").format(
+        sql.Literal(hidden)
+    )
+    if custom:
+        fields["customProperties"] = _or_empty("custom_properties", present)
+    if associations:
+        start, kinds = singular(part.name), list(part.associations)
+        fields["associations"] = sql.SQL("links_json({}, {}::text[], {}::text[])").format(
+            _or_empty("associations", present),
+            sql.Literal(kinds),
+            sql.Literal([f"{start}_to_{singular(kind)}" for kind in kinds]),
+        )
+    if "unparsed_properties" in present:
+        fields["unparsedProperties"] = sql.SQL("d.unparsed_properties")
+    if raw:
+        fields["raw"] = column("raw", present)
+    fields["extractedAt"] = _moment("read_at", present)
+    pairs = sql.SQL(", ").join(
+        part for name, value in fields.items() for part in (sql.Literal(name), value)
+    )
+    return sql.SQL("json_build_object({})").format(pairs)
+
+
+def _deal_fields(present: Mapping[str, str]) -> dict[str, sql.Composable]:
+    return {
+        "id": sql.SQL("deal_uuid(d._tenant_id, d._scan_id, d.id)"),
+        "dealId": sql.SQL("d.id"),
+        "hubspotObjectId": sql.SQL("d.id"),
+        "dealname": column("dealname", present),
+        "amount": column("amount", present),
+        "closedate": _moment("closedate", present),
+        "dealstage": column("dealstage", present),
+        "pipeline": column("pipeline", present),
+        "hubspotOwnerId": column("hubspot_owner_id", present),
+        "isClosedWon": column("hs_is_closed_won", present),
+        "isClosed": column("hs_is_closed", present),
+        "dealStageProbability": column("hs_deal_stage_probability", present),
+        "createdate": _moment("createdate", present),
+        "lastmodifieddate": _moment("hs_lastmodifieddate", present),
+    }
+
+
+def _record_fields(name: str, present: Mapping[str, str]) -> dict[str, sql.Composable]:
+    # HubSpot's ids are unique within a type only, so the type is part of ours.
+    return {
+        "id": sql.SQL("deal_uuid(d._tenant_id, d._scan_id, {} || '/' || d.id)").format(
+            sql.Literal(name)
+        ),
+        "hubspotObjectId": sql.SQL("d.id"),
+        "createdAt": _moment("created_at", present),
+        "updatedAt": _moment("updated_at", present),
+    }
+
+
+def file_columns(
+    part: Part,
+    present: Mapping[str, str],
+    *,
+    standard: Iterable[str],
+    custom: Iterable[str],
+    associations: bool,
+) -> list[Column]:
+    """Return a file's columns.
+
+    For deals the document's nine come first, then the fixed ones that it forgot; for all types,
+    then, what the scan has.
+    """
+    first = _DEAL_HEADINGS if part.name == DEALS else _RECORD_HEADINGS
+    taken: set[str] = set()
+    found = [
+        _own(_free(heading, taken), name, present)
+        for name, heading in (*first.items(), *((n, n) for n in standard if n in present))
+    ]
+    for kind in part.associations if associations else ():
+        ids = sql.SQL("link_ids({}::jsonb -> {})").format(
+            column("associations", present), sql.Literal(kind)
+        )
+        # A record may have a property of that name, and two columns of one name help nobody.
+        found.append(Column(_free(kind, taken, "associated_"), ids, ids, "text"))
+    for name in custom if "custom_properties" in present else ():
+        value = sql.SQL("(d.custom_properties::jsonb -> {})").format(sql.Literal(name))
+        text = sql.SQL("csv_value({})").format(value)
+        cell = sql.SQL("{}::text").format(value)
+        found.append(Column(_free(name, taken, "custom_"), text, cell, "json"))
+    return found
+
+
+def _free(heading: str, taken: set[str], prefix: str = "property_") -> str:
+    while heading in taken:
+        heading = prefix + heading
+    taken.add(heading)
+    return heading
+
+
+def _own(heading: str, name: str, present: Mapping[str, str]) -> Column:
+    kind = present.get(name, "")
+    value = column(name, present)
+    if kind in _NUMBERS:
+        return Column(heading, value, sql.SQL("{}::text").format(value), "number")
+    if kind == "boolean":
+        text = sql.SQL("{}::text").format(value)
+        return Column(heading, text, text, "boolean")
+    if kind == "timestamp with time zone":
+        text = sql.SQL("moment_text({})").format(value)
+        return Column(heading, text, text, "moment")
+    if kind == "date":
+        text = sql.SQL("{}::text").format(value)
+        return Column(heading, text, text, "day")
+    if kind in {"json", "jsonb", "ARRAY"}:
+        printed = sql.SQL("to_jsonb({})").format(value)
+        text = sql.SQL("csv_value({})").format(printed)
+        return Column(heading, text, sql.SQL("{}::text").format(printed), "json")
+    text = sql.SQL("{}::text").format(value)
+    return Column(heading, sql.SQL("csv_text({})").format(text), text, "text")

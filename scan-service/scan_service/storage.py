@@ -1,0 +1,65 @@
+"""Knows where records of scans are kept: the tables that the target makes when they are needed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from psycopg import sql
+
+from scan_service.db import RESULTS
+from scan_service.figures import REJECTED, refused_rows
+from scan_service.printing import columns
+
+if TYPE_CHECKING:
+    from scan_service.db import Connection
+
+# Rows that are weighed; weighing all would read everything that the tenant has.
+_SAMPLE = 1000
+
+
+async def result_tables(connection: Connection) -> list[str]:
+    """Return the tables that hold rows of scans, of whatever object type."""
+    cursor = await connection.execute(
+        "select table_name from information_schema.columns"
+        " join information_schema.tables using (table_schema, table_name)"
+        " where table_schema = %s and table_type = 'BASE TABLE'"
+        " and column_name in ('_tenant_id', '_scan_id')"
+        " group by table_name having count(*) = 2 order by table_name",
+        [RESULTS],
+    )
+    return [row["table_name"] for row in await cursor.fetchall()]
+
+
+async def empty(connection: Connection, tenant_id: str, scan_id: str) -> dict[str, int]:
+    """Remove all rows of a scan; return how many went, by table."""
+    gone = dict.fromkeys(await result_tables(connection), 0)
+    for table in gone:
+        cursor = await connection.execute(
+            sql.SQL("delete from {} where _tenant_id = %s and _scan_id = %s").format(
+                sql.Identifier(RESULTS, table)
+            ),
+            [tenant_id, scan_id],
+        )
+        gone[table] = cursor.rowcount
+    if await columns(connection, REJECTED):
+        await connection.execute(refused_rows("delete"), [tenant_id, scan_id])
+    return gone
+
+
+async def weigh(connection: Connection, tenant_id: str) -> tuple[dict[str, int], int]:
+    """Return the tenant's rows by table, and about how many bytes they take together."""
+    found: dict[str, int] = {}
+    octets = 0
+    for table in await result_tables(connection):
+        cursor = await connection.execute(
+            sql.SQL(
+                "select (select count(*) from {0} where _tenant_id = %(t)s) as n,"
+                " coalesce((select avg(pg_column_size(row.*)) from (select * from {0}"
+                " where _tenant_id = %(t)s limit %(sample)s) as row), 0) as octets"
+            ).format(sql.Identifier(RESULTS, table)),
+            {"t": tenant_id, "sample": _SAMPLE},
+        )
+        row = await cursor.fetchone() or {"n": 0, "octets": 0}
+        octets += round(row["n"] * row["octets"])
+        found[table] = row["n"]
+    return found, octets
