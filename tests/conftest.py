@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from harness.database import database_url, postgres_server
+from harness.database import database_url, postgres_server, postgres_servers
 
-__all__ = ["database_url", "postgres_server"]
+__all__ = ["database_url", "postgres_server", "postgres_servers"]

@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 logger = logging.getLogger("target-deals-postgres")
 
+OLDEST_SERVER = 140000  # before, numeric had no infinity
 CONNECT_SECONDS = 5
 PAUSES = (0.5, 1, 2, 4, 8, 15, 30)  # seconds between attempts after a lost connection
 DEFAULTS = {
@@ -147,6 +148,13 @@ class Database:
                 if patient or STARTING not in str(error) or time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)
+        if opened.server_version < OLDEST_SERVER:
+            version = opened.info.parameter_status("server_version")
+            opened.close()
+            raise DatabaseError(
+                f"database_url leads to PostgreSQL {version}, but "
+                f"{OLDEST_SERVER // 10000} or newer is needed"
+            )
         with opened.cursor() as cur:
             cur.execute(SESSION)
         opened.commit()

@@ -1,13 +1,16 @@
 """PostgreSQL for tests: one server per session, a fresh database per test, clusters to be killed.
 
-`DATABASE_URL` names a server to use; without it an embedded one starts in a temporary directory.
+`DATABASE_URL` names a server to use; without it one starts in a temporary directory: the embedded
+one, or that of `POSTGRES_BIN`, a directory with `initdb` and `postgres` of any version.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 import uuid
 from contextlib import closing
@@ -20,23 +23,46 @@ import pytest
 from target_deals_postgres.embedded import Server, project_server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from psycopg2.extensions import connection
 
-__all__ = ["Cluster", "binaries", "connect", "database_url", "new_database", "postgres_server"]
+__all__ = [
+    "Cluster",
+    "binaries",
+    "connect",
+    "database_url",
+    "default_version",
+    "new_database",
+    "postgres_server",
+    "postgres_servers",
+]
 
+OLDEST = 15  # the oldest version that its makers still mend
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
 def binaries() -> dict[str, Path]:
     """The PostgreSQL versions of this machine: major version -> directory of its programs."""
-    debian = {
-        directory.parent.name: directory
-        for directory in Path("/usr/lib/postgresql").glob("*/bin")
-        if (directory / "postgres").exists()
-    }
-    return {**debian, "18": project_server(Path.cwd()).binaries}
+    found = [project_server(Path.cwd()).binaries, *Path("/usr/lib/postgresql").glob("*/bin")]
+    there = {_version(one): one for one in found if (one / "initdb").exists()}
+    supported = {version: one for version, one in there.items() if int(version) >= OLDEST}
+    chosen = os.environ.get("POSTGRES_BIN")
+    return {**supported, **({_version(Path(chosen)): Path(chosen)} if chosen else {})}
+
+
+def default_version() -> str:
+    """The version that tests use when they name none."""
+    chosen = os.environ.get("POSTGRES_BIN")
+    return _version(Path(chosen) if chosen else project_server(Path.cwd()).binaries)
+
+
+@functools.cache
+def _version(directory: Path) -> str:
+    shown = subprocess.run(
+        [directory / "postgres", "--version"], capture_output=True, text=True, check=True
+    )
+    return shown.stdout.split()[2].split(".")[0]
 
 
 class Cluster:
@@ -46,13 +72,14 @@ class Cluster:
         url: where it is reached while it runs; the same after a restart, unless the path is long.
     """
 
-    def __init__(self, version: str = "18", **settings: str) -> None:
+    def __init__(self, version: str | None = None, **settings: str) -> None:
         """Make the directory; nothing runs before `start`.
 
         Args:
-            version: one of `binaries()`.
+            version: one of `binaries()`; `default_version()` when there is none.
             settings: server settings, for example `timezone="Asia/Kathmandu"`.
         """
+        version = version or default_version()
         self.root = Path(tempfile.mkdtemp(prefix="pg-"))
         self.root.chmod(0o711)  # as root, the server runs as another user
         self.server = Server(
@@ -103,16 +130,27 @@ def new_database(server_url: str, name: str | None = None) -> str:
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """The URL of a server where the tests may make databases."""
-    if url := os.environ.get("DATABASE_URL"):
-        yield url
-        return
-    cluster = Cluster()
-    try:
-        yield cluster.start()
-    finally:
+def postgres_servers() -> Iterator[Callable[[str], str]]:
+    """Gives the URL of a server of a version, the same one for all tests."""
+    clusters: dict[str, Cluster] = {}
+
+    def url_of(version: str) -> str:
+        if version not in clusters:
+            clusters[version] = Cluster(version)
+        return clusters[version].url or clusters[version].start()
+
+    yield url_of
+    for cluster in clusters.values():
         cluster.remove()
+
+
+@pytest.fixture(scope="session")
+def postgres_server(request: pytest.FixtureRequest, postgres_servers: Callable[[str], str]) -> str:
+    """The URL of a server where the tests may make databases; a parameter names its version."""
+    chosen = getattr(request, "param", None)
+    if chosen is None and (url := os.environ.get("DATABASE_URL")):
+        return url
+    return postgres_servers(chosen or default_version())
 
 
 @pytest.fixture

@@ -5,17 +5,36 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from harness.database import connect
+from harness.database import binaries, connect, default_version
 from target_deals_postgres.target import TargetDealsPostgres
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Message = dict[str, Any] | str
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "every_version: runs on each PostgreSQL of the machine")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What PostgreSQL does itself is asked of its oldest version here too."""
+    marked = any(metafunc.definition.iter_markers("every_version"))
+    if not marked or "postgres_server" not in metafunc.fixturenames:
+        return
+    if {"DATABASE_URL", "POSTGRES_BIN"} & os.environ.keys():
+        return
+    default, *others = sorted(binaries(), key=lambda version: version != default_version())
+    none = pytest.param("", marks=pytest.mark.skip("only one PostgreSQL is installed here"))
+    metafunc.parametrize(
+        "postgres_server", [default, *others] if others else [default, none], indirect=True
+    )
 
 
 class Loader:

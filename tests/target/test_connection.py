@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
+import struct
 import subprocess
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -115,6 +118,41 @@ def test_tls_settings_reach_the_connection(pg: Loader, monkeypatch: pytest.Monke
         "connect_timeout": "3",
     }
     assert seen[0].items() >= wanted.items()
+
+
+def answer_as(version: str, listener: socket.socket) -> None:
+    """Greet a client as a PostgreSQL server of some version does."""
+
+    def message(kind: bytes, body: bytes) -> bytes:
+        return kind + struct.pack("!I", len(body) + 4) + body
+
+    client, _ = listener.accept()
+    with client:
+        client.recv(8)  # the question whether TLS is spoken here
+        client.sendall(b"N")
+        client.recv(1000)
+        settings = {"server_version": version, "client_encoding": "UTF8", "DateStyle": "ISO, MDY"}
+        said = [f"{name}\0{value}\0".encode() for name, value in settings.items()]
+        client.sendall(
+            message(b"R", struct.pack("!I", 0))
+            + b"".join(message(b"S", one) for one in said)
+            + message(b"Z", b"I")
+        )
+        client.recv(1000)
+
+
+@pytest.mark.parametrize("version", ["13.23", "9.6.24", "8.0.2 (Redshift)"])
+def test_a_server_too_old_is_named(tmp_path: Path, version: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=answer_as, args=(version, listener))
+        server.start()
+        url = f"postgresql://me:{quote(SECRET, safe='')}@127.0.0.1:{listener.getsockname()[1]}/db"
+        done = run(tmp_path, {"database_url": url})
+        server.join()
+    assert done.returncode == 1
+    log = done.stderr.decode()
+    assert f"database_url leads to PostgreSQL {version}, but 14 or newer is needed" in log
+    assert "Traceback" not in log
 
 
 def test_a_statement_timeout_ends_the_run_with_a_sentence(pg: Loader) -> None:

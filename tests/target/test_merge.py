@@ -18,6 +18,8 @@ from target_deals_postgres.errors import (
 if TYPE_CHECKING:
     from target.conftest import Loader
 
+pytestmark = pytest.mark.every_version
+
 AB = {"id": "integer", "a": "string", "b": "string"}
 
 

@@ -63,7 +63,8 @@ def meaning(text: str, kind: Kind) -> Any:
     # Two spellings of one JSON value, number or truth are the same to PostgreSQL.
     if text != "\\N" and kind in {Kind.JSONB, Kind.NUMERIC, Kind.BOOLEAN}:
         try:
-            return loads(text.lower().replace("\\\\", "\\").encode())
+            plain = text.replace("\\\\", "\\")
+            return loads((plain if kind is Kind.JSONB else plain.lower()).encode())
         except ValueError:
             pass
     return text

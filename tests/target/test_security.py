@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from target.conftest import Loader
 
+pytestmark = pytest.mark.every_version
 MOMENT = {"type": "string", "format": "date-time"}
 DEALS = {"_tenant_id": "string", "id": "string", "read_at": MOMENT}
 LINKS = dict.fromkeys(

@@ -16,6 +16,8 @@ from target_deals_postgres.errors import DatabaseError, RejectedRecordsError
 if TYPE_CHECKING:
     from target.conftest import Loader
 
+pytestmark = pytest.mark.every_version
+
 DATE_TIME = {"type": ["string", "null"], "format": "date-time"}
 DATE = {"type": ["string", "null"], "format": "date"}
 

@@ -10,6 +10,8 @@ from target_deals_postgres.errors import SchemaMissingError
 if TYPE_CHECKING:
     from target.conftest import Loader
 
+pytestmark = pytest.mark.every_version
+
 TENANTS = {"_tenant_id": "string", "id": "integer", "v": "string"}
 KEYS = ["_tenant_id", "id"]
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 if TYPE_CHECKING:
     from target.conftest import Loader
 
+pytestmark = pytest.mark.every_version
 MOMENT = {"type": ["string", "null"], "format": "date-time"}
 DEALS = {
     "_tenant_id": "string",
