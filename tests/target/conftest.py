@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from harness.database import binaries, connect, default_version
+from harness.loading import Process
 from target_deals_postgres.target import TargetDealsPostgres
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from harness.loading import Start
 
 Message = dict[str, Any] | str
 
@@ -117,3 +120,17 @@ def pg(
     yield Loader(database_url, capsys, caplog)
     for one, handler in before.items():
         signal.signal(one, handler)
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts targets, and ends those that a test leaves."""
+    started: list[Process] = []
+
+    def begin(url: str, **settings: Any) -> Process:
+        started.append(Process(url, **settings))
+        return started[-1]
+
+    yield begin
+    for process in started:
+        process.close()

@@ -12,7 +12,6 @@ import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import psycopg2
 import pytest
 from target_deals_postgres.database import Database
 from target_deals_postgres.errors import DatabaseError
@@ -94,30 +93,6 @@ def test_what_the_url_says_reaches_the_server(pg: Loader) -> None:
     default = Database(pg.url)
     assert default.transaction(work)[2] == "target-deals-postgres"
     default.close()
-
-
-def test_tls_settings_reach_the_connection(pg: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[Any] = []
-
-    def connect(dsn: str, *_: Any, **more: Any) -> Any:
-        seen.append({**psycopg2.extensions.parse_dsn(dsn), **more})
-        raise psycopg2.OperationalError("no")
-
-    monkeypatch.setattr(psycopg2, "connect", connect)
-    with pytest.raises(DatabaseError):
-        Database(
-            pg.url
-            + "&sslmode=verify-full&sslrootcert=/ca.pem&sslcert=/c.pem&sslkey=/k.pem"
-            + "&connect_timeout=3"
-        ).check()
-    wanted = {
-        "sslmode": "verify-full",
-        "sslrootcert": "/ca.pem",
-        "sslcert": "/c.pem",
-        "sslkey": "/k.pem",
-        "connect_timeout": "3",
-    }
-    assert seen[0].items() >= wanted.items()
 
 
 def answer_as(version: str, listener: socket.socket) -> None:

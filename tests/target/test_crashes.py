@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import random
 import signal
 import subprocess
-import sys
-import tempfile
 import threading
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import psycopg2
 import pytest
 from harness.database import Cluster, binaries, connect, new_database
+from harness.loading import KEYS, PROPERTIES, record, schema, until
 from target_deals_postgres import database
 from target_deals_postgres.errors import DatabaseError
 from target_deals_postgres.merge import Merge
@@ -26,116 +23,8 @@ from target_deals_postgres.merge import Merge
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from harness.loading import Process, Start
     from target.conftest import Loader
-
-PROPERTIES = {"_tenant_id": "string", "id": "integer", "v": "string", "n": "number"}
-KEYS = ["_tenant_id", "id"]
-
-
-class Process:
-    """A target of its own process, fed by the test."""
-
-    def __init__(self, url: str, **settings: Any) -> None:
-        with tempfile.NamedTemporaryFile("w", suffix=".json", delete=False) as file:
-            json.dump(
-                {"database_url": url, "batch_size_rows": 500, "batch_seconds": 0.2, **settings},
-                file,
-            )
-        self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - read at the end
-        self.output = tempfile.TemporaryFile()  # noqa: SIM115 - read at the end
-        self.popen = subprocess.Popen(
-            [sys.executable, "-m", "target_deals_postgres.target", "--config", file.name],
-            stdin=subprocess.PIPE,
-            stdout=self.output,
-            stderr=self.errors,
-        )
-
-    def send(self, *messages: Any) -> None:
-        assert self.popen.stdin is not None
-        for message in messages:
-            self.popen.stdin.write(json.dumps(message).encode() + b"\n")
-        self.popen.stdin.flush()
-
-    def send_rows(
-        self,
-        count: int,
-        *,
-        tenant: str = "a",
-        start: int = 0,
-        v: str = "x",
-        stop: threading.Event | None = None,
-    ) -> None:
-        """Send a SCHEMA and rows, with a STATE that counts them after every hundredth."""
-        try:
-            self.send(Loaded.schema("t", PROPERTIES, KEYS))
-            for at in range(start, start + count):
-                self.send(record(tenant, at, v))
-                if at % 100 == 99:
-                    self.send({"type": "STATE", "value": at + 1})
-                    if stop is not None and stop.is_set():
-                        return
-        except BrokenPipeError:
-            pass
-
-    def end(self, timeout: float = 60) -> int:
-        assert self.popen.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self.popen.stdin.close()
-        return self.popen.wait(timeout)
-
-    def states(self) -> list[Any]:
-        self.output.seek(0)
-        return [json.loads(line) for line in self.output.read().splitlines()]
-
-    def close(self) -> None:
-        self.popen.kill()
-        self.popen.wait()
-        assert self.popen.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self.popen.stdin.close()
-        self.errors.close()
-        self.output.close()
-
-    def log(self) -> str:
-        self.errors.seek(0)
-        return self.errors.read().decode()
-
-
-Start = Callable[..., Process]
-
-
-@pytest.fixture
-def start() -> Iterator[Start]:
-    """Starts targets, and ends those that a test leaves."""
-    started: list[Process] = []
-
-    def begin(url: str, **settings: Any) -> Process:
-        started.append(Process(url, **settings))
-        return started[-1]
-
-    yield begin
-    for process in started:
-        process.close()
-
-
-class Loaded:
-    @staticmethod
-    def schema(stream: str, properties: dict[str, str], keys: list[str]) -> dict[str, Any]:
-        full = {name: {"type": [type_, "null"]} for name, type_ in properties.items()}
-        return {
-            "type": "SCHEMA",
-            "stream": stream,
-            "schema": {"properties": full},
-            "key_properties": keys,
-        }
-
-
-def record(tenant: str, at: int, v: str = "x") -> dict[str, Any]:
-    return {
-        "type": "RECORD",
-        "stream": "t",
-        "record": {"_tenant_id": tenant, "id": at, "v": v, "n": at / 4},
-    }
 
 
 def count(url: str, where: str = "true") -> int:
@@ -146,13 +35,6 @@ def count(url: str, where: str = "true") -> int:
         cursor.execute(f"SELECT count(*) FROM hubspot.t WHERE {where}")
         row = cursor.fetchone()
     return row[0] if row else 0
-
-
-def until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -187,7 +69,7 @@ def table_there(url: str) -> bool:
 
 def test_a_signal_during_a_commit_waits_for_it(database_url: str, start: Start) -> None:
     process = start(database_url)
-    process.send(Loaded.schema("t", PROPERTIES, KEYS))
+    process.send(schema("t", PROPERTIES, KEYS))
     until(lambda: table_there(database_url))
     blocker = psycopg2.connect(database_url)
     with blocker.cursor() as cursor:
@@ -318,8 +200,8 @@ def test_a_commit_of_unknown_end_is_repeated_only_with_keys(
         "connect",
         lambda dsn, *_, **more: connect_really(dsn, connection_factory=LosesCommits, **more),
     )
-    schema = pg.schema("t", {"id": "integer"}, keys)
-    pg.load(schema)
+    announced = pg.schema("t", {"id": "integer"}, keys)
+    pg.load(announced)
     merge = Merge.load
 
     def load(self: Merge, *arguments: Any) -> Any:
@@ -328,7 +210,7 @@ def test_a_commit_of_unknown_end_is_repeated_only_with_keys(
         return merge(self, *arguments)
 
     monkeypatch.setattr(Merge, "load", load)
-    messages = [schema, pg.records("t", {"id": 1}, {"id": 2}), pg.state(1)]
+    messages = [announced, pg.records("t", {"id": 1}, {"id": 2}), pg.state(1)]
     if keys:
         assert pg.load(*messages) == [1]
     else:
@@ -363,7 +245,7 @@ def test_two_runs_of_one_tenant_in_opposite_order_do_not_deadlock(pg: Loader, st
     processes = [start(pg.url, batch_size_rows=2000) for _ in range(2)]
 
     def feed(process: Process, step: int) -> None:
-        process.send(Loaded.schema("t", PROPERTIES, KEYS))
+        process.send(schema("t", PROPERTIES, KEYS))
         for turn in range(4):
             process.send(*(record("a", at, f"{turn} {step}") for at in range(2000)[::step]))
 
