@@ -9,20 +9,18 @@ from urllib.parse import quote
 
 import backoff
 import msgspec
-import requests
-from requests.adapters import HTTPAdapter
 
 from tap_hubspot_deals.authentication import Token
 from tap_hubspot_deals.budgets import Budgets
 from tap_hubspot_deals.clock import Clock
 from tap_hubspot_deals.errors import (
-    AuthenticationError,
     HubSpotError,
     RateLimitedError,
     TransientError,
     error_for,
 )
 from tap_hubspot_deals.paths import Paths
+from tap_hubspot_deals.wire import TIMEOUT, Answer, Wire
 
 if TYPE_CHECKING:
     import logging
@@ -30,10 +28,6 @@ if TYPE_CHECKING:
     from tap_hubspot_deals.settings import Settings
 
 T = TypeVar("T")
-
-CONNECTIONS = 32
-TIMEOUT = (10.0, 120.0)
-"""Seconds to connect and to read; HubSpot itself gives up after 100 (its status 524)."""
 
 MAX_TRIES = 8
 RATE_LIMIT_PATIENCE = 900.0
@@ -49,7 +43,6 @@ LOCK_WAIT = 2.0
 """Seconds to wait after a 423: HubSpot documents that its locks last two."""
 
 LONGEST_WAIT = 60.0
-JSON = "application/json"
 
 
 class Client:
@@ -76,23 +69,9 @@ class Client:
         self._base_url = settings.base_url
         self._token = Token(settings, self.paths, TIMEOUT)
         self._logger = logger
-        self._session = requests.Session()
-        self._session.headers["User-Agent"] = "tap-hubspot-deals"
-        self._take_environment()
-        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=CONNECTIONS)
-        self._session.mount(self._base_url, adapter)
+        self._wire = Wire(settings.base_url)
         self._encoder = msgspec.json.Encoder()
         self._lock = threading.Lock()
-
-    def _take_environment(self) -> None:
-        """Read proxies and certificates from the environment once, not for every request.
-
-        A `.netrc` is not read at all: its password would take the token's place.
-        """
-        found = self._session.merge_environment_settings(self._base_url, {}, None, None, None)
-        self._session.proxies.update(found["proxies"])
-        self._session.verify = found["verify"]
-        self._session.trust_env = False
 
     def get(
         self,
@@ -131,7 +110,7 @@ class Client:
     def close(self) -> None:
         """Let waiting threads go and close the connections."""
         self.stop.set()
-        self._session.close()
+        self._wire.close()
 
     def _send(
         self, method: str, url: str, content: bytes | None, family: str, what: str, shape: type[T]
@@ -173,36 +152,22 @@ class Client:
     ) -> bytes:
         """One request, and one more with a new token where HubSpot refuses the old one."""
         answer, token = self._request(method, url, content, family, what)
-        if answer.status_code == 401 and self._token.renewable:  # noqa: PLR2004
+        if answer.status == 401 and self._token.renewable:  # noqa: PLR2004
             self._token.refused(token)
             answer, _ = self._request(method, url, content, family, what)
-        if answer.status_code >= 300:  # noqa: PLR2004
+        if answer.status >= 300:  # noqa: PLR2004
             raise self._failure(answer, family, what)
         return answer.content
 
     def _request(
         self, method: str, url: str, content: bytes | None, family: str, what: str
-    ) -> tuple[requests.Response, str]:
+    ) -> tuple[Answer, str]:
         """The answer, and the token it was asked with: one that is good when the turn comes."""
         self.budgets.take(family)
         token = self._token.current()
-        headers = {"Authorization": f"Bearer {token}", "Accept": JSON}
-        if content is not None:
-            headers["Content-Type"] = JSON
         with self._lock:
             self.requests[family] += 1
-        try:
-            answer = self._session.request(
-                method, url, data=content, headers=headers, timeout=TIMEOUT, allow_redirects=False
-            )
-        except requests.exceptions.InvalidHeader:
-            raise AuthenticationError(
-                "`access_token` holds characters that no token has: copy it again from HubSpot."
-            ) from None
-        except requests.RequestException as exc:
-            raise TransientError(
-                f"No answer for {what} from {self._base_url} (setting `base_url`): {_reason(exc)}."
-            ) from None
+        answer = self._wire.exchange(method, url, content, token=token, what=what)
         self.clock.learn(answer.headers.get("Date"))
         self.budgets.learn(
             family,
@@ -211,9 +176,9 @@ class Client:
         )
         return answer, token
 
-    def _failure(self, answer: requests.Response, family: str, what: str) -> HubSpotError:
-        failure = error_for(answer.status_code, answer.headers, answer.content, what=what)
-        self._answered = self._answered or answer.status_code >= 400  # noqa: PLR2004
+    def _failure(self, answer: Answer, family: str, what: str) -> HubSpotError:
+        failure = error_for(answer.status, answer.headers, answer.content, what=what)
+        self._answered = self._answered or answer.status >= 400  # noqa: PLR2004
         if isinstance(failure, RateLimitedError):
             with self._lock:
                 self.rate_limited[family] += 1
@@ -252,19 +217,3 @@ class Client:
 def _quoted(value: str | int) -> str:
     """A query value: commas stay as they are, which keeps long property lists short."""
     return quote(str(value), safe=",:-_.~")
-
-
-def _reason(exc: Exception) -> str:
-    """What kept a request from being answered, without addresses that may hold secrets."""
-    if isinstance(exc, requests.exceptions.SSLError):
-        return "the TLS certificate was not accepted"
-    if isinstance(exc, requests.exceptions.ConnectTimeout):
-        return "the connection timed out"
-    if isinstance(exc, requests.exceptions.Timeout):
-        return "it took too long"
-    text = str(exc).lower()
-    if "name or service not known" in text or "resolve" in text:
-        return "there is no such host"
-    if "refused" in text:
-        return "the connection was refused"
-    return "the connection broke"

@@ -73,6 +73,8 @@ class LinkReader:
         self._client = client
         self._path = client.paths.associations(from_type.in_paths, to_type.in_paths)
         self._what = f"associations from {from_type.name} to {to_type.name}"
+        # A handful of types stands on all links: each exists once, to be read only.
+        self._types: dict[tuple[str, int, str | None], LinkType] = {}
 
     def read(self, ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
         """All links of some records.
@@ -100,7 +102,7 @@ class LinkReader:
             del inputs[:BATCH]
             for result in answer.results:
                 record_id = str(result.from_.id)
-                _add(result.to, found.setdefault(record_id, {}))
+                self._add(result.to, found.setdefault(record_id, {}))
                 if (following := after(result.paging)) is not None:
                     inputs.append({"id": record_id, "after": following})
         return {
@@ -115,16 +117,14 @@ class LinkReader:
             if error.category != "OBJECT_NOT_FOUND":
                 raise HubSpotError(f"HubSpot could not read {self._what}: {error.message}")
 
-
-def _add(targets: list[_To], linked: dict[str, list[LinkType]]) -> None:
-    """Merge one page of one record's links; the same link may come on two pages."""
-    for target in targets:
-        types = linked.setdefault(str(target.to_object_id), [])
-        for found in target.association_types:
-            link_type = {
-                "category": found.category,
-                "type_id": found.type_id,
-                "label": found.label,
-            }
-            if link_type not in types:
-                types.append(link_type)
+    def _add(self, targets: list[_To], linked: dict[str, list[LinkType]]) -> None:
+        """Merge one page of one record's links; the same link may come on two pages."""
+        for target in targets:
+            types = linked.setdefault(str(target.to_object_id), [])
+            for found in target.association_types:
+                link_type = self._types.setdefault(
+                    (found.category, found.type_id, found.label),
+                    {"category": found.category, "type_id": found.type_id, "label": found.label},
+                )
+                if link_type not in types:
+                    types.append(link_type)

@@ -25,6 +25,7 @@ from tap_hubspot_deals.client import Client
 from tap_hubspot_deals.discovery import Discovery
 from tap_hubspot_deals.errors import HubSpotError
 from tap_hubspot_deals.object_streams import ObjectStream
+from tap_hubspot_deals.process import economize
 from tap_hubspot_deals.records import Identity
 from tap_hubspot_deals.setting_faults import validate
 from tap_hubspot_deals.setting_schema import CONFIG_SCHEMA
@@ -187,6 +188,7 @@ class TapHubspotDeals(Tap):
                 parse_env_config=given.parse_env,
                 validate_config=True,
             )
+            economize()
             try:
                 tap.sync_all()
             except Terminated as signal_:
