@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from harness.singer import TAP, Mirroring, config_for, run
+from harness.singer import TAP, Mirroring, config_for, read, run
 from hubspot_simulator import Portal
 
 if TYPE_CHECKING:
@@ -66,6 +66,41 @@ def test_an_incremental_run_over_a_large_portal_costs_few_requests(serve: Serve)
     assert len(set(output.ids()) & set(portal.ids())) == 500
     assert mirroring.differences(only=["dealname"]) == []
     assert paid(hubspot) < 30
+
+
+def cost_of_changes(serve: Serve, deals: int, state: dict[str, Any]) -> tuple[int, float]:
+    """The requests and seconds in which a portal of so many deals gives its 500 changed ones."""
+    hubspot = serve(Portal.generate(deals, custom_properties=0, archived=250))
+    portal = hubspot.portals[0]
+    changed = portal.ids()[:: deals // 600][:500]
+    for deal in changed:
+        portal.change("deals", deal, {"dealname": "changed"})
+    began = time.monotonic()
+    output = read(config_for(hubspot, properties=["dealname"]), state=state)
+    seconds = time.monotonic() - began
+    records = {r["id"]: r for r in output.records() if not r["archived"]}
+    assert records.keys() == set(changed)
+    assert {r["dealname"] for r in records.values()} == {"changed"}
+    links = {
+        (r["from_id"], r["to_object_type"], r["to_id"]) for r in output.records("associations")
+    }
+    assert links == {
+        (deal, to_type, str(to_id))
+        for deal in changed
+        for to_type in ("contacts", "companies")
+        for to_id in portal.live_links("deals", int(deal), to_type)
+    }
+    return paid(hubspot), seconds
+
+
+@pytest.mark.heavy
+def test_an_incremental_run_costs_the_same_in_a_portal_of_a_million(serve: Serve) -> None:
+    """The state comes from a full read of a small portal: it is the same for any number."""
+    small = serve(Portal.generate(50, custom_properties=0))
+    state = read(config_for(small, properties=["dealname"])).state
+    costs = {n: cost_of_changes(serve, n, state) for n in (2000, 1_000_000)}
+    print("".join(f"\n{n:,} deals: {r} requests, {s:.1f} s" for n, (r, s) in costs.items()))
+    assert costs[1_000_000][0] == costs[2000][0] < 30
 
 
 def test_a_run_with_nothing_to_do_costs_a_search_and_a_sweep(mirroring: Mirroring) -> None:
