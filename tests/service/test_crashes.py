@@ -8,7 +8,7 @@ import signal
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
@@ -28,7 +28,9 @@ DEALS = 4000
 
 @pytest.fixture(scope="module")
 def many() -> Portal:
-    return Portal.generate(DEALS, seed=3, token=TOKEN, contacts_per_deal=0, companies_per_deal=0)
+    return Portal.generate(
+        DEALS, seed=3, token=TOKEN, contacts=2000, contacts_per_deal=0, companies_per_deal=0
+    )
 
 
 @pytest.fixture
@@ -71,10 +73,12 @@ def service(cluster: Cluster, slow: Simulator, tmp_path: Path) -> Iterator[Insta
         installation.stop()
 
 
-def in_the_middle(service: Installation, slow: Simulator, scan_id: str = "scan-1") -> None:
+def in_the_middle(
+    service: Installation, slow: Simulator, scan_id: str = "scan-1", **config: Any
+) -> None:
     """Start a scan and return while it reads deals."""
     slow.latency_ms = 700  # the tap hands records on by the thousand
-    service.start(scan_id, batchSize=50)
+    service.start(scan_id, batchSize=50, **config)
     wait_for(
         lambda: service.row(scan_id)["state"] and service.row(scan_id)["processed_items"],
         seconds=40,
@@ -141,6 +145,70 @@ def test_a_leaving_worker_hands_its_scans_over_with_their_bookmark(
     assert_complete(service, slow)
     row = service.row("scan-1")
     assert (row["attempt"], row["runs"]) == (1, 2)  # a deploy is no failed attempt
+
+
+def processed(service: Installation, name: str) -> int:
+    """How many records of a type the ledger knows of."""
+    ((count,),) = service.ledger.run(
+        "select (objects -> %s ->> 'processed')::int from scan where scan_id = 'scan-1'", name
+    )
+    found: int = count
+    return found
+
+
+def assert_all_types(service: Installation, slow: Simulator) -> None:
+    """The scan is complete, and so is each of its types."""
+    data = service.finished("scan-1", seconds=90)
+    assert data["status"] == "completed", data["errors"]
+    for name in ("deals", "contacts"):
+        truth = slow.portal().truth(name).live
+        rows = service.ledger.run(f"select id from scans.{name} order by id")
+        assert [row[0] for row in rows] == sorted(truth)
+        assert data["progress"]["objects"][name] == {
+            "totalItems": len(truth), "processedItems": len(truth), "failedItems": 0,
+        }  # fmt: skip
+    wait_for(lambda: not service.members(), seconds=15)
+    assert service.run_folders() == []
+
+
+def test_a_leaving_worker_hands_over_a_scan_of_several_types(
+    service: Installation, slow: Simulator
+) -> None:
+    first = service.work()
+    in_the_middle(service, slow, objects=["deals", "contacts"])
+
+    first.terminate()
+    assert first.wait(30) == 0
+    kept = processed(service, "contacts")
+    slow.latency_ms = 0
+    service.work()
+
+    assert kept > 0
+    assert_all_types(service, slow)
+    assert service.row("scan-1")["runs"] == 2
+
+
+@pytest.mark.heavy
+def test_a_worker_killed_in_the_second_type_does_not_lose_or_repeat_the_first(
+    service: Installation, slow: Simulator
+) -> None:
+    first = service.work()
+    slow.latency_ms = 800  # as in `in_the_middle`
+    service.start("scan-1", batchSize=50, objects=["deals", "contacts"])
+    # The tap reads the types by the alphabet.
+    wait_for(lambda: processed(service, "deals") > 0, seconds=60, why=service.logs()[-4000:])
+    slow.latency_ms = 5000
+    assert processed(service, "deals") < DEALS
+    first.kill()
+    wait_for(lambda: not service.members(), seconds=5, why="orphans after kill -9")
+    slow.requests.clear()
+    slow.latency_ms = 0
+    service.work()
+
+    assert_all_types(service, slow)
+    # Whether it may be read, and what is archived: not its forty pages once more.
+    assert slow.requests.count(endpoint="list", object_type="contacts") < 10
+    assert service.row("scan-1")["attempt"] == 2
 
 
 @pytest.mark.heavy
