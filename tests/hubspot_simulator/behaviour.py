@@ -29,4 +29,5 @@ class Behaviour:
     numeric_to_object_id: bool = True  # observed a number, described as a string
     # All
     url_limit: int = 16_384
+    compressed: bool = False  # gzip for those who accept it, which costs time here
     restore_touches_modified: bool = False

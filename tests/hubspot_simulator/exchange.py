@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import QueryParams
@@ -78,6 +81,10 @@ class Endpoint:
         request.status = answer.status
         for hook in self.simulator.answer_hooks:
             hook(request)
+        if call is not None and call.portal.behaviour.compressed:
+            answer = _compressed(answer, _header(scope, b"accept-encoding"))
+        portal = call.portal if call else self.simulator.portals[0]
+        headers["date"] = formatdate(portal.clock.now(), usegmt=True)
         await self._send(answer, headers, fault, client, send)
 
     def _url_limit(self, call: Call | None) -> int:
@@ -200,6 +207,13 @@ class Endpoint:
             await self.simulator.connections.cut(client)
             return
         await send({"type": "http.response.body", "body": body})
+
+
+def _compressed(answer: Answer, accepted: str) -> Answer:
+    if "gzip" not in accepted:
+        return answer
+    headers = {**answer.headers, "content-encoding": "gzip"}
+    return replace(answer, body=gzip.compress(answer.body, 1), headers=headers)
 
 
 def _header(scope: Scope, name: bytes) -> str:

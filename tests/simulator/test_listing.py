@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -251,3 +252,17 @@ def test_short_and_empty_pages_carry_a_cursor(api: Api, portal: Portal) -> None:
 
     assert [record["id"] for page in pages for record in page] == portal.ids()
     assert {len(page) for page in pages[:-1]} == {0, 10, 20}
+
+
+def test_answers_tell_the_portals_time_and_may_be_compressed(
+    hubspot: Simulator, api: Api, portal: Portal
+) -> None:
+    plain = api.get(BOTH[0], limit=5)
+    portal.behaviour.compressed = True
+    hubspot.advance(-600)
+    packed = api.get(BOTH[0], limit=5)
+    assert packed.json() == plain.json()
+    assert "Content-Encoding" not in plain.headers
+    assert packed.headers["Content-Encoding"] == "gzip"
+    moments = [parsedate_to_datetime(each.headers["Date"]) for each in (plain, packed)]
+    assert -600 <= (moments[1] - moments[0]).total_seconds() < -500

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from harness.singer import Mirroring
 from hubspot_simulator import Portal, Simulator
+from tap_hubspot_deals.clock import milliseconds, parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,6 +108,34 @@ def test_changes_that_search_shows_a_minute_late_are_not_lost(mirroring: Mirrori
     assert mirroring.run().ids() == []
     mirroring.hubspot.advance(61)
     assert sorted(mirroring.run().ids()) == sorted([changed, created])
+    assert mirroring.differences() == []
+
+
+@pytest.mark.parametrize("seconds", [-600, 600])
+def test_a_clock_ten_minutes_off_loses_no_change(mirroring: Mirroring, seconds: int) -> None:
+    """HubSpot's clock is put behind or ahead of this machine's, by more than the look-back."""
+    hubspot, portal = mirroring.hubspot, mirroring.portal
+    hubspot.advance(seconds)
+    mirroring.run(lookback_minutes=1)
+    before, inside = portal.ids()[3:5]
+    for name in ("between the runs", "and again"):
+        portal.change("deals", before, {"dealname": name})
+        created = portal.create("deals", {"dealname": name})
+        hubspot.advance(2)  # the header tells whole seconds
+        change = partial(portal.change, "deals", inside, {"dealname": f"while read, {name}"})
+        hubspot.after(1, change, endpoint="search")
+        output = mirroring.run(lookback_minutes=1)
+        assert {before, created} <= set(output.ids())
+        bookmark = output.state["bookmarks"]["deals"]["partitions"][0]["replication_key_value"]
+        assert milliseconds(parse_time(bookmark)) <= portal.clock.now_ms()
+    hubspot.advance(2)
+    mirroring.run(lookback_minutes=1)
+    assert mirroring.differences() == []
+
+
+def test_compressed_answers_are_read_like_plain_ones(mirroring: Mirroring) -> None:
+    mirroring.portal.behaviour.compressed = True
+    mirroring.run()
     assert mirroring.differences() == []
 
 
