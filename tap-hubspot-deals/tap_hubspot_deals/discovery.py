@@ -9,19 +9,19 @@ import msgspec
 from singer_sdk.exceptions import ConfigValidationError
 
 from tap_hubspot_deals.errors import HubSpotError, MissingScopeError
-from tap_hubspot_deals.object_streams import AssociationsStream, ObjectStream
-from tap_hubspot_deals.object_types import STANDARD_TYPES, ObjectType, custom_type
-from tap_hubspot_deals.properties import Definition, Definitions
-from tap_hubspot_deals.streams import (
+from tap_hubspot_deals.metadata_streams import (
     OwnersStream,
     PipelinesStream,
     PropertiesStream,
-    TenantStream,
     read_pipelines,
 )
+from tap_hubspot_deals.object_streams import AssociationsStream, ObjectStream
+from tap_hubspot_deals.object_types import STANDARD_TYPES, ObjectType, custom_type
+from tap_hubspot_deals.properties import Definition, Definitions
 
 if TYPE_CHECKING:
     from tap_hubspot_deals.object_settings import ObjectSettings
+    from tap_hubspot_deals.streams import TenantStream
     from tap_hubspot_deals.tap import TapHubspotDeals
 
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tap_hubspot_deals.clock import parse_time
+from tap_hubspot_deals.clock import iso, parse_time
+from tap_hubspot_deals.links import BATCH, LinkReader
 from tap_hubspot_deals.records import merged_ids
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
-    from concurrent.futures import Future
+    from concurrent.futures import Executor, Future
 
     from tap_hubspot_deals.bookmarks import Progress
+    from tap_hubspot_deals.legs import Step
     from tap_hubspot_deals.links import Links
     from tap_hubspot_deals.object_streams import ObjectStream
     from tap_hubspot_deals.records import CrmObject, RecordFields
-    from tap_hubspot_deals.walks import Step
 
 LinksOf = dict[str, list[dict[str, Any]]]
 """By record id, its links to one object type."""
@@ -68,20 +69,49 @@ class Group:
 
 
 class PageMaker:
-    """Makes the records of pages.
+    """Asks for the links of pages and makes their records.
 
     Args:
         stream: The stream of the records.
         links: The object types whose links have a selected stream.
         fields: Makes the single records.
+        pool: Where requests run.
     """
 
-    def __init__(self, stream: ObjectStream, links: Collection[str], fields: RecordFields) -> None:
+    def __init__(
+        self,
+        stream: ObjectStream,
+        links: Collection[str],
+        fields: RecordFields,
+        pool: Executor,
+    ) -> None:
+        self._pool = pool
+        self._clock = stream.hubspot.clock
+        self._readers = [
+            (to_type.name, LinkReader(stream.hubspot, stream.object_type, to_type))
+            for to_type in stream.linked
+        ]
+        self._only = frozenset(stream.settings.association_ids) or None
         self._settings = stream.settings
         self._identity = stream.identity
         self._from_type = stream.object_type.name
         self._links = links
         self._fields = fields
+
+    def ask_links(self, steps: list[Step], *, live: bool) -> Group:
+        """Ask for the links of live records; archived ones have none (HubSpot hides them)."""
+        read_at = iso(self._clock.now())
+        if not live:
+            return Group(steps, read_at, None)
+        ids = [o.id for step in steps for o in step.page.objects]
+        if self._only is not None:
+            ids = [i for i in ids if i in self._only]
+        asked = [
+            (to_type, self._pool.submit(reader.read, ids[start : start + BATCH]))
+            for to_type, reader in self._readers
+            for start in range(0, len(ids), BATCH)
+        ]
+        return Group(steps, read_at, asked, self._only)
 
     def pages(self, group: Group, progress: Progress) -> Iterator[ReadPage]:
         """The pages of a group; taking one moves the progress behind it."""

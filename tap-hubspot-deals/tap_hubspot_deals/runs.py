@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Self
 
 from tap_hubspot_deals.archive import Sweep, is_asked_for, keep
 from tap_hubspot_deals.bookmarks import BEGINNING, Bookmark, Progress
-from tap_hubspot_deals.clock import iso
 from tap_hubspot_deals.errors import AuthenticationError, HubSpotError, StopCleanlyError
-from tap_hubspot_deals.links import BATCH, LinkReader
+from tap_hubspot_deals.legs import BAD_REQUEST, Leg, OutOfOrder, Step
+from tap_hubspot_deals.links import BATCH
 from tap_hubspot_deals.pages import Group, PageMaker, ReadPage
 from tap_hubspot_deals.records import MERGED_IDS, RecordFields
 from tap_hubspot_deals.searching import SearchSource, extent
 from tap_hubspot_deals.sources import IdSource, ListSource, Reading, Source
-from tap_hubspot_deals.walks import BAD_REQUEST, Leg, OutOfOrder, Step, Walk
+from tap_hubspot_deals.walks import Walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +64,7 @@ class Run:
             stream.identity,
             unasked=[*extra, *(n for n in ALWAYS_RETURNED if n not in named)],
         )
-        self._maker = PageMaker(stream, links, self._fields)
+        self._maker = PageMaker(stream, links, self._fields, self._pool)
         self._reading = Reading(
             stream.hubspot,
             stream.object_type,
@@ -72,10 +72,6 @@ class Run:
             settings.page_size,
             settings.include_raw,
         )
-        self._link_readers = [
-            (to_type.name, LinkReader(stream.hubspot, object_type, to_type))
-            for to_type in stream.linked
-        ]
         self._only_ids = bool(settings.association_ids) and not stream.selected
         # A sample says nothing about what it left out, so it must not move a bookmark.
         self._keeps_state = settings.max_records is None and not self._only_ids
@@ -218,14 +214,13 @@ class Run:
 
     def _walk(self, progress: Progress, sweep: Sweep) -> Iterator[ReadPage]:
         source = self._source(progress)
-        total, highest = self._extent(source, progress)
+        ordered = isinstance(source, ListSource) and not progress.one_cursor
         walk = Walk(
             source,
             self._pool,
             [Leg.from_state(leg) for leg in progress.legs],
-            ordered=isinstance(source, ListSource) and not progress.one_cursor,
-            highest=highest,
-            pages=total // self._settings.page_size,
+            ordered=ordered,
+            extent=self._extent if progress.phase == "live" else None,
         )
         waiting: deque[Group] = deque()
         try:
@@ -233,7 +228,7 @@ class Run:
                 if progress.phase == "archived":
                     for step in steps:
                         sweep.cut(step.page)
-                waiting.append(self._ask_links(steps, live=progress.phase == "live"))
+                waiting.append(self._maker.ask_links(steps, live=progress.phase == "live"))
                 if len(waiting) > LINK_GROUPS_AHEAD:
                     yield from self._maker.pages(waiting.popleft(), progress)
         except HubSpotError:
@@ -252,7 +247,7 @@ class Run:
             page = self._reading.batch(ids[start : start + BATCH], archived=False)
             keep(page, lambda o: is_asked_for(o, self._settings.filters, self._stream.object_type))
             if page.objects:
-                group = self._ask_links([Step(page, progress.legs)], live=True)
+                group = self._maker.ask_links([Step(page, progress.legs)], live=True)
                 yield from self._maker.pages(group, progress)
 
     def _source(self, progress: Progress) -> Source:
@@ -265,10 +260,8 @@ class Run:
         fresh = progress.window is not None
         return SearchSource(self._reading, self._settings.filters, progress.window, fresh=fresh)
 
-    def _extent(self, source: Source, progress: Progress) -> tuple[int, int | None]:
-        """How much there is to list, for cutting; a count that fails costs only the cutting."""
-        if not isinstance(source, ListSource) or source.archived or progress.one_cursor:
-            return 0, None
+    def _extent(self) -> tuple[int, int | None]:
+        """How many pages there are, and the highest id; a count that fails costs only cutting."""
         try:
             total, highest = extent(self._reading, self._settings.filters)
         except (AuthenticationError, StopCleanlyError):
@@ -276,23 +269,8 @@ class Run:
         except HubSpotError as exc:
             self._stream.logger.warning("Reading with one cursor, because: %s", exc)
             return 0, None
-        return total, None if highest is None else int(highest)
-
-    def _ask_links(self, steps: list[Step], *, live: bool) -> Group:
-        """Ask for the links of live records; archived ones have none (HubSpot hides them)."""
-        read_at = iso(self._clock.now())
-        if not live:
-            return Group(steps, read_at, None)
-        ids = [o.id for step in steps for o in step.page.objects]
-        only = frozenset(self._settings.association_ids) or None
-        if only is not None:
-            ids = [i for i in ids if i in only]
-        asked = [
-            (to_type, self._pool.submit(reader.read, ids[start : start + BATCH]))
-            for to_type, reader in self._link_readers
-            for start in range(0, len(ids), BATCH)
-        ]
-        return Group(steps, read_at, asked, only)
+        pages = total // self._settings.page_size
+        return pages, None if highest is None else int(highest)
 
     def _tell_start(self, progress: Progress) -> None:
         name = self._stream.name

@@ -1,13 +1,12 @@
-"""The tap's streams: records with their links, and the small ones that describe them."""
+"""What all streams of the tap share: the tenant, how records are written, and when versions end."""
 
 from __future__ import annotations
 
 import abc
 import hashlib
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-import msgspec
 from singer_sdk import Stream
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.mapper import SameRecordTransform
@@ -15,17 +14,13 @@ from singer_sdk.singerlib.messages import StateMessage
 from typing_extensions import override
 
 from tap_hubspot_deals.clock import iso
-from tap_hubspot_deals.paging import Paging, after
-from tap_hubspot_deals.records import KEY_TEXT, TEXT, TIME
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Sequence
 
     import singer_sdk.singerlib as singer
     from singer_sdk.helpers.types import Context
 
-    from tap_hubspot_deals.object_types import ObjectType
-    from tap_hubspot_deals.properties import Definition
     from tap_hubspot_deals.tap import TapHubspotDeals
 
 METRIC_INTERVAL = 2.0
@@ -154,166 +149,3 @@ class MetadataStream(TenantStream):
             state["keys"] = digest
             self.state_manager.is_flushed = False
             self._write_state_message()
-
-
-class _Stage(msgspec.Struct, rename="camel"):
-    id: str
-    label: str = ""
-    display_order: int | None = None
-    archived: bool = False
-    created_at: str | None = None
-    updated_at: str | None = None
-    metadata: dict[str, Any] = {}
-
-
-class _Pipeline(msgspec.Struct, rename="camel"):
-    id: str
-    label: str = ""
-    display_order: int | None = None
-    archived: bool = False
-    archived_at: str | None = None
-    created_at: str | None = None
-    updated_at: str | None = None
-    stages: list[_Stage] = []
-
-
-class _Pipelines(msgspec.Struct):
-    results: list[_Pipeline]
-
-
-class PipelinesStream(MetadataStream):
-    """Pipelines of one object type with their stages."""
-
-    FIELDS: ClassVar[dict[str, Any]] = {
-        "id": {**KEY_TEXT, "title": "Pipeline ID"},
-        "label": TEXT,
-        "display_order": {"type": ["integer", "null"]},
-        "archived": {"type": ["boolean", "null"]},
-        "archived_at": TIME,
-        "created_at": TIME,
-        "updated_at": TIME,
-        "stages": {"type": ["array", "null"], "items": {"type": "object"}},
-    }
-
-    def __init__(self, tap: TapHubspotDeals, name: str, object_type: ObjectType) -> None:
-        self._object_type = object_type
-        super().__init__(tap, name, key=("id",), properties=self.FIELDS)
-
-    @override
-    def read(self) -> Iterable[dict[str, Any]]:
-        for pipeline in read_pipelines(self._tap, self._object_type):
-            stages = [msgspec.structs.asdict(stage) for stage in pipeline.stages]
-            yield {**msgspec.structs.asdict(pipeline), "stages": stages}
-
-
-def read_pipelines(tap: Any, object_type: ObjectType) -> list[_Pipeline]:
-    """All pipelines of an object type; HubSpot gives them in one answer."""
-    client = tap.client
-    return client.get(  # type: ignore[no-any-return]
-        client.paths.pipelines(object_type.in_paths),
-        family="pipelines",
-        what=f"pipelines of {object_type.name}",
-        shape=_Pipelines,
-    ).results
-
-
-class _Team(msgspec.Struct):
-    id: str
-    name: str = ""
-    primary: bool = False
-
-
-class _Owner(msgspec.Struct, rename="camel"):
-    id: str
-    email: str | None = None
-    type: str | None = None
-    first_name: str | None = None
-    last_name: str | None = None
-    user_id: int | None = None
-    user_id_including_inactive: int | None = None
-    archived: bool = False
-    created_at: str | None = None
-    updated_at: str | None = None
-    teams: list[_Team] = []
-
-
-class _Owners(msgspec.Struct):
-    results: list[_Owner]
-    paging: Paging | None = None
-
-
-class OwnersStream(MetadataStream):
-    """Owners, those who left included: old deals still name them."""
-
-    FIELDS: ClassVar[dict[str, Any]] = {
-        "id": {**KEY_TEXT, "title": "Owner ID"},
-        "email": TEXT,
-        "type": TEXT,
-        "first_name": TEXT,
-        "last_name": TEXT,
-        "user_id": {"type": ["integer", "null"]},
-        "user_id_including_inactive": {"type": ["integer", "null"]},
-        "archived": {"type": ["boolean", "null"]},
-        "created_at": TIME,
-        "updated_at": TIME,
-        "teams": {"type": ["array", "null"], "items": {"type": "object"}},
-    }
-
-    def __init__(self, tap: TapHubspotDeals, name: str = "owners") -> None:
-        super().__init__(tap, name, key=("id",), properties=self.FIELDS)
-
-    @override
-    def read(self) -> Iterable[dict[str, Any]]:
-        for archived in ("false", "true"):
-            for owner in self._owners(archived):
-                teams = [msgspec.structs.asdict(team) for team in owner.teams]
-                yield {**msgspec.structs.asdict(owner), "teams": teams}
-
-    def _owners(self, archived: str) -> Iterator[_Owner]:
-        cursor: dict[str, str | int] = {}
-        while True:
-            page = self.hubspot.get(
-                self.hubspot.paths.owners(),
-                family="owners",
-                what="owners",
-                shape=_Owners,
-                limit=100,
-                archived=archived,
-                **cursor,
-            )
-            yield from page.results
-            following = after(page.paging)
-            if following is None:
-                return
-            cursor = {"after": following}
-
-
-class PropertiesStream(MetadataStream):
-    """Property definitions of one object type."""
-
-    FIELDS: ClassVar[dict[str, Any]] = {
-        "name": {**KEY_TEXT, "title": "Property name"},
-        "label": TEXT,
-        "description": TEXT,
-        "group_name": TEXT,
-        "type": TEXT,
-        "field_type": TEXT,
-        "hubspot_defined": {"type": ["boolean", "null"]},
-        "calculated": {"type": ["boolean", "null"]},
-        "external_options": {"type": ["boolean", "null"]},
-        "has_unique_value": {"type": ["boolean", "null"]},
-        "hidden": {"type": ["boolean", "null"]},
-        "archived": {"type": ["boolean", "null"]},
-        "referenced_object_type": TEXT,
-        "created_at": TIME,
-        "updated_at": TIME,
-        "options": {"type": ["array", "null"], "items": {"type": "object"}},
-    }
-
-    def __init__(self, tap: TapHubspotDeals, name: str, definitions: Sequence[Definition]) -> None:
-        self._definitions = definitions
-        super().__init__(tap, name, key=("name",), properties=self.FIELDS)
-
-    @override
-    def read(self) -> Iterable[dict[str, Any]]:
-        return map(msgspec.structs.asdict, self._definitions)

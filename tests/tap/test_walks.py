@@ -14,12 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tap_hubspot_deals.archive import Sweep
 from tap_hubspot_deals.errors import HubSpotError
+from tap_hubspot_deals.legs import Leg, OutOfOrder
 from tap_hubspot_deals.object_types import DEALS
 from tap_hubspot_deals.records import CrmObject
 from tap_hubspot_deals.searching import SearchSource
 from tap_hubspot_deals.settings import Filters
 from tap_hubspot_deals.sources import Page
-from tap_hubspot_deals.walks import Leg, OutOfOrder, Walk
+from tap_hubspot_deals.walks import Walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,6 +121,14 @@ def test_small_portals_are_read_by_one_cursor(mirroring: Mirroring) -> None:
     assert mirroring.hubspot.requests.count(endpoint="list") <= 4
 
 
+@pytest.mark.parametrize(("deals", "counts"), [(0, 0), (100, 0), (101, 1)])
+def test_what_fits_on_a_page_is_not_counted_first(serve: Serve, deals: int, counts: int) -> None:
+    mirroring = Mirroring(serve(Portal.generate(deals)))
+    mirroring.run()
+    assert mirroring.differences() == []
+    assert mirroring.hubspot.requests.count(endpoint="search") == counts
+
+
 # Against a plain model
 
 
@@ -193,8 +202,7 @@ def test_a_walk_gives_every_record_once(
             Here(),
             [Leg.from_state(leg) for leg in state],
             ordered=True,
-            highest=ids[-1] if ids else None,
-            pages=1000,
+            extent=lambda: (1000, ids[-1] if ids else None),
         )
         steps = (step for group in walk.groups() for step in group)
         for count, step in enumerate(steps):
@@ -227,7 +235,7 @@ def test_a_walk_notices_a_list_that_is_out_of_order(ids: list[int], page_size: i
             return Page([CrmObject(str(i), {}) for i in page], following)
 
     listed = Disordered(ids, page_size, [], "plain")
-    walk = Walk(listed, Here(), [Leg()], ordered=True, highest=max(ids), pages=1000)
+    walk = Walk(listed, Here(), [Leg()], ordered=True, extent=lambda: (1000, max(ids)))
     seen: list[int] = []
     try:
         for group in walk.groups():

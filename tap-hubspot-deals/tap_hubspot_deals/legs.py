@@ -1,0 +1,148 @@
+"""One leg of a walk: a stretch of ascending record ids, read page by page with one ahead."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from tap_hubspot_deals.errors import HubSpotError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
+
+    from tap_hubspot_deals.sources import Page, Source
+
+BAD_REQUEST = 400
+
+
+class OutOfOrder(Exception):  # noqa: N818 - a finding, not a failure
+    """The list is not in ascending order of record ids, so it cannot be cut into legs."""
+
+
+@dataclass
+class Leg:
+    """A stretch of a walk.
+
+    Args:
+        after: The cursor of the next page that was not given out yet; None is the beginning.
+        until: The first record id that belongs to the next leg; None where there is none.
+    """
+
+    after: str | None = None
+    until: int | None = None
+
+    def to_state(self) -> dict[str, Any]:
+        """As it stands in a bookmark."""
+        return {"after": self.after, "until": None if self.until is None else str(self.until)}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Leg:
+        """From a bookmark."""
+        until = state.get("until")
+        return cls(state.get("after"), None if until is None else int(until))
+
+
+@dataclass
+class Step:
+    """One page of one leg, as it goes out.
+
+    Args:
+        page: The page, without the records that belong to the next leg.
+        legs: All legs that are still unfinished once this page is out.
+    """
+
+    page: Page
+    legs: list[dict[str, Any]]
+
+
+class Walker:
+    """A leg on its way: always one page ahead."""
+
+    def __init__(self, leg: Leg, source: Source, pool: Executor) -> None:
+        self.leg = leg
+        self.position = leg.after
+        self.last_id: int | None = None
+        self.first_id: int | None = None
+        self.count = 0
+        self.ceiling: int | None = None
+        self.empty_splits = 0
+        self._source = source
+        self._pool = pool
+        self._coming: Future[Page] | None = pool.submit(source.fetch, leg.after)
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing left to take."""
+        return self._coming is None
+
+    def peek(self) -> Page:
+        """The page on its way, which stays the next to be taken."""
+        assert self._coming is not None  # noqa: S101 - callers ask `done` first
+        return self._coming.result()
+
+    def take(self, *, ordered: bool) -> Page:
+        """The next page, cut at `until`; the one after it is asked for at once."""
+        page = self.peek()
+        if ordered:
+            self._check_order(page)
+            self._cut(page)
+        if page.following is None:
+            self._coming = None
+        else:
+            self._coming = self._pool.submit(self._source.fetch, page.following)
+        self.position = page.following
+        return page
+
+    def first_seen(self, start: int) -> int | None:
+        """The first record id, if the leg began at a made-up cursor; None if it cannot be used."""
+        try:
+            objects = self.peek().objects
+        except HubSpotError as exc:
+            if exc.status != BAD_REQUEST:
+                raise
+            return None
+        if not objects or int(objects[0].id) < start:
+            return None
+        return int(objects[0].id)
+
+    def stop(self) -> None:
+        """Give up what is on its way."""
+        self._coming = None
+
+    def remaining(self, highest: int | None) -> float:
+        """How many records are probably left, by the density so far."""
+        end = self.ceiling or self.leg.until or highest
+        if self.done or end is None or self.last_id is None or self.first_id is None:
+            return 0.0
+        density = self.count / (self.last_id - self.first_id + 1)
+        return max(0, end - self.last_id) * density
+
+    def middle(self, highest: int | None) -> int:
+        """The id halfway through what is left."""
+        end = self.ceiling or self.leg.until or highest
+        assert end is not None  # noqa: S101 - `remaining` was above 0
+        assert self.last_id is not None  # noqa: S101 - the same
+        return (self.last_id + end) // 2
+
+    def _check_order(self, page: Page) -> None:
+        ids = [int(o.id) for o in page.objects]
+        if not ids:
+            return
+        before = [] if self.last_id is None else [self.last_id]
+        if any(b <= a for a, b in pairwise(before + ids)):
+            raise OutOfOrder
+        if self.first_id is None:
+            self.first_id = ids[0]
+        self.last_id = ids[-1]
+        self.count += len(ids)
+
+    def _cut(self, page: Page) -> None:
+        until = self.leg.until
+        if until is None or self.last_id is None or self.last_id < until:
+            return
+        kept = sum(int(o.id) < until for o in page.objects)
+        del page.objects[kept:]
+        if page.raws is not None:
+            del page.raws[kept:]
+        page.following = None
