@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg.rows import DictRow, dict_row
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from scan_service.errors import UnavailableError
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     Connection = psycopg.AsyncConnection[DictRow]
 
+# What psycopg says when the database cannot be reached; it may be back in a moment.
+AWAY = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, PoolClosed)
 SCHEMA = "scan_service"
 RESULTS = "scans"
 _CONNECT_SECONDS = 5

@@ -15,12 +15,12 @@ from psycopg import sql
 
 from scan_service import auth
 from scan_service.app import create_app
-from scan_service.db import Database, connect
+from scan_service.db import AWAY, Database, connect
 from scan_service.logs import configure, logger
 from scan_service.migrations import migrate, pending
 from scan_service.settings import Settings, find_project
 from scan_service.vault import Vault, new_key
-from scan_service.worker import AWAY, Worker
+from scan_service.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

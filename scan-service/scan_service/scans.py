@@ -45,37 +45,54 @@ async def start(
     max_pending: int,
 ) -> dict[str, Any]:
     """Enter a scan into the ledger and admit it if the tenant has a free slot."""
+    async with db.tenant(extraction.tenant_id) as connection:
+        return await start_in(
+            connection, engine, extraction,
+            scan_id=scan_id, token=token, totals=totals, max_pending=max_pending,
+        )  # fmt: skip
+
+
+async def start_in(
+    connection: Connection,
+    engine: Engine,
+    extraction: Extraction,
+    *,
+    scan_id: str,
+    token: bytes,
+    totals: Mapping[str, int | None],
+    max_pending: int,
+) -> dict[str, Any]:
+    """Start a scan in the caller's transaction, which acts for the tenant and then no more."""
     tenant_id = extraction.tenant_id
-    async with db.tenant(tenant_id) as connection:
-        await _lock(connection, tenant_id)
-        waiting = await _one(
-            connection,
-            "select count(*) as n from scan"
-            " where tenant_id = %s and status = 'pending' and slot is null",
-            [tenant_id],
+    await _lock(connection, tenant_id)
+    waiting = await _one(
+        connection,
+        "select count(*) as n from scan"
+        " where tenant_id = %s and status = 'pending' and slot is null",
+        [tenant_id],
+    )
+    if waiting["n"] >= max_pending:
+        raise RateLimitError(
+            f"{max_pending} scans are waiting already. Please retry later.",
+            headers={"Retry-After": str(_BACKLOG_RETRY_SECONDS)},
         )
-        if waiting["n"] >= max_pending:
-            raise RateLimitError(
-                f"{max_pending} scans are waiting already. Please retry later.",
-                headers={"Retry-After": str(_BACKLOG_RETRY_SECONDS)},
-            )
-        try:
-            row = await _one(connection, _INSERT, {
-                "tenant": tenant_id,
-                "scan": scan_id,
-                "organization": extraction.organization_id,
-                "config": Jsonb(extraction.stored()),
-                "fingerprint": extraction.fingerprint(),
-                "token": token,
-                "total": _sum(totals),
-                "objects": _objects(extraction, totals),
-                "unknown": _objects(extraction, dict.fromkeys(totals)),
-                "incremental": extraction.mode == "incremental",
-            })  # fmt: skip
-        except UniqueViolation:
-            raise ConflictError("Scan with this ID already exists") from None
-        await step_out(connection)
-        await admit(connection, engine, tenant_id)
+    try:
+        row = await _one(connection, _INSERT, {
+            "tenant": tenant_id,
+            "scan": scan_id,
+            "organization": extraction.organization_id,
+            "config": Jsonb(extraction.stored()),
+            "fingerprint": extraction.fingerprint(),
+            "token": token,
+            "total": _sum(totals),
+            "objects": _objects(extraction, totals),
+            "unknown": _objects(extraction, dict.fromkeys(totals)),
+            "incremental": extraction.mode == "incremental",
+        })  # fmt: skip
+    except UniqueViolation:
+        raise ConflictError("Scan with this ID already exists") from None
+    await step_out(connection)
+    await admit(connection, engine, tenant_id)
     return row
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +11,14 @@ from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
 
 from scan_service import scans
+from scan_service.db import AWAY, become, step_out
 from scan_service.errors import ConflictError, NotFoundError, ServiceError
 from scan_service.extraction import Extraction
 from scan_service.logs import logger
+from scan_service.vault import VaultError
 
 if TYPE_CHECKING:
-    from scan_service.db import Database
+    from scan_service.db import Connection, Database
     from scan_service.engine import Engine
     from scan_service.models import Schedule
     from scan_service.vault import Vault
@@ -83,18 +86,19 @@ async def fire(db: Database, engine: Engine, vault: Vault, *, max_pending: int) 
     read the same changes twice. Ticks missed while no worker ran are made up for once.
     """
     started = 0
-    while due := await _claim(db):
-        try:
-            if await _start(db, engine, vault, due, max_pending=max_pending):
-                started += 1
-        except ServiceError as error:
-            _log.warning("schedule could not start its scan", schedule=due["schedule_id"])
-            await _note(db, due, error=error.message)
+    while (tick := await _carry_out_one(db, engine, vault, max_pending=max_pending)) is not None:
+        started += tick
     return started
 
 
-async def _claim(db: Database) -> dict[str, Any] | None:
-    """Take one due schedule and move it to its next time: no other worker will start this tick."""
+async def _carry_out_one(
+    db: Database, engine: Engine, vault: Vault, *, max_pending: int
+) -> bool | None:
+    """Start what one due schedule asks for; tell whether there was a scan, None without any due.
+
+    The schedule moves on in the very transaction that starts its scan: a worker that dies here
+    leaves the tick to the next one, whole.
+    """
     async with db.system() as connection:
         cursor = await connection.execute(
             "select * from schedule where next_run_at <= clock_timestamp()"
@@ -103,38 +107,53 @@ async def _claim(db: Database) -> dict[str, Any] | None:
         due = await cursor.fetchone()
         if due is None:
             return None
+        scan_id, problem = None, None
+        try:
+            async with connection.transaction():  # a scan that cannot start takes itself back
+                scan_id = await _start(connection, engine, vault, due, max_pending=max_pending)
+        except (ServiceError, VaultError) as error:
+            problem = getattr(error, "message", str(error))
+        except AWAY:
+            raise
+        except Exception:  # noqa: BLE001 - whatever it is, the schedules behind it must not wait
+            _log.exception("schedule failed", schedule=due["schedule_id"])
+            problem = "The scan could not be started"
+        if problem:
+            _log.warning("schedule could not start its scan", schedule=due["schedule_id"])
         await connection.execute(
-            "update schedule set next_run_at = %s where id = %s",
-            [next_time(due["cron"], datetime.now(UTC)), due["id"]],
-        )
-        return due
+            "update schedule set next_run_at = %s, last_scan_id = coalesce(%s, last_scan_id),"
+            " last_error = case when %s then %s else last_error end where id = %s",
+            [
+                next_time(due["cron"], datetime.now(UTC)), scan_id,
+                bool(scan_id or problem), problem, due["id"],
+            ],
+        )  # fmt: skip
+        return scan_id is not None
 
 
 async def _start(
-    db: Database, engine: Engine, vault: Vault, due: dict[str, Any], *, max_pending: int
-) -> bool:
+    connection: Connection, engine: Engine, vault: Vault, due: dict[str, Any], *, max_pending: int
+) -> str | None:
+    """Start the scan of a tick and return its name; None while the last one is at work."""
     tenant_id = due["tenant_id"]
+    await become(connection, tenant_id)
     if due["last_scan_id"]:
-        try:
-            last = await scans.find(db, tenant_id, due["last_scan_id"])
-        except NotFoundError:
-            pass
-        else:
+        with contextlib.suppress(NotFoundError):
+            last = await scans.find_in(connection, tenant_id, due["last_scan_id"])
             if last["status"] in scans.ACTIVE:
-                return False
+                await step_out(connection)
+                return None
     # The token is not needed to read the stored configuration; the model insists on one.
-    extraction = Extraction.model_validate(
-        {
-            **due["config"],
-            "tenantId": tenant_id,
-            "organizationId": due["organization_id"],
-            "auth": {"accessToken": "not-needed"},
-        }
-    )
+    extraction = Extraction.model_validate({
+        **due["config"],
+        "tenantId": tenant_id,
+        "organizationId": due["organization_id"],
+        "auth": {"accessToken": "not-needed"},
+    })  # fmt: skip
     tick: datetime = due["next_run_at"]
     scan_id = f"{due['schedule_id']}-{tick.astimezone(UTC):%Y%m%dT%H%M%SZ}"
-    await scans.start(
-        db,
+    await scans.start_in(
+        connection,
         engine,
         extraction,
         scan_id=scan_id,
@@ -142,16 +161,4 @@ async def _start(
         totals=dict.fromkeys(extraction.parts()),
         max_pending=max_pending,
     )
-    await _note(db, due, scan_id=scan_id)
-    return True
-
-
-async def _note(
-    db: Database, due: dict[str, Any], *, scan_id: str | None = None, error: str | None = None
-) -> None:
-    async with db.system() as connection:
-        await connection.execute(
-            "update schedule set last_scan_id = coalesce(%s, last_scan_id), last_error = %s"
-            " where id = %s",
-            [scan_id, error, due["id"]],
-        )
+    return scan_id

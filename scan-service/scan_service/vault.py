@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
+_NO_KEY = "no key of SCAN_SERVICE_SECRET_KEYS opens this token"
+
 
 class VaultError(Exception):
     """A sealed token cannot be opened: its key is gone, or it belongs to another tenant."""
@@ -49,13 +51,16 @@ class Vault:
 
     def reseal(self, sealed: bytes) -> bytes:
         """Encrypt again with the first key."""
-        return self._fernet.rotate(sealed)
+        try:
+            return self._fernet.rotate(sealed)
+        except InvalidToken:
+            raise VaultError(_NO_KEY) from None
 
     def _open(self, sealed: bytes, tenant_id: str) -> str:
         try:
             owner, token = json.loads(self._fernet.decrypt(bytes(sealed)))
         except InvalidToken:
-            raise VaultError("no key of SCAN_SERVICE_SECRET_KEYS opens this token") from None
+            raise VaultError(_NO_KEY) from None
         if owner != tenant_id:
             raise VaultError("this token was sealed for another tenant")
         return str(token)

@@ -8,10 +8,8 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any
 
-import psycopg
-from psycopg_pool import PoolClosed, PoolTimeout
-
 from scan_service import pipeline, runs, schedules
+from scan_service.db import AWAY
 from scan_service.engine import Engine
 from scan_service.leash import LEASE_LOST
 from scan_service.logs import logger
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
     from scan_service.vault import Vault
 
 _log = logger(__name__)
-AWAY = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, PoolClosed)
 _TICK_SECONDS = 0.5
 _REPORT_SECONDS = 1.0
 _CLEAN_SECONDS = 60.0

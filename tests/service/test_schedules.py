@@ -6,14 +6,18 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 from scan_service import schedules
 from scan_service.db import Database
 from scan_service.engine import Engine
 from scan_service.vault import Vault
-from service.kit import TENANT, TOKEN, Client, Ledger, order
+from service.kit import ROOT, TENANT, TOKEN, Client, Ledger, order
+from service.processes import Installation, wait_for
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from scan_service.settings import Settings
 
 
@@ -106,6 +110,92 @@ def test_a_schedule_that_cannot_start_says_why(
     assert fire(settings) == 0
     (shown,) = client.get("/api/v1/schedules").json()["data"]["schedules"]
     assert shown["lastError"] == "Scan with this ID already exists"
+
+
+def test_a_scheduled_scan_reads_the_objects_of_its_schedule(
+    client: Client, ledger: Ledger, settings: Settings
+) -> None:
+    wanted = [{"name": "contacts", "properties": ["email"]}, "companies"]
+    made = client.post("/api/v1/schedules", json=schedule(objects=wanted, mode="incremental"))
+    ledger.run("update schedule set next_run_at = now() - interval '1 hour'")
+
+    assert fire(settings) == 1
+
+    assert made.json()["data"]["config"]["objects"] == wanted
+    ((config, counts, same),) = ledger.run(
+        "select scan.config, scan.objects, scan.fingerprint = schedule.fingerprint"
+        " from scan, schedule"
+    )
+    assert config["objects"] == wanted
+    assert counts.keys() == {"contacts", "companies"}
+    assert same
+
+
+def test_a_schedule_that_cannot_be_read_keeps_no_other_waiting(
+    client: Client, ledger: Ledger, settings: Settings
+) -> None:
+    for name in ("broken", "sealed-elsewhere", "sound"):
+        client.post("/api/v1/schedules", json=schedule(name))
+    ledger.run("update schedule set next_run_at = now() - interval '1 hour'")
+    ledger.run("update schedule set config = '{\"batchSize\": 0}' where schedule_id = 'broken'")
+    ledger.run("update schedule set token = 'x' where schedule_id = 'sealed-elsewhere'")
+
+    assert fire(settings) == 1
+    assert fire(settings) == 0
+
+    shown = client.get("/api/v1/schedules").json()["data"]["schedules"]
+    errors = {each["scheduleId"]: each["lastError"] for each in shown}
+    assert errors["broken"] == "The scan could not be started"
+    assert "no key" in errors["sealed-elsewhere"]
+    assert errors["sound"] is None
+
+
+def test_a_worker_that_dies_while_it_starts_a_tick_leaves_the_tick_to_the_next(
+    client: Client, ledger: Ledger, settings: Settings, tmp_path: Path
+) -> None:
+    client.post("/api/v1/schedules", json=schedule())
+    due = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=5)
+    ledger.run("update schedule set next_run_at = %s", due)
+    workers = Installation(
+        ledger,
+        tmp_path,
+        {
+            "DATABASE_URL": ledger.url,
+            "SCAN_SERVICE_SECRET_KEYS": settings.secret_keys.get_secret_value(),
+            "SCAN_SERVICE_RUN_DIRECTORY": str(tmp_path / "runs"),
+            "SCAN_SERVICE_PROJECT_ROOT": str(ROOT),
+            "SCAN_SERVICE_HUBSPOT_BASE_URL": settings.hubspot_base_url,
+        },
+    )
+    try:
+        with psycopg.connect(ledger.url) as holder:
+            # Who starts a scan needs this lock: the worker has the tick and cannot go on.
+            holder.execute(
+                "select pg_advisory_xact_lock(hashtextextended('admit/' || %s, 0))", [TENANT]
+            )
+            first = workers.work()
+            wait_for(
+                lambda: ledger.run(
+                    "select 1 from pg_stat_activity where datname = current_database()"
+                    " and wait_event = 'advisory'"
+                ),
+                seconds=20,
+            )
+            first.kill()
+            first.wait()
+        assert ledger.run("select next_run_at from schedule") == [(due,)]
+        assert ledger.run("select count(*) from scan") == [(0,)]
+
+        workers.work()
+        wait_for(lambda: ledger.run("select 1 from scan where status = 'completed'"), seconds=60)
+    finally:
+        workers.stop()
+
+    name = f"nightly-{due:%Y%m%dT%H%M%SZ}"
+    assert ledger.run("select scan_id from scan") == [(name,)]
+    ((following, last),) = ledger.run("select next_run_at, last_scan_id from schedule")
+    assert following > datetime.now(UTC)
+    assert last == name
 
 
 def test_an_incremental_scan_begins_with_the_bookmark_of_its_kind_only(
