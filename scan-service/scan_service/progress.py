@@ -17,6 +17,8 @@ TAP = "tap-hubspot-deals"
 TARGET = "target-deals-postgres"
 _MOST_AT_ONCE = 4 * 1024 * 1024
 _KEPT_ERRORS = 20
+# The tap names every object type and link that a token may not read in one sentence each.
+LONGEST_REASON = 4000
 # The tap's and the target's sentences (their errors.py): which kind of failure each one tells.
 _AUTH = re.compile(r"refused the credentials|The token may not read|gives no token|that no token")
 _DAILY = re.compile(r"daily limit|another data centre")
@@ -139,7 +141,9 @@ class LogReader:
 
 
 def _failed(code: str, message: str, *, try_again: bool = False) -> Verdict:
-    return Verdict(completed=False, code=code, message=mask(message)[:500], try_again=try_again)
+    return Verdict(
+        completed=False, code=code, message=mask(message)[:LONGEST_REASON], try_again=try_again
+    )
 
 
 def _last(messages: list[str]) -> str:

@@ -15,6 +15,7 @@ from psycopg.types.json import Jsonb
 from scan_service.db import become, step_out
 from scan_service.figures import figures
 from scan_service.objects import parts
+from scan_service.progress import LONGEST_REASON
 from scan_service.scans import admit, note_outcome
 from scan_service.wording import timestamp
 
@@ -55,7 +56,7 @@ def problem(code: str, message: str, *, attempt: int, deal_id: str | None = None
     return {
         "dealId": deal_id,
         "code": code,
-        "error": message[:500],
+        "error": message[:LONGEST_REASON],
         "timestamp": timestamp(),
         "retryCount": max(0, attempt - 1),
     }

@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from hubspot_simulator import Portal, Simulator
 
 
+COUNTS = (
+    "select count(*) from scans.deals",
+    "select count(*) from scans.contacts",
+    "select count(*) from scans.companies",
+)
+
+
 @pytest.fixture
 def ordinary(postgres_server: str) -> Iterator[str]:
     """The URL of a database owned by a user who may make roles, and nothing more."""
@@ -60,11 +67,14 @@ def test_an_ordinary_user_migrates_scans_reads_and_removes(
         service.start("scan-1", associations=["contacts"])
         data = service.finished("scan-1")
         shown = service.ask("GET", "/api/v1/scan/result/scan-1").json()["data"]
+        service.start("scan-2", objects=["contacts", {"name": "companies"}])
+        both = service.finished("scan-2")
         csv = service.ask("GET", "/api/v1/scan/download/scan-1/csv").text
         with psycopg.connect(ordinary) as owner:
-            unseen = owner.execute("select count(*) from scans.deals").fetchone()
+            unseen = [owner.execute(each).fetchone() for each in COUNTS]
             owner.execute("select set_config('app.tenant_id', %s, false)", ["tenant-b"])
-            others = owner.execute("select count(*) from scans.deals").fetchone()
+            others = [owner.execute(each).fetchone() for each in COUNTS]
+        answer = service.ask("DELETE", "/api/v1/scan/remove/scan-2?confirm=true").json()["data"]
         gone = service.ask("DELETE", "/api/v1/scan/remove/scan-1?confirm=true").json()["data"]
     finally:
         service.stop()
@@ -75,7 +85,11 @@ def test_an_ordinary_user_migrates_scans_reads_and_removes(
     assert shown["summary"]["totalDeals"] == count
     assert len(shown["deals"]) == count
     assert csv.count("\n") > count
-    assert (unseen, others) == ((0,), (0,))
+    assert unseen == others == [(0,)] * 3
+    assert both["status"] == "completed", both["errors"]
+    assert answer["deletedRecords"]["objects"] == {
+        name: len(portal.ids(name)) for name in ("contacts", "companies")
+    }
     assert gone["deletedRecords"]["deals"] == count
     assert gone["deletedRecords"]["associations"] == len(portal.true_links("deals", "contacts"))
 

@@ -287,6 +287,23 @@ def test_a_failed_run_is_judged_by_what_it_said(
     assert verdict.message
 
 
+def test_every_type_that_a_token_may_not_read_is_in_the_reason(tmp_path: Path) -> None:
+    names = [f"custom_object_number_{number}" for number in range(12)]
+    sentences = " ".join(
+        f"The token may not read {name}: it needs crm.objects.custom.read. Add the scope in"
+        f" HubSpot, or do without: deselect the stream, or take it out of `associations`."
+        for name in names
+    )
+    log = tmp_path / "run.log"
+    log.write_text(lines(said(TAP, sentences)))
+    reader = LogReader(log)
+    reader.follow()
+
+    reason = reader.verdict(1).message
+
+    assert [name for name in names if name not in reason] == []
+
+
 def modules_that(says: Callable[[str], bool]) -> set[str]:
     return {path.stem for path in SOURCE.rglob("*.py") if says(path.read_text(encoding="utf-8"))}
 
