@@ -19,7 +19,7 @@ from scan_service import processes
 from scan_service.errors import InternalError
 from scan_service.logs import logger
 from scan_service.objects import DEALS, table_of
-from scan_service.printing import columns, file_columns, record_json, rows_of
+from scan_service.printing import columns, file_columns, record_json, records_of
 from scan_service.results import part_of
 
 if TYPE_CHECKING:
@@ -51,10 +51,9 @@ async def opened(
     part = part_of(scan, query.object)
     async with db.export(scan["tenant_id"]) as connection:
         present = await columns(connection, table_of(part.name))
-        rows = sql.SQL(
-            "from (select * from {} where _tenant_id = {} and _scan_id = {}"
-            ' order by id collate "C") as d'
-        ).format(rows_of(part.name), sql.Literal(scan["tenant_id"]), sql.Literal(scan["scan_id"]))
+        rows = sql.SQL('from (select * {} order by id collate "C") as d').format(
+            records_of(part, present, scan)
+        )
         shown = query.include_associations
         if form == "json":
             printed = record_json(

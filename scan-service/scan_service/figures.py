@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 from psycopg import sql
 
 from scan_service.db import RESULTS
-from scan_service.objects import DEALS, table_of
-from scan_service.printing import column, columns, properties_in, rows_of
+from scan_service.objects import DEALS, parts, table_of
+from scan_service.printing import column, columns, properties_in, records_of
 from scan_service.wording import timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from typing import LiteralString
 
     from scan_service.db import Connection
+    from scan_service.objects import Part
 
 REJECTED = "_rejected_records"
 _LISTED_PROBLEMS = 100
@@ -71,29 +72,29 @@ class Figures:
         return {**deals, "objects": others} if others else deals
 
 
-async def figures(
-    connection: Connection, tenant_id: str, scan_id: str, names: Iterable[str]
-) -> Figures:
+async def figures(connection: Connection, scan: Mapping[str, Any]) -> Figures:
     """Count what a scan left, exactly: at its end, when nothing writes any more."""
-    found, owner = Figures(), [tenant_id, scan_id]
-    for name in names:
+    found = Figures()
+    for name, part in parts(scan["config"]).items():
         present = await columns(connection, table_of(name))
-        found.stored[name] = await count(connection, name, owner) if present else 0
-        found.columns[name] = await _used_columns(connection, name, present, owner)
+        source = records_of(part, present, scan)
+        found.stored[name] = await count(connection, source) if present else 0
+        found.columns[name] = await _used_columns(connection, name, present, source)
         if name == DEALS:
-            found.summary = await summarize(connection, present, owner)
-    await _add_refused(connection, found, owner)
+            found.summary = await summarize(connection, part, present, scan)
+    await _add_refused(connection, found, [scan["tenant_id"], scan["scan_id"]])
     return found
 
 
-async def count(connection: Connection, name: str, owner: list[str]) -> int:
-    """Count a scan's records of one type, in a table that exists."""
-    statement = sql.SQL("select count(*) as n from {} where _tenant_id = %s and _scan_id = %s")
-    row = await _row(connection, statement.format(rows_of(name)), owner)
+async def count(connection: Connection, source: sql.Composable) -> int:
+    """Count records, in a table that exists; `source` see `records_of`."""
+    row = await _row(connection, sql.SQL("select count(*) as n {}").format(source))
     return int(row["n"])
 
 
-async def summarize(connection: Connection, present: Mapping[str, str], owner: list[str]) -> str:
+async def summarize(
+    connection: Connection, part: Part, present: Mapping[str, str], scan: Mapping[str, Any]
+) -> str:
     """Return the `summary` of a scan's deals as JSON text.
 
     Amounts of several currencies are not added up: HubSpot's amount in the home currency counts
@@ -117,9 +118,9 @@ async def summarize(connection: Connection, present: Mapping[str, str], owner: l
         "'closedLostAmount', coalesce(sum({money}) filter (where {closed} and not {won}), 0),"
         "'openDeals', count(*) filter (where not {closed}),"
         "'openAmount', coalesce(sum({money}) filter (where not {closed}), 0))::text as text"
-        " from {deals} as d where _tenant_id = %s and _scan_id = %s"
-    ).format(money=money, won=won, closed=closed, deals=rows_of(DEALS))
-    row = await _row(connection, statement, owner)
+        " {deals}"
+    ).format(money=money, won=won, closed=closed, deals=records_of(part, present, scan))
+    row = await _row(connection, statement)
     return str(row["text"])
 
 
@@ -128,7 +129,7 @@ _SUMMARY_SUMS = ("totalAmount", "closedWonAmount", "closedLostAmount", "openAmou
 
 
 async def _used_columns(
-    connection: Connection, name: str, present: Mapping[str, str], owner: list[str]
+    connection: Connection, name: str, present: Mapping[str, str], source: sql.Composable
 ) -> dict[str, list[str]]:
     """Return the properties that have a value in this scan: the columns of its exports."""
     standard = properties_in(name, present)
@@ -138,18 +139,15 @@ async def _used_columns(
             sql.SQL("bool_or({0} is not null) as {0}").format(sql.Identifier(each))
             for each in standard
         )
-        statement = sql.SQL("select {} from {} where _tenant_id = %s and _scan_id = %s")
-        row = await _row(connection, statement.format(flags, rows_of(name)), owner)
+        row = await _row(connection, sql.SQL("select {} {}").format(flags, source))
         used = sorted(each for each in standard if row[each])
     custom: list[str] = []
     if "custom_properties" in present:
         cursor = await connection.execute(
             sql.SQL(
-                "select distinct jsonb_object_keys(custom_properties::jsonb) as name from {}"
-                " where _tenant_id = %s and _scan_id = %s"
+                "select distinct jsonb_object_keys(custom_properties::jsonb) as name {}"
                 " and jsonb_typeof(custom_properties::jsonb) = 'object'"
-            ).format(rows_of(name)),
-            owner,
+            ).format(source)
         )
         custom = sorted(row["name"] for row in await cursor.fetchall())
     return {"standard": used, "custom": custom}
@@ -190,6 +188,6 @@ def refused_rows(verb: LiteralString) -> sql.Composed:
     ).format(sql.SQL(verb), sql.Identifier(RESULTS, REJECTED))
 
 
-async def _row(connection: Connection, statement: sql.SQL | sql.Composed, values: list[Any]) -> Any:
-    cursor = await connection.execute(statement, values)
+async def _row(connection: Connection, statement: sql.Composed) -> Any:
+    cursor = await connection.execute(statement)
     return await cursor.fetchone()

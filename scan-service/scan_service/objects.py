@@ -38,9 +38,13 @@ _SYSTEM_COLUMNS = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}
 
 @dataclass(frozen=True)
 class Part:
-    """What a scan reads of one object type."""
+    """What a scan reads of one object type.
+
+    `changes` is whether it reads what changed only, instead of everything.
+    """
 
     name: str
+    changes: bool = False
     pipeline: str | None = None
     stage: str | None = None
     archived: bool = False
@@ -67,6 +71,7 @@ def _part(item: Mapping[str, Any], config: Mapping[str, Any]) -> Part:
     filters, dates = said.get("filters") or {}, said.get("dateRange") or {}
     return Part(
         item["name"],
+        changes=config.get("mode") == "incremental",
         pipeline=filters.get("pipeline"),
         stage=filters.get("stage") or filters.get("dealStage"),
         archived=bool(filters.get("archived")),

@@ -6,7 +6,7 @@ PostgreSQL prints, so an amount is the decimal it was, never a float.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
 
@@ -85,9 +85,20 @@ async def columns(connection: Connection, table: str) -> dict[str, str]:
     return {row["column_name"]: row["data_type"] for row in await cursor.fetchall()}
 
 
-def rows_of(name: str) -> sql.Identifier:
-    """Return the table of an object type's records."""
-    return sql.Identifier(RESULTS, table_of(name))
+def records_of(part: Part, present: Mapping[str, str], scan: Mapping[str, Any]) -> sql.Composable:
+    """Return the SQL from `from` on that finds a scan's records of one type, in any order.
+
+    Where a record was merged into another, the tap leaves a mark: no record of HubSpot's, but a
+    change. So a full scan has none, and one that reads changes says what they were merged into.
+    """
+    found = sql.SQL("from {} as d where _tenant_id = {} and _scan_id = {}").format(
+        sql.Identifier(RESULTS, table_of(part.name)),
+        sql.Literal(scan["tenant_id"]),
+        sql.Literal(scan["scan_id"]),
+    )
+    if part.changes or "merged_into" not in present:
+        return found
+    return found + sql.SQL(" and merged_into is null")
 
 
 def properties_in(name: str, present: Iterable[str]) -> list[str]:
@@ -126,6 +137,8 @@ def record_json(
     hidden = sorted(set(present) - set(properties_in(part.name, present)))
     fields = _deal_fields(present) if part.name == DEALS else _record_fields(part.name, present)
     fields["archived"] = column("archived", present)
+    if part.changes:
+        fields["mergedInto"] = column("merged_into", present)
     fields["properties"] = sql.SQL("jsonb_strip_nulls(to_jsonb(d) - {}::text[])").format(
         sql.Literal(hidden)
     )
@@ -193,7 +206,9 @@ def file_columns(
     For deals the document's nine come first, then the fixed ones that it forgot; for all types,
     then, what the scan has.
     """
-    first = _DEAL_HEADINGS if part.name == DEALS else _RECORD_HEADINGS
+    first = dict(_DEAL_HEADINGS if part.name == DEALS else _RECORD_HEADINGS)
+    if part.changes:
+        first["merged_into"] = "merged_into"
     taken: set[str] = set()
     found = [
         _own(_free(heading, taken), name, present)

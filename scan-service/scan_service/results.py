@@ -10,7 +10,7 @@ from psycopg import sql
 from scan_service.errors import InvalidRequestError
 from scan_service.figures import count, summarize
 from scan_service.objects import DEALS, parts, table_of
-from scan_service.printing import columns, record_json, rows_of
+from scan_service.printing import columns, record_json, records_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,17 +34,16 @@ def part_of(scan: Mapping[str, Any], name: str) -> Part:
 async def page(db: Database, scan: Mapping[str, Any], query: ResultQuery) -> str:
     """Return the `data` of one page of results, as JSON text."""
     part = part_of(scan, query.object)
-    owner = [scan["tenant_id"], scan["scan_id"]]
     async with db.tenant(scan["tenant_id"]) as connection:
         present = await columns(connection, table_of(part.name))
         total, records = 0, "[]"
         if present:
-            total = await count(connection, part.name, owner)
+            source = records_of(part, present, scan)
+            total = await count(connection, source)
             cursor = await connection.execute(
                 sql.SQL(
                     "select coalesce(json_agg({} order by d.id collate \"C\"), '[]')::text as text"
-                    " from (select * from {} where _tenant_id = %s and _scan_id = %s"
-                    ' order by id collate "C" limit %s offset %s) as d'
+                    ' from (select * {} order by id collate "C" limit {} offset {}) as d'
                 ).format(
                     record_json(
                         part,
@@ -52,15 +51,16 @@ async def page(db: Database, scan: Mapping[str, Any], query: ResultQuery) -> str
                         associations=query.include_associations,
                         raw=query.include_raw,
                     ),
-                    rows_of(part.name),
-                ),
-                [*owner, query.page_size, (query.page - 1) * query.page_size],
+                    source,
+                    sql.Literal(query.page_size),
+                    sql.Literal((query.page - 1) * query.page_size),
+                )
             )
             records = (await cursor.fetchone() or {})["text"]
         if part.name != DEALS:
             summary = json.dumps({"totalRecords": total})
         else:
-            summary = scan["summary"] or await summarize(connection, present, owner)
+            summary = scan["summary"] or await summarize(connection, part, present, scan)
     head = f'"scanId":{json.dumps(scan["scan_id"])},"scanStatus":{json.dumps(scan["status"])}'
     # Deals look as in the document; other types say what they are.
     shown = f'"deals":{records}'

@@ -14,7 +14,6 @@ from psycopg.types.json import Jsonb
 
 from scan_service.db import become, step_out
 from scan_service.figures import figures
-from scan_service.objects import parts
 from scan_service.progress import LONGEST_REASON
 from scan_service.scans import admit, note_outcome
 from scan_service.wording import timestamp
@@ -113,7 +112,7 @@ async def finish(
             return None
         # Under the tables' policies their owner sees nothing either: count as the tenant.
         await become(connection, scan["tenant_id"])
-        found = await figures(connection, scan["tenant_id"], scan["scan_id"], parts(scan["config"]))
+        found = await figures(connection, scan)
         await step_out(connection)
         ended = status == "completed" and scan["status"] == "running"
         errors = [*found.problems, *progress.errors][-_KEPT_ERRORS:]

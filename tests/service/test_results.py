@@ -283,3 +283,50 @@ def test_statistics_count_for_ever_and_storage_counts_what_is_there(
     assert after["performance"]["averageScanDuration"] == "7m 45s"
     assert before["storage"]["totalRecords"] == 3
     assert after["storage"]["totalRecords"] == 0
+
+
+MERGED: list[dict[str, Any]] = [
+    {"id": "1", "dealname": "stays", "amount": "10", "archived": False},
+    {"id": "2", "merged_into": "1"},
+]
+
+
+def test_a_full_scan_shows_no_deal_that_was_merged_into_another(
+    client: Client, ledger: Ledger
+) -> None:
+    """The tap marks them for mirrors; HubSpot has no such deals, and neither has the scan."""
+    client.start("full")
+    ledger.make_results("full", MERGED)
+    ledger.complete("full")
+
+    page = client.get("/api/v1/scan/result/full").json()["data"]
+    progress = client.get("/api/v1/scan/status/full").json()["data"]["progress"]
+    files = {
+        form: client.get(f"/api/v1/scan/download/full/{form}") for form in ("json", "csv", "excel")
+    }
+
+    assert [deal["dealId"] for deal in page["deals"]] == ["1"]
+    assert page["pagination"]["total_items"] == 1
+    assert page["summary"]["totalDeals"] == 1
+    assert page["summary"]["openDeals"] == 1
+    assert progress["processedItems"] == progress["totalItems"] == 1
+    assert "mergedInto" not in page["deals"][0]
+    assert [deal["dealId"] for deal in files["json"].json()] == ["1"]
+    assert [row["deal_id"] for row in csv.DictReader(io.StringIO(files["csv"].text))] == ["1"]
+    sheet = openpyxl.load_workbook(io.BytesIO(files["excel"].content))["deals"]
+    assert [row[0] for row in sheet.iter_rows(min_row=2, values_only=True)] == ["1"]
+
+
+def test_an_incremental_scan_says_which_deal_took_anothers_place(
+    client: Client, ledger: Ledger
+) -> None:
+    client.start("changes", mode="incremental")
+    ledger.make_results("changes", MERGED)
+    ledger.complete("changes")
+
+    page = client.get("/api/v1/scan/result/changes").json()["data"]
+    text = client.get("/api/v1/scan/download/changes/csv").text
+
+    assert {deal["dealId"]: deal["mergedInto"] for deal in page["deals"]} == {"1": None, "2": "1"}
+    rows = {row["deal_id"]: row["merged_into"] for row in csv.DictReader(io.StringIO(text))}
+    assert rows == {"1": "", "2": "1"}
