@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 LONGEST_IDENTIFIER = 63  # bytes, PostgreSQL's NAMEDATALEN - 1
 SYSTEM_COLUMNS = frozenset({"", "tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
+# What the target keeps itself; the version that a source's own column tells is another one's.
+OWN_NAMES = frozenset({"_extra", "_sdc_table_version", "_rejected_records"})
 BIGINT_RANGE = (-(2**63), 2**63 - 1)
 EVERYTHING = frozenset({"string", "integer", "number", "boolean", "object", "array"})
 
@@ -65,6 +67,22 @@ WIDENINGS = {
 }
 
 
+# Widenings left undone when a view is in the way: a value that is too big is refused, not bent.
+AS_IS = {("smallint", Kind.BIGINT), ("integer", Kind.BIGINT), ("character varying", Kind.TEXT)}
+# What a property that changed its type adds to the name of its new column.
+VARIANTS = {
+    Kind.BIGINT: "integer",
+    Kind.NUMERIC: "number",
+    Kind.BOOLEAN: "boolean",
+    Kind.DATE: "date",
+    Kind.TIMESTAMP: "timestamp",
+    Kind.TIME: "time",
+    Kind.UUID: "uuid",
+    Kind.TEXT: "text",
+    Kind.JSONB: "json",
+}
+
+
 @dataclass(frozen=True)
 class Field:
     """What a stream's schema says about one property.
@@ -108,12 +126,12 @@ def holds(kind: Kind, wanted: Kind) -> bool:
 def identifier(name: str, *, always_hash: bool = False) -> str:
     """The name that PostgreSQL can hold for a stream or property.
 
-    Names that are too long, empty or taken by PostgreSQL end with a hash of the full name, so that
-    every run finds the same one and no two clash.
+    Names that are too long, empty or taken by PostgreSQL or the target end with a hash of the full
+    name, so that every run finds the same one and no two clash.
     """
     clean = name.encode("utf-8", "replace").replace(b"\0", b"?")
     fits = clean.decode() == name and len(clean) <= LONGEST_IDENTIFIER
-    if fits and name not in SYSTEM_COLUMNS and not always_hash:
+    if fits and name not in SYSTEM_COLUMNS | OWN_NAMES and not always_hash:
         return name
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return clean[: LONGEST_IDENTIFIER - 9].decode("utf-8", "ignore") + "_" + digest
@@ -182,7 +200,8 @@ def _variants(spec: Any, root: dict[str, Any], depth: int) -> Iterator[dict[str,
 def _types(variant: dict[str, Any]) -> list[str]:
     given = variant.get("type")
     if given is not None:
-        return [given] if isinstance(given, str) else list(given)
+        listed = given if isinstance(given, list) else [given]
+        return [name if isinstance(name, str) else "unknown" for name in listed]
     if "enum" in variant or "const" in variant:
         names = {
             str: "string",

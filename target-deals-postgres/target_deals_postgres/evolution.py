@@ -5,8 +5,8 @@ Every visit holds an advisory lock of the table, so that two targets may come at
 
 from __future__ import annotations
 
+import itertools
 import logging
-import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,10 +15,21 @@ from psycopg2 import errors
 from psycopg2.sql import SQL, Identifier, Literal
 
 from target_deals_postgres import views
-from target_deals_postgres.columns import WIDENINGS, Column, Field, Kind, holds, identifier
+from target_deals_postgres.columns import (
+    AS_IS,
+    VARIANTS,
+    WIDENINGS,
+    Column,
+    Field,
+    Kind,
+    holds,
+    identifier,
+)
+from target_deals_postgres.comments import comment_of, stores
 from target_deals_postgres.errors import DatabaseError
 from target_deals_postgres.rows import EXTRA
 from target_deals_postgres.tables import describe, lock
+from target_deals_postgres.values import storable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,20 +42,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("target-deals-postgres")
 
 MOST_COLUMNS = 1500  # PostgreSQL's limit is 1,600, dropped ones included; some stay for the target
-# Left as they are when a view is in the way: a value that is too big is refused, not bent.
-AS_IS = {("smallint", Kind.BIGINT), ("integer", Kind.BIGINT), ("character varying", Kind.TEXT)}
-VARIANTS = {
-    Kind.BIGINT: "integer",
-    Kind.NUMERIC: "number",
-    Kind.BOOLEAN: "boolean",
-    Kind.DATE: "date",
-    Kind.TIMESTAMP: "timestamp",
-    Kind.TIME: "time",
-    Kind.UUID: "uuid",
-    Kind.TEXT: "text",
-    Kind.JSONB: "json",
-}
-_STORES = re.compile(r"\[property: (.*)\]$", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ class Evolution:
     def __init__(self, cur: cursor, schema: str, stream: str) -> None:
         """Lock the table against other targets and read it."""
         self._cur = cur
-        lock(cur, f"{schema}.{stream}")
+        lock(cur, f"{schema}.{identifier(stream)}")
         self.table = describe(cur, schema, stream)
         self.view_grants: list[views.Grant] = []
         self._pending: list[Composable] = []
@@ -127,17 +124,25 @@ class Evolution:
         there = self.table.types.get(name)
         if there is None:
             return self._new(one, name, one.kind, is_key=is_key)
-        if there in set(Kind) and holds(Kind(there), one.kind):
-            self._describe_column(one, name)
-            return Column(one, name, Kind(there))
-        if (kind := self._widened(one, name, there, is_key=is_key)) is not None:
-            return Column(one, name, kind)
+        if name not in self.table.generated:
+            if there in set(Kind) and holds(Kind(there), one.kind):
+                if self._keeps(name, Kind(there), one.kind):
+                    self._describe_column(one, name)
+                    return Column(one, name, Kind(there))
+            elif (kind := self._widened(one, name, there, is_key=is_key)) is not None:
+                return Column(one, name, kind)
         if is_key:
             raise DatabaseError(
                 f"the key column {name} of {self.table} has type {there} and cannot become "
-                f"{one.kind}, because a view or rule uses it: drop that first"
+                f"{one.kind}, because a view, rule or policy uses it: drop that first"
             )
         return self._variant(one, name, there)
+
+    def _keeps(self, name: str, there: Kind, wanted: Kind) -> bool:
+        # numeric(12,2) would round a number; an integer it stores or refuses.
+        if name not in self.table.rounding or wanted is Kind.BIGINT:
+            return True
+        return self._retype(name, there, "{}")
 
     def _widened(self, one: Field, name: str, there: str, *, is_key: bool) -> Kind | None:
         # The type that the column has in the end; None when it cannot hold the property.
@@ -151,11 +156,14 @@ class Evolution:
         return None
 
     def _variant(self, one: Field, name: str, there: str) -> Column | None:
-        variant = identifier(f"{one.name}__{VARIANTS[one.kind]}")
-        if variant in self._own or self._stores(variant) not in {None, one.name}:
-            variant = identifier(f"{one.name}__{VARIANTS[one.kind]}", always_hash=True)
-        if variant in self.table.types:
-            return Column(one, variant, one.kind)
+        for column, type_ in self.table.types.items():
+            if column != name and type_ == one.kind and self._stores(column, one):
+                return Column(one, column, one.kind)
+        # A column without a comment of ours may be another property's, or someone's own.
+        taken = self._own | self.table.types.keys()
+        wished = f"{one.name}__{VARIANTS[one.kind]}"
+        names = (wished if at == 1 else f"{wished}_{at}" for at in itertools.count(1))
+        variant = next(free for one_name in names if (free := identifier(one_name)) not in taken)
         logger.warning(
             "%s.%s has type %s, which cannot hold the %s that the stream sends now: see %s",
             self.table,
@@ -168,21 +176,20 @@ class Evolution:
 
     def _name(self, one: Field) -> str:
         name = identifier(one.name)
-        if self._stores(name) not in {None, one.name}:
+        if self._stores(name, one) is False:
             return identifier(one.name, always_hash=True)  # it is the variant of another property
         return name
 
-    def _stores(self, column: str) -> str | None:
-        found = _STORES.search(self.table.comments.get(column, ""))
-        return found[1] if found else None
+    def _stores(self, column: str, one: Field) -> bool | None:
+        return stores(self.table.comments.get(column, ""), one.name)
 
     def _others(self, used: Column) -> list[Column]:
         # Columns that held the property in another type: a new value ends the old one there.
         return [
             Column(used.field, name, Kind(type_) if type_ in set(Kind) else Kind.TEXT)
             for name, type_ in self.table.types.items()
-            if name != used.name
-            and (name == self._name(used.field) or self._stores(name) == used.field.name)
+            if name not in {used.name, *self.table.generated}
+            and (name == self._name(used.field) or self._stores(name, used.field))
         ]
 
     def _new(self, one: Field, name: str, kind: Kind, *, is_key: bool) -> Column | None:
@@ -205,14 +212,10 @@ class Evolution:
                 self._comment_column(name, comment)
 
     def _describe_column(self, one: Field, name: str) -> None:
-        comment = one.comment
-        if name != one.name:
-            comment = f"{comment} [property: {one.name}]".strip()
-        if comment:
+        if comment := comment_of(one, name):
             self._comment_column(name, comment)
 
     def _comment_column(self, name: str, comment: str) -> None:
-        comment = comment.replace("\0", "")
         if self.table.owned and self.table.comments.get(name, "") != comment:
             self.table.comments[name] = comment
             self._comments.append(
@@ -259,7 +262,7 @@ class Evolution:
             self._alter([SQL("ALTER COLUMN {} DROP NOT NULL").format(Identifier(n)) for n in loose])
         for statement in self._comments:
             self._cur.execute(statement)
-        comment = comment or f"Stream {table.stream}"
+        comment = storable(comment or f"Stream {table.stream}", Kind.TEXT)
         if table.owned and table.comment != comment:
             self._cur.execute(SQL("COMMENT ON TABLE {} IS {}").format(table.sql, Literal(comment)))
 

@@ -66,6 +66,7 @@ class Merge:
         self._layout = layout
         self._hard_delete = hard_delete and "_sdc_deleted_at" in layout.names and bool(layout.keys)
         self._direct = direct and not self._hard_delete
+        self._partitioned = table.partitioned
         self._stage = Identifier(f"stage_{next(_numbers)}")
         self._statements = Statements(table, layout, self._stage, uncompared)
         self._alike: dict[str, Composable] = {}
@@ -168,7 +169,10 @@ class Merge:
         known = set(batch.present.values())
         if len(batch.present) < len(batch.rows):
             known.add("")
-        counts = self._merge_mixed(cur, known) if len(known) > 1 else self._merge_alike(cur, *known)
+        if len(known) > 1 or self._partitioned:  # whose INSERT cannot tell which rows are new
+            counts = self._merge_mixed(cur, known)
+        else:
+            counts = self._merge_alike(cur, *known)
         if self._hard_delete:
             cur.execute(self._statements.delete_marked())
         return counts

@@ -85,7 +85,7 @@ class Rejections:
             SQL(
                 "INSERT INTO {} (stream, _tenant_id, record_key, reason, payload, run_started_at) "
                 "VALUES %s"
-            ).format(Identifier(schema, TABLE)),
+            ).format(Identifier(schema.replace("%", "%%"), TABLE)),
             [
                 (
                     *(
@@ -115,8 +115,12 @@ class Rejections:
     def _make_table(self, cur: cursor, schema: str) -> None:
         tables.ensure_schema(cur, schema)
         tables.lock(cur, f"{schema}.{TABLE}")
-        cur.execute("SELECT to_regclass(%s)", (f'"{schema}".{TABLE}',))
-        if cur.fetchone() == (None,):
+        cur.execute(
+            "SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+            "WHERE n.nspname = %s AND c.relname = %s",
+            (schema, TABLE),
+        )
+        if not cur.rowcount:
             name = Identifier(schema, TABLE)
             cur.execute(SQL("CREATE TABLE {} (" + DEFINITION + ")").format(name))
             cur.execute(

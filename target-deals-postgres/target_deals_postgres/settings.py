@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from singer_sdk import typing as th
 from singer_sdk.exceptions import ConfigValidationError
 
+from target_deals_postgres.columns import LONGEST_IDENTIFIER
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -148,6 +150,9 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
             "load_method: overwrite is not supported, because it would empty tables that other "
             "tenants share; use upsert, which deletes what a full read did not bring again"
         )
+        raise ConfigValidationError(sentence, errors=[sentence], schema=SCHEMA)
+    if len(config["default_target_schema"].encode()) > LONGEST_IDENTIFIER:
+        sentence = f"default_target_schema: more than {LONGEST_IDENTIFIER} bytes, in UTF-8"
         raise ConfigValidationError(sentence, errors=[sentence], schema=SCHEMA)
     url = config.get("database_url")
     names = set(Settings.__dataclass_fields__) - {"started", "mapped", "database_url"}

@@ -85,6 +85,7 @@ class Stream:
         """
         if not isinstance(self.schema.get("properties"), dict):
             raise InputError(f"the SCHEMA of stream {self.name} has no properties")
+        self.keys = tuple(dict.fromkeys(self.keys))  # a tap may name one twice
         self.fields: list[Field] = fields_of(self.schema)
         names = {one.name for one in self.fields}
         for key in self.keys:
@@ -140,7 +141,7 @@ class Stream:
             wanted = {VERSION: METADATA[VERSION], DELETED: METADATA[DELETED]}
         else:
             wanted = {}
-        return [(name, kind) for name, kind in wanted.items() if name not in names]
+        return [(name, kind) for name, kind in wanted.items() if name not in names - {VERSION}]
 
     def take_over(self, old: Stream) -> None:
         """Go on where the stream was before its schema changed."""

@@ -14,6 +14,8 @@ from target_deals_postgres.errors import DatabaseError
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor
 
+KINDS = {"v": "a view", "m": "a materialized view", "S": "a sequence", "f": "a foreign table"}
+
 
 @dataclass
 class Table:
@@ -28,6 +30,9 @@ class Table:
         filled: whether it has rows.
         secured: whether it has row-level security.
         used: how many columns it has, dropped ones included.
+        rounding: its columns that round what they are given, such as numeric(12,2).
+        generated: its columns that PostgreSQL computes.
+        partitioned: whether its rows lie in partitions.
     """
 
     schema: str
@@ -44,6 +49,9 @@ class Table:
     filled: bool = False
     secured: bool = False
     used: int = 0
+    rounding: set[str] = field(default_factory=set)
+    generated: set[str] = field(default_factory=set)
+    partitioned: bool = False
 
     @property
     def sql(self) -> Identifier:
@@ -81,37 +89,53 @@ def lock(cur: cursor, name: str) -> None:
 
 
 def describe(cur: cursor, schema: str, stream: str) -> Table:
-    """Read a stream's table from the catalog."""
+    """Read a stream's table from the catalog.
+
+    Raises:
+        DatabaseError: something else than a table has its name.
+    """
     table = Table(schema, identifier(stream), stream)
     cur.execute(
         """
         SELECT c.oid, pg_has_role(c.relowner, 'USAGE'),
-            coalesce(obj_description(c.oid, 'pg_class'), ''), c.relnatts, c.relrowsecurity
+            coalesce(obj_description(c.oid, 'pg_class'), ''), c.relnatts, c.relrowsecurity,
+            c.relkind
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p')
+        WHERE n.nspname = %s AND c.relname = %s
         """,
         (schema, table.name),
     )
     row = cur.fetchone()
     if row is None:
         return table
-    oid, table.owned, table.comment, table.used, table.secured = row
-    table.exists = True
+    oid, table.owned, table.comment, table.used, table.secured, kind = row
+    if kind not in {"r", "p"}:
+        raise DatabaseError(
+            f"{table} exists and is no table ({KINDS.get(kind, kind)}), so the stream {stream} has "
+            "no place: rename it, or choose another default_target_schema"
+        )
+    table.exists, table.partitioned = True, kind == "p"
     cur.execute(SQL("SELECT FROM {} LIMIT 1").format(table.sql))
     table.filled = cur.rowcount > 0
     cur.execute(
         """
         SELECT attname, regexp_replace(format_type(atttypid, atttypmod), '\\(.*?\\)', ''),
-            attnotnull AND NOT atthasdef, coalesce(col_description(attrelid, attnum), '')
+            attnotnull AND NOT atthasdef, coalesce(col_description(attrelid, attnum), ''),
+            atttypmod >= 0 AND atttypid IN ('numeric'::regtype, 'timestamptz'::regtype,
+                'timestamp'::regtype, 'time'::regtype), attgenerated <> ''
         FROM pg_attribute WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped ORDER BY attnum
         """,
         (oid,),
     )
-    for name, type_, required, comment in cur.fetchall():
+    for name, type_, required, comment, rounding, generated in cur.fetchall():
         table.types[name] = type_
         table.comments[name] = comment
         if required:
             table.required.add(name)
+        if rounding:
+            table.rounding.add(name)
+        if generated:
+            table.generated.add(name)
     cur.execute(
         """
         SELECT conname, ARRAY(

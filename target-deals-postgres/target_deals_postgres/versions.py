@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from psycopg2.sql import SQL, Identifier
+from psycopg2.sql import SQL, Identifier, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from psycopg2.extensions import cursor
+    from psycopg2.sql import Composable
 
     from target_deals_postgres.tables import Table
 
@@ -44,17 +45,25 @@ def activate(
     condition = SQL("({0} IS NULL OR {0} < {1})").format(
         Identifier(VERSION), SQL(str(int(version)))
     )
-    arguments: tuple[tuple[tuple[str | None, ...], ...], ...] = ()
     if scope:
-        condition += SQL(" AND ({}) IN %s").format(
-            SQL(", ").join(SQL("{}::text").format(Identifier(name)) for name in scope)
-        )
-        arguments = (tuple(written),)
+        whose = SQL(" OR ").join(_is(scope, values) for values in written)
+        condition += SQL(" AND ({})").format(whose)
     if hard:
         statement = SQL("DELETE FROM {} WHERE {}").format(table.sql, condition)
     else:
         statement = SQL("UPDATE {} SET {} = now() WHERE {} AND {} IS NULL").format(
             table.sql, Identifier(DELETED), condition, Identifier(DELETED)
         )
-    cur.execute(statement, arguments or None)
+    cur.execute(statement)
     return cur.rowcount
+
+
+def _is(names: Sequence[str], values: Sequence[str | None]) -> Composable:
+    return SQL("({})").format(
+        SQL(" AND ").join(
+            SQL("{} IS NULL").format(Identifier(name))
+            if value is None
+            else SQL("{}::text = {}").format(Identifier(name), Literal(value))
+            for name, value in zip(names, values, strict=True)
+        )
+    )

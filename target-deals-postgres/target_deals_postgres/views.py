@@ -9,7 +9,7 @@ from psycopg2 import errors
 from psycopg2.sql import SQL, Identifier, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from psycopg2.extensions import cursor
     from psycopg2.sql import Composable
@@ -62,8 +62,8 @@ def ensure(cur: cursor, schema: str, grants: Sequence[Grant] = ()) -> None:
     parent is neither archived nor merged nor deleted.
     """
     tables = _columns(cur, schema)
-    links = tables.get(LINKS, [])
-    if not set(links) >= LINK_COLUMNS:
+    links = tables.get(LINKS, {})
+    if not links.keys() >= LINK_COLUMNS or links["from_object_type"] != "text":
         return
     scope = [name for name in SCOPE if name in links]
     cur.execute(
@@ -76,9 +76,12 @@ def ensure(cur: cursor, schema: str, grants: Sequence[Grant] = ()) -> None:
     parents = {
         name: columns
         for name, columns in tables.items()
-        if name != LINKS and {"id", "read_at", *scope} <= set(columns)
+        if name != LINKS and _is_parent(columns, links, scope)
     }
     if not parents or cur.connection.server_version < SECURITY_INVOKER:
+        return
+    if VIEW in tables:
+        logger.warning("the view %s.%s is not made: a table has its name", schema, VIEW)
         return
     query = SQL(" UNION ALL ").join(
         _current(schema, parent, columns, links, scope)
@@ -112,21 +115,33 @@ def _replace(cur: cursor, schema: str, query: Composable) -> list[Grant]:
     return grants
 
 
-def _columns(cur: cursor, schema: str) -> dict[str, list[str]]:
+def _columns(cur: cursor, schema: str) -> dict[str, dict[str, str]]:
+    # The tables, and their columns in order with their types.
     cur.execute(
         """
-        SELECT c.relname, array_agg(a.attname::text ORDER BY a.attnum)
+        SELECT c.relname, array_agg(ARRAY[a.attname, format_type(a.atttypid, a.atttypmod)]
+            ORDER BY a.attnum)
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
         WHERE n.nspname = %s AND c.relkind IN ('r', 'p') GROUP BY c.relname
         """,
         (schema,),
     )
-    return dict(cur.fetchall())
+    return {name: dict(columns) for name, columns in cur.fetchall()}
+
+
+def _is_parent(columns: Mapping[str, str], links: Mapping[str, str], scope: Sequence[str]) -> bool:
+    # Another tap may have a table with such names and other types.
+    same = {"id": "from_id", "read_at": "read_at", **{name: name for name in scope}}
+    return all(columns.get(one) == links[other] for one, other in same.items())
 
 
 def _current(
-    schema: str, parent: str, columns: list[str], links: list[str], scope: list[str]
+    schema: str,
+    parent: str,
+    columns: Mapping[str, str],
+    links: Mapping[str, str],
+    scope: Sequence[str],
 ) -> Composable:
     conditions = [
         SQL("link.from_object_type = {}").format(Literal(parent)),
@@ -134,7 +149,7 @@ def _current(
         SQL("parent.read_at = link.read_at"),
     ]
     conditions += [SQL("parent.{0} = link.{0}").format(Identifier(name)) for name in scope]
-    if "archived" in columns:
+    if columns.get("archived") == "boolean":
         conditions.append(SQL("parent.archived IS NOT TRUE"))
     conditions += [
         SQL("parent.{} IS NULL").format(Identifier(name))
