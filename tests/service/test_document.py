@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 from harness.database import new_database
 from pydantic import SecretStr
 from scan_service.migrations import migrate
@@ -151,6 +152,71 @@ def test_the_curl_examples_run_as_written(service: Installation, tmp_path: Path)
     assert json.loads(run(remove))["data"]["deletedRecords"]["scanJob"] == 1
 
 
+def powershell_body(example: str) -> Any:
+    """A hashtable as ConvertTo-Json would write it; enough of PowerShell for the document."""
+    text = example[example.index("$body = ") + len("$body = ") : example.index("| ConvertTo-Json")]
+    text = re.sub(r"^(\s*)\"?([\w-]+)\"? = ", r'\1"\2": ', text, flags=re.MULTILINE)
+    text = re.sub(r"@\(([^)]*)\)", r"[\1]", text.replace("@{", "{"))
+    text = text.replace("$true", "true").replace("$false", "false").replace("$null", "null")
+    # Lines of a hashtable end where JSON has commas.
+    text = re.sub(r'(["}\]\w])\n(\s*")', r"\1,\n\2", text)
+    return json.loads(text)
+
+
+def powershell_paths(example: str, **variables: str) -> list[tuple[str, str]]:
+    """Method and path of every request that an example makes."""
+    found = []
+    for words in re.findall(r"Invoke-\w+ -Uri (.*?)(?:\n\n|\Z)", example, re.DOTALL):
+        path = words.split('"')[1].removeprefix(HOST)
+        for name, value in variables.items():
+            path = path.replace(f"${name}", value)
+        method = re.search(r"-Method (\w+)", words)
+        found.append((method[1].upper() if method else "GET", path))
+    return found
+
+
+def powershell_fields(example: str) -> list[list[str]]:
+    return [words.split(".") for words in re.findall(r"\$response\.([\w.]+)", example)]
+
+
+def test_the_powershell_examples_ask_what_there_is_and_read_what_is_answered(
+    service: Installation,
+) -> None:
+    """Without PowerShell at hand: the same requests, and the fields that the examples print."""
+    start, status, download = (here(example, service) for example in blocks("powershell"))
+
+    def at(answer: Any, path: list[str]) -> Any:
+        for name in path:
+            answer = answer[name]
+        return answer
+
+    sent = dict(re.findall(r'^    "([\w-]+)" = "([^"]*)"$', start, re.MULTILINE))
+    ((method, path),) = powershell_paths(start.replace(service.url, HOST))
+    begun = requests.request(
+        method, service.url + path, headers=sent, json=powershell_body(start), timeout=30
+    )
+    service.finished("powershell-test-001")
+    ((_, path),) = powershell_paths(status.replace(service.url, HOST), scanId="powershell-test-001")
+    shown = requests.get(service.url + path, headers=sent, timeout=30)
+    codes = [
+        requests.get(service.url + path, headers=sent, timeout=30).status_code
+        for form in re.findall(r'"(\w+)"', download.split("$formats = ", 1)[1].split("\n")[0])
+        for _, path in powershell_paths(
+            download.replace(service.url, HOST), scanId="powershell-test-001", format=form
+        )
+    ]
+
+    assert sent.keys() == {"Authorization", "X-Tenant-ID", "Content-Type"}
+    assert begun.status_code == 202, begun.text
+    assert [at(begun.json(), each) for each in powershell_fields(start)] == [
+        "powershell-test-001", "pending",
+    ]  # fmt: skip
+    percent, done, total = (at(shown.json(), each) for each in powershell_fields(status))
+    assert percent == 100.0
+    assert done == total > 0
+    assert codes == [200, 200, 200]
+
+
 def test_every_answer_has_the_documents_keys(service: Installation) -> None:
     example = json.loads(blocks("json")[3])
     example["config"]["auth"]["accessToken"] = TOKEN
@@ -183,7 +249,9 @@ def test_every_answer_has_the_documents_keys(service: Installation) -> None:
 def test_the_csv_has_the_documents_columns_in_its_order(service: Installation) -> None:
     (example,) = blocks("csv")
     expected = example.splitlines()[0].split(",")
-    head = service.ask("GET", "/api/v1/scan/download/python-test-001/csv").text.splitlines()[0]
+    service.start("columns")
+    service.finished("columns")
+    head = service.ask("GET", "/api/v1/scan/download/columns/csv").text.splitlines()[0]
 
     columns = head.split(",")
     places = [columns.index(name) for name in expected]
