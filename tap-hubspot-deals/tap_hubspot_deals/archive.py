@@ -8,6 +8,7 @@ The ids seen stay in the bookmark; one that is missing the next time was restore
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from heapq import heappush, heappushpop
 from typing import TYPE_CHECKING
 
 from tap_hubspot_deals.clock import milliseconds, parse_time
@@ -42,17 +43,32 @@ class Sweep:
     since: str | None
     known: str
     complete: bool
-    _seen: dict[str, str] = field(default_factory=dict)
+    _left: set[str] = field(init=False)
+    _latest: list[tuple[str, str]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Nothing was seen yet."""
+        self.begin_again(complete=self.complete)
+
+    def begin_again(self, *, complete: bool) -> None:
+        """Forget what was seen. Of a bin of any size, no more than the limit is ever kept."""
+        self.complete = complete
+        self._left = set(self.known.split())
+        self._latest = []
 
     def cut(self, page: Page) -> None:
-        """Leave on the page what has to go out, and remember all that is in the bin."""
-        asked = [o for o in page.objects if is_asked_for(o, self.filters, self.object_type)]
-        self._seen.update((o.id, o.archived_at or "") for o in asked)
+        """Leave on the page what has to go out, and remember the latest of all in the bin."""
+        keep(page, lambda found: is_asked_for(found, self.filters, self.object_type))
+        for found in page.objects:
+            self._left.discard(found.id)
+            entry = (found.archived_at or "", found.id)
+            if len(self._latest) < KNOWN_LIMIT:
+                heappush(self._latest, entry)
+            else:
+                heappushpop(self._latest, entry)
         since = None if self.since is None else parse_time(self.since)
 
         def goes_out(found: CrmObject) -> bool:
-            if found.id not in self._seen:
-                return False
             archived_at = found.archived_at
             return since is None or not archived_at or parse_time(archived_at) >= since
 
@@ -60,14 +76,13 @@ class Sweep:
 
     def left(self) -> list[str]:
         """The known ids that are not in the bin any more; none if this sweep saw only a part."""
-        return [i for i in self.known.split() if i not in self._seen] if self.complete else []
+        return [i for i in self.known.split() if i in self._left] if self.complete else []
 
     def now_known(self) -> str:
         """What the next run has to know."""
         if not self.complete:
             return self.known
-        latest = sorted(self._seen, key=self._seen.__getitem__, reverse=True)
-        return " ".join(sorted(latest[:KNOWN_LIMIT]))
+        return " ".join(sorted(found_id for _, found_id in self._latest))
 
 
 def keep(page: Page, wanted: Callable[[CrmObject], bool]) -> None:

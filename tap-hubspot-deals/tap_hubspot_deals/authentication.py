@@ -97,7 +97,10 @@ class Token:
             "refresh_token": self._refresh_token,
         }
         try:
-            answer = requests.post(self._url, data=form, timeout=self._timeout)
+            # A redirect would take the secret elsewhere.
+            answer = requests.post(
+                self._url, data=form, timeout=self._timeout, allow_redirects=False
+            )
         except requests.RequestException as exc:
             raise TransientError(
                 f"The token endpoint of `base_url` cannot be reached: {type(exc).__name__}."
@@ -110,7 +113,7 @@ class Token:
             raise TransientError(
                 f"The token endpoint answered {answer.status_code}.", status=answer.status_code
             )
-        if not answer.ok:
+        if answer.status_code >= 300:  # noqa: PLR2004
             said = read_error_body(answer.content).message or f"status {answer.status_code}"
             raise AuthenticationError(
                 f"HubSpot gives no token: {said}. "

@@ -15,8 +15,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+from singer_sdk.exceptions import ConfigValidationError
 
 from tap_hubspot_deals.clock import EPOCH, iso, milliseconds, parse_time
 from tap_hubspot_deals.searching import Window
@@ -72,6 +75,9 @@ class Progress:
         self.legs = list(BEGINNING)
 
 
+PROGRESS_FIELDS = {field.name for field in fields(Progress)}
+
+
 class Bookmark:
     """One tenant's bookmark of one stream.
 
@@ -79,12 +85,17 @@ class Bookmark:
         state: The writable dictionary that Singer's STATE messages carry.
         settings: What is asked for, and the look-back.
         selected: What of it the catalog selects, and the types it has.
+
+    Raises:
+        ConfigValidationError: If the state holds a time that is none.
     """
 
     def __init__(self, state: dict[str, Any], settings: Settings, *, selected: Any = None) -> None:
         self._state = state
         self._settings = settings
         self._selection = selection_of(settings, selected)
+        for name in ("replication_key_value", "full_read_at"):
+            _check_time(state, name)
 
     @property
     def value(self) -> str | None:
@@ -102,11 +113,18 @@ class Bookmark:
         return bool(self._state.get("selection", self._selection) != self._selection)
 
     def unfinished(self) -> Progress | None:
-        """The run that a kill or a failure left behind, if it asked for the same."""
-        found = self._state.get("progress")
-        if not found or found.get("selection") != self._selection:
+        """The run that a kill or a failure left behind, if it asked for the same.
+
+        One that another version of the tap wrote otherwise is left alone: the bookmark under it
+        still holds.
+        """
+        found = dict(self._state.get("progress") or {})
+        if found.pop("selection", None) != self._selection or found.keys() != PROGRESS_FIELDS:
             return None
-        return Progress(**{k: v for k, v in found.items() if k != "selection"})
+        try:
+            return msgspec.convert(found, Progress)
+        except msgspec.ValidationError:
+            return None
 
     def next_run(self, now: datetime, *, refresh: bool = True) -> Progress:
         """What to do now: read all, or what changed since the bookmark.
@@ -118,7 +136,7 @@ class Bookmark:
         full_read_at = self._state.get("full_read_at")
         known = self.value is not None and full_read_at is not None
         due = refresh and known and self._is_due(str(full_read_at), now)
-        if not known or self.asks_for_something_else or due:
+        if not known or self.asks_for_something_else or due or self._is_ahead(now):
             return self._full(now)
         since = self._looked_back()
         version = self._state.get("version", 0)
@@ -126,14 +144,19 @@ class Bookmark:
 
     def _full(self, now: datetime) -> Progress:
         first = self.value is None
+        all_archived = self._settings.archived or self._is_ahead(now)
         archived_since = iso(now) if first else self._looked_back()
         return Progress(
             "full",
             iso(now),
             milliseconds(now),
-            archived_since=None if self._settings.archived else archived_since,
+            archived_since=None if all_archived else archived_since,
             first=first,
         )
+
+    def _is_ahead(self, now: datetime) -> bool:
+        """Whether the bookmark lies in HubSpot's future, and therefore says nothing of the past."""
+        return self.value is not None and parse_time(self._looked_back()) > now
 
     def _looked_back(self) -> str:
         return iso(max(parse_time(str(self.value)) - self._settings.lookback, EPOCH))
@@ -155,6 +178,19 @@ class Bookmark:
 
     def _is_due(self, full_read_at: str, now: datetime) -> bool:
         return now - parse_time(full_read_at) >= self._settings.refresh_after
+
+
+def _check_time(state: dict[str, Any], name: str) -> None:
+    value = state.get(name)
+    try:
+        if value is not None:
+            parse_time(value)
+    except (TypeError, ValueError):
+        fault = (
+            f"The state's `{name}` is {value!r}, which is no time. Mend it, or run without state "
+            "to read everything."
+        )
+        raise ConfigValidationError("State validation failed", errors=[fault]) from None
 
 
 def selection_of(settings: Settings, selected: Any = None) -> str:

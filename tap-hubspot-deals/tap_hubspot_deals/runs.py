@@ -209,7 +209,7 @@ class Run:
         else:
             return
         progress.enter(progress.phase)
-        sweep.complete = self._wants_sweep(progress)
+        sweep.begin_again(complete=self._wants_sweep(progress))
         yield from self._walk(progress, sweep)
 
     def _walk(self, progress: Progress, sweep: Sweep) -> Iterator[ReadPage]:
@@ -222,6 +222,15 @@ class Run:
             ordered=ordered,
             extent=self._extent if progress.phase == "live" else None,
         )
+        for group in self._groups(walk, progress, sweep):
+            yield from self._maker.pages(group, progress)
+
+    def _groups(self, walk: Walk, progress: Progress, sweep: Sweep) -> Iterator[Group]:
+        """A walk's groups with their links asked for, one group ahead.
+
+        What was read before the walk failed comes out first. Where the links of a group fail, the
+        groups behind it must not come out: their progress would pass over it.
+        """
         waiting: deque[Group] = deque()
         try:
             for steps in walk.groups():
@@ -230,15 +239,11 @@ class Run:
                         sweep.cut(step.page)
                 waiting.append(self._maker.ask_links(steps, live=progress.phase == "live"))
                 if len(waiting) > LINK_GROUPS_AHEAD:
-                    yield from self._maker.pages(waiting.popleft(), progress)
+                    yield waiting.popleft()
         except HubSpotError:
-            yield from self._finish(waiting, progress)  # what was read before goes out first
+            yield from waiting
             raise
-        yield from self._finish(waiting, progress)
-
-    def _finish(self, waiting: deque[Group], progress: Progress) -> Iterator[ReadPage]:
-        while waiting:
-            yield from self._maker.pages(waiting.popleft(), progress)
+        yield from waiting
 
     def _restored(self, sweep: Sweep, progress: Progress) -> Iterator[ReadPage]:
         """Read what left the recycle bin by id; what was purged is not found, and no loss."""

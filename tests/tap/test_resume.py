@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from harness.singer import Mirror, Mirroring, Output, config_for, finished, read, start
+from harness.singer import Mirror, Mirroring, Output, config_for, finished, read, run, start
 from hubspot_simulator import Portal
+from singer_sdk.exceptions import ConfigValidationError
+from tap_hubspot_deals.bookmarks import Progress
 
 if TYPE_CHECKING:
     import subprocess
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hubspot_simulator import Simulator
+    from hubspot_simulator.faults import Kind
 
     Serve = Callable[..., Simulator]
 
@@ -215,3 +218,57 @@ def test_every_state_is_one_to_go_on_from(serve: Serve) -> None:
         done = set(Output(whole.messages[: position + 1]).ids())
         recent = set(mirroring.portal.ids(archived=True))  # archived within the look-back
         assert not (done & set(again.ids())) - recent
+
+
+@pytest.mark.parametrize("kind", ["status", "daily"])
+@pytest.mark.parametrize("nth", [3, heavy(5)])
+def test_deals_whose_links_could_not_be_read_are_not_passed_over(
+    serve: Serve, tmp_path: Path, kind: Kind, nth: int
+) -> None:
+    """The links of the deals behind them were read: they must wait all the same."""
+    hubspot = serve(Portal.generate(2500, custom_properties=0))
+    hubspot.fail(kind, status=400, endpoint="associations", nth=nth)
+    mirroring = Mirroring(hubspot)
+    output = mirroring.mirror.take(run(tmp_path, config_for(hubspot, properties=["dealname"])))
+    assert output.code == 1
+    hubspot.heal()
+    mirroring.run(properties=["dealname"])
+    assert mirroring.differences(only=["dealname"]) == []
+
+
+@pytest.mark.parametrize("change", [{"phase": "dead"}, {"legs": None}, {"of another version": 1}])
+def test_an_unfinished_run_that_cannot_be_understood_is_read_again(
+    mirroring: Mirroring, change: dict[str, Any]
+) -> None:
+    mirroring.run()
+    bookmark = mirroring.mirror.state["bookmarks"]["deals"]["partitions"][0]
+    progress = vars(Progress("full", "2026-01-01T00:00:00Z", 1))
+    bookmark["progress"] = {**progress, "selection": bookmark["selection"], **change}
+    deal = mirroring.portal.ids()[3]
+    mirroring.portal.change("deals", deal, {"dealname": "changed"})
+    mirroring.hubspot.advance(2)
+    assert mirroring.run().ids() == [deal]
+    assert mirroring.differences() == []
+
+
+@pytest.mark.parametrize("name", ["replication_key_value", "full_read_at"])
+@pytest.mark.parametrize("value", ["yesterday", 5, ""])
+def test_a_bookmark_that_is_no_time_is_named(mirroring: Mirroring, name: str, value: Any) -> None:
+    mirroring.run()
+    mirroring.mirror.state["bookmarks"]["deals"]["partitions"][0][name] = value
+    with pytest.raises(ConfigValidationError) as raised:
+        mirroring.run()
+    assert name in raised.value.errors[0]
+    assert repr(value) in raised.value.errors[0]
+
+
+def test_a_bookmark_ahead_of_hubspots_clock_is_not_trusted(mirroring: Mirroring) -> None:
+    hubspot, portal = mirroring.hubspot, mirroring.portal
+    hubspot.advance(7200)
+    mirroring.run()
+    hubspot.advance(-7200)
+    changed, archived = portal.ids()[3:5]
+    portal.change("deals", changed, {"dealname": "changed"})
+    portal.archive("deals", archived)
+    mirroring.run()
+    assert mirroring.differences() == []
