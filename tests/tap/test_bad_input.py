@@ -163,6 +163,18 @@ def test_a_redirect_is_not_followed_with_the_token(hubspot: Simulator) -> None:
         read(config_for(hubspot))
 
 
+def test_a_redirect_is_not_followed_with_the_secret(hubspot: Simulator) -> None:
+    hubspot.portals[0].add_oauth_client()
+    hubspot.fail("status", status=307, endpoint="oauth")
+    config = config_for(
+        hubspot, client_id="client-1", client_secret="secret-1", refresh_token="refresh-1"
+    )
+    del config["access_token"]
+    with pytest.raises(AuthenticationError, match="gives no token"):
+        read(config)
+    assert len(hubspot.requests) == 1
+
+
 def test_a_wrong_path_in_the_address_is_named(hubspot: Simulator) -> None:
     config = config_for(hubspot) | {"base_url": f"{hubspot.url}/nothing/here"}
     with pytest.raises(HubSpotError, match="`base_url`"):

@@ -187,6 +187,15 @@ def test_memory_is_flat_in_the_number_of_deals(serve: Serve, tmp_path: Path) -> 
 
 @pytest.mark.heavy
 @linux
+def test_memory_is_flat_in_the_number_of_archived_deals(serve: Serve, tmp_path: Path) -> None:
+    hubspot = serve(Portal.generate(65_000, custom_properties=0, archived=60_000))
+    peak, lines = peak_memory(tmp_path, config_for(hubspot, archived=True))
+    assert lines > 65_000
+    assert peak < 75
+
+
+@pytest.mark.heavy
+@linux
 def test_a_slow_reader_does_not_make_the_tap_grow(serve: Serve, tmp_path: Path) -> None:
     hubspot = serve(Portal.generate(20_000))
     peak, _ = peak_memory(
