@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -168,9 +169,18 @@ class Run:
     def _accept_record(self, message: Message, *, plain: bool) -> None:
         if message.stream not in self._schemas:
             self._known(message)
-        if not self._settings.mapped:
-            self._add(self._streams[message.stream], message, plain=plain)
-            return
+        try:
+            if self._settings.mapped:
+                self._add_mapped(message)
+            else:
+                self._add(self._streams[message.stream], message, plain=plain)
+        except JSONDecodeError:  # of a whole message it was seen before
+            raise InputError(
+                f"a RECORD of stream {message.stream} has no record, "
+                "or a line of its BATCH is no JSON"
+            ) from None
+
+    def _add_mapped(self, message: Message) -> None:
         record = message.parsed if message.parsed is not None else loads(bytes(message.record))
         for stream_map in self._mapper.stream_maps[message.stream]:
             mapped = stream_map.transform(dict(record))
@@ -180,7 +190,9 @@ class Run:
 
     def _add(self, stream: Stream, message: Message, *, plain: bool) -> None:
         stream.counts.processed += 1
-        if message.version is not None and not stream.versioned:
+        if message.version is None:
+            stream.versionless = True
+        elif not stream.versioned:
             stream.versioned = True
             self._refit(stream)
         while True:
@@ -240,6 +252,14 @@ class Run:
                 self._activate(self._streams[name], message.version)
 
     def _activate(self, stream: Stream, version: int) -> None:
+        if stream.versionless:
+            logger.warning(
+                "%s: version %d is not activated, since records without a version came before it, "
+                "so it is not known which rows are gone",
+                stream.name,
+                version,
+            )
+            return
         if not stream.versioned:
             stream.versioned = True
             self._refit(stream)

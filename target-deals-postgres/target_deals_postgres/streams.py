@@ -62,6 +62,7 @@ class Stream:
         keys: its key properties.
         settings: the run's settings.
         versioned: whether its messages carry a version.
+        versionless: whether the run brought records without one, as those of a BATCH are.
         extra: whether its records have properties without a column.
         wider: integer properties with a value beyond bigint.
         written: the tenants (and scans) whose rows the run wrote.
@@ -72,6 +73,7 @@ class Stream:
     keys: tuple[str, ...]
     settings: Settings
     versioned: bool = False
+    versionless: bool = False
     extra: bool = False
     wider: frozenset[str] = frozenset()
     written: set[tuple[str | None, ...]] = field(default_factory=set)
@@ -146,6 +148,7 @@ class Stream:
     def take_over(self, old: Stream) -> None:
         """Go on where the stream was before its schema changed."""
         self.versioned, self.extra, self.wider = old.versioned, old.extra, old.wider
+        self.versionless = old.versionless
         self.written, self.counts, self.counter = old.written, old.counts, old.counter
         self._reported, self._replaced = old._reported, old.replaced
 

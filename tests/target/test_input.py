@@ -59,6 +59,10 @@ def run(pg: Loader, tmp_path: Path, data: bytes) -> subprocess.CompletedProcess[
             "a RECORD of stream other came before the stream's SCHEMA",
         ),
         (b'{"type": "RECORD", "stream": 5, "record": {}}\n', "malformed"),
+        (b'{"type": "RECORD", "stream": "t"}\n', "a RECORD of stream t has no record"),
+        (b'{"type": "RECORD", "stream": "t", "record": {"id": 01}}\n', "is no JSON"),
+        (b'{"type": "RECORD", "stream": "t", "record": {"id": 2}, "version": "1"}\n', "malformed"),
+        (b'{"type": "record", "stream": "t", "record": {"id": 2}}\n', "unknown type record"),
         (b'{"type": "SCHEMA", "stream": "s"}\n', "no stream or no schema"),
         (
             b'{"type": "SCHEMA", "stream": "s", "schema": {}}\n',

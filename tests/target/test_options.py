@@ -113,6 +113,9 @@ def test_batch_files(pg: Loader, tmp_path: Path, compression: str) -> None:
     assert pg.rows("SELECT count(*), min(a) FROM hubspot.t") == [(300, "text\n")]
     with pytest.raises(InputError, match="a file of a BATCH of stream t"):
         pg.load(pg.schema("t", AB, ["id"]), {**message, "manifest": [f"file://{tmp_path}/missing"]})
+    file.write_bytes(gzip.compress(lines[:-5]) if compression == "gzip" else lines[:-5])
+    with pytest.raises(InputError, match="a line of its BATCH is no JSON"):
+        pg.load(pg.schema("t", AB, ["id"]), message)
     with pytest.raises(InputError, match="not in format jsonl"):
         pg.load(pg.schema("t", AB, ["id"]), {**message, "encoding": {"format": "parquet"}})
 
