@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 MESSAGE_LIMIT = 300
 
@@ -109,6 +109,21 @@ def read_error_body(content: bytes) -> ErrorBody:
         return _decoder.decode(content)
     except msgspec.DecodeError:
         return ErrorBody()
+
+
+def refuse_partial(errors: Sequence[ErrorBody], *, what: str) -> None:
+    """Accept the errors inside a batch's answer only where they are no loss.
+
+    Args:
+        errors: One for each kind of error; none where all was read.
+        what: What was being read, for the sentence.
+
+    Raises:
+        HubSpotError: If one is something else than records that are gone or have no links.
+    """
+    for error in errors:
+        if error.category != "OBJECT_NOT_FOUND":
+            raise HubSpotError(f"HubSpot could not read {what}: {error.message[:MESSAGE_LIMIT]}")
 
 
 def error_for(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tap_hubspot_deals.errors import HubSpotError
+from tap_hubspot_deals.errors import ErrorBody, refuse_partial
 from tap_hubspot_deals.paging import Paging, after
 
 if TYPE_CHECKING:
@@ -49,15 +49,9 @@ class _Result(msgspec.Struct):
     paging: Paging | None = None
 
 
-class _Error(msgspec.Struct, rename="camel"):
-    message: str = ""
-    category: str | None = None
-    sub_category: Any = None
-
-
 class _Answer(msgspec.Struct):
     results: list[_Result]
-    errors: list[_Error] = []
+    errors: list[ErrorBody] = []
 
 
 class LinkReader:
@@ -98,7 +92,7 @@ class LinkReader:
                 what=self._what,
                 shape=_Answer,
             )
-            self._refuse_errors(answer.errors)
+            refuse_partial(answer.errors, what=self._what)
             del inputs[:BATCH]
             for result in answer.results:
                 record_id = str(result.from_.id)
@@ -110,12 +104,6 @@ class LinkReader:
             for record_id, linked in found.items()
             if linked
         }
-
-    def _refuse_errors(self, errors: list[_Error]) -> None:
-        """A record without links, or gone since it was listed, is no error; all else is."""
-        for error in errors:
-            if error.category != "OBJECT_NOT_FOUND":
-                raise HubSpotError(f"HubSpot could not read {self._what}: {error.message}")
 
     def _add(self, targets: list[_To], linked: dict[str, list[LinkType]]) -> None:
         """Merge one page of one record's links; the same link may come on two pages."""

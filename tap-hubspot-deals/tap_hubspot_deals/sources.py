@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from tap_hubspot_deals.errors import ErrorBody, refuse_partial
 from tap_hubspot_deals.paging import Paging, after
 from tap_hubspot_deals.records import CrmObject
 
@@ -29,12 +30,14 @@ class _Objects(msgspec.Struct):
     results: list[CrmObject]
     paging: Paging | None = None
     total: int = 0
+    errors: list[ErrorBody] = []
 
 
 class _RawObjects(msgspec.Struct):
     results: list[msgspec.Raw]
     paging: Paging | None = None
     total: int = 0
+    errors: list[ErrorBody] = []
 
 
 @dataclass
@@ -89,7 +92,11 @@ class Reading:
     raw: bool
 
     def batch(self, ids: Sequence[str], *, archived: bool) -> Page:
-        """Records by id, in the order asked for; ids that are gone are left out."""
+        """Records by id, in the order asked for; ids that are gone are left out.
+
+        Raises:
+            HubSpotError: If some of them are there but could not be read.
+        """
         name = self.object_type.name
         path = self.client.paths.batch_read(self.object_type.in_paths)
         path += "?archived=true" if archived else ""
@@ -100,11 +107,10 @@ class Reading:
                 "properties": self.properties,
                 "propertiesWithHistory": [],
             }
-            page = self.decode(
-                self.client.post(
-                    path, body, family="batch read", what=f"{name} (batch read)", shape=self.shape
-                )
-            )
+            what = f"{name} (batch read)"
+            answer = self.client.post(path, body, family="batch read", what=what, shape=self.shape)
+            refuse_partial(answer.errors, what=what)
+            page = self.decode(answer)
             by_id.update((o.id, (o, raw)) for o, raw in page.pairs())
         found = [by_id[i] for i in ids if i in by_id]
         return Page(

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Literal, get_args
 
+import msgspec
+
 from hubspot_simulator.errors import (
     Answer,
     ApiError,
@@ -27,6 +29,7 @@ Kind = Literal[
     "daily",  # 429
     "expired",  # 401
     "missing_scope",  # 403
+    "partial",  # 207: a batch of which HubSpot could read nothing
     "html",  # an HTML body with `status`
     "reset",  # the connection is reset before an answer
     "cut",  # the connection ends in the middle of the body
@@ -105,6 +108,8 @@ class Fault:
         if self.kind == "html":
             page = b"<html><head><title>Unavailable</title></head><body>sorry</body></html>"
             return Answer(page, self.status, headers, "text/html")
+        if self.kind == "partial":
+            return _partial()
         error: ApiError | None = None
         match self.kind:
             case "status":
@@ -123,3 +128,10 @@ class Fault:
             case _:
                 pass
         return error.answer() if error else None
+
+
+def _partial() -> Answer:
+    """Answer in the shape that the OpenAPI files give a batch with errors."""
+    error = {"status": "error", "category": "INTERNAL_ERROR", "message": "internal error"}
+    body = {"status": "COMPLETE", "results": [], "numErrors": 1, "errors": [error]}
+    return Answer(msgspec.json.encode(body), 207)

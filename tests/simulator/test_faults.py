@@ -45,10 +45,11 @@ def test_a_migration_names_the_seconds_to_wait(hubspot: Simulator, api: Api) -> 
         ("daily", 429, "policyName", "DAILY"),
         ("expired", 401, "category", "EXPIRED_AUTHENTICATION"),
         ("missing_scope", 403, "category", "MISSING_SCOPES"),
+        ("partial", 207, "numErrors", 1),
     ],
 )
 def test_refusals_can_be_ordered(
-    hubspot: Simulator, api: Api, kind: str, status: int, key: str, value: str
+    hubspot: Simulator, api: Api, kind: str, status: int, key: str, value: str | int
 ) -> None:
     hubspot.faults.append(Fault(kind))  # type: ignore[arg-type]
 

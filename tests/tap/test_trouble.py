@@ -120,6 +120,23 @@ def test_a_moving_account_ends_the_run(hubspot: Simulator) -> None:
         read(config_for(hubspot))
 
 
+@pytest.mark.parametrize("endpoint", ["batch_read", "associations"])
+def test_a_batch_that_was_read_in_part_ends_the_run(serve: Serve, endpoint: str) -> None:
+    hubspot = serve(Portal.generate(300))
+    mirroring = Mirroring(hubspot)
+    mirroring.run()
+    deal = mirroring.portal.ids()[3]
+    mirroring.portal.change("deals", deal, {"dealname": "changed"})
+    hubspot.advance(2)
+    # The two associations requests of discovery only ask whether the links may be read.
+    hubspot.fail("partial", endpoint=endpoint, nth=3 if endpoint == "associations" else 1)
+    with pytest.raises(HubSpotError, match=r"could not read .*internal error"):
+        mirroring.run()
+    hubspot.heal()
+    assert mirroring.run().ids() == [deal]
+    assert mirroring.differences() == []
+
+
 @pytest.mark.usefixtures("_short_waits")
 def test_what_does_not_pass_ends_the_run(hubspot: Simulator) -> None:
     fault = hubspot.fail("status", status=500, endpoint="owners")
