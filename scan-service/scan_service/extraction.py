@@ -57,6 +57,11 @@ def parse_moment(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+def _whole(value: object) -> object:
+    """Take 100.0 for 100, as JSON does: both are the same integer there."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _no_nul(value: str) -> str:
     # PostgreSQL's text holds everything but this one character, and no lone surrogates.
     if "\0" in value:
@@ -74,6 +79,7 @@ Identifier = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$", max_length=LONGEST_ID)
 ]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(_no_nul)]
+Whole = Annotated[int, BeforeValidator(_whole)]
 Moment = Annotated[str, BeforeValidator(_moment)]
 ObjectName = Annotated[
     str,
@@ -177,8 +183,8 @@ class Extraction(Model):
     date_range: Annotated[DateRange | None, Field(alias="dateRange")] = None
     properties: Annotated[list[PropertyName] | None, Field(max_length=1000)] = None
     associations: Annotated[list[str] | None, Field(max_length=50)] = None
-    batch_size: Annotated[int, Field(alias="batchSize", ge=1, le=100)] = 100
-    rate_limit_delay: Annotated[int, Field(alias="rateLimitDelay", ge=0, le=60_000)] = 100
+    batch_size: Annotated[Whole, Field(alias="batchSize", ge=1, le=100)] = 100
+    rate_limit_delay: Annotated[Whole, Field(alias="rateLimitDelay", ge=0, le=60_000)] = 100
 
     @field_validator("objects")
     @classmethod

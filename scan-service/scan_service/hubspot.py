@@ -65,6 +65,8 @@ async def count(
         async with asyncio.timeout(settings.hubspot_probe_seconds):
             names = await _names_in_paths(asking, list(parts), path)
             for name, part in parts.items():
+                if asking.is_limited:
+                    break  # what is left of the limit belongs to the run
                 found[name] = await _count(asking, part, names[name])
     except TimeoutError:
         _log.info("hubspot did not answer the probe in time")
@@ -127,6 +129,7 @@ class _Asking:
         version = settings.hubspot_api_version
         self.objects = "/crm/v3/objects" if version == "v3" else f"/crm/objects/{version}"
         self.schemas = f"/crm-object-schemas/{version}/schemas"
+        self.is_limited = False
         self._settings = settings
         self._headers = headers
 
@@ -149,6 +152,7 @@ class _Asking:
         except requests.RequestException as error:
             _log.info("hubspot did not answer the probe", reason=type(error).__name__)
             return None
+        self.is_limited = answer.status_code == requests.codes.too_many_requests
         if not answer.ok:
             _log.info("hubspot did not answer the probe", status=answer.status_code)
         return answer

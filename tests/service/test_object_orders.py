@@ -252,6 +252,20 @@ def test_types_that_hubspot_cannot_count_now_do_not_stop_the_start(
     assert progress["objects"]["deals"]["totalItems"] > 0
 
 
+def test_an_account_at_its_limit_is_not_asked_for_the_other_types(
+    client: Client, hubspot: Simulator
+) -> None:
+    hubspot.fail("status", status=429, endpoint="search")
+    hubspot.requests.clear()
+    try:
+        answer = client.start(objects=["contacts", "companies", "deals", "notes"])
+    finally:
+        hubspot.heal()
+
+    assert answer.status_code == 202
+    assert hubspot.requests.count(endpoint="search") == 1
+
+
 def test_refused_records_of_other_types_are_listed_under_their_own_name(
     client: Client, ledger: Ledger
 ) -> None:

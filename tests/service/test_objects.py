@@ -250,6 +250,23 @@ def test_every_form_of_download_holds_the_values_of_the_pages(
                 assert Decimal(str(cells[prop])) == value
 
 
+def test_raw_and_custom_properties_of_any_type_appear_as_asked_for(service: Installation) -> None:
+    page = "/api/v1/scan/result/all?object=contacts&page_size=1"
+    file = "/api/v1/scan/download/all/csv?object=contacts"
+
+    (plain,) = service.ask("GET", page).json()["data"]["records"]
+    (raw,) = service.ask("GET", f"{page}&include_raw=true").json()["data"]["records"]
+    whole = service.ask("GET", file).text.splitlines()[0].split(",")
+    standard = service.ask("GET", f"{file}&include_custom_props=false").text.splitlines()[0]
+
+    assert not {"raw", "associations"} & plain.keys()
+    assert raw["raw"]["id"] == raw["hubspotObjectId"]
+    assert set(whole) - set(standard.split(",")) == {
+        name for name in whole if name.startswith("custom_")
+    }
+    assert "companies" not in whole
+
+
 def test_status_counts_by_type_and_in_all(service: Installation, mine: Portal) -> None:
     data = service.status("all")
 
@@ -415,6 +432,26 @@ def test_cancelling_ends_a_scan_of_several_types_and_keeps_what_it_read(
     assert answer["currentStatus"] == "cancelled"
     assert data["progress"]["objects"].keys() == {"contacts", "companies", "User"}
     assert service.ask("GET", "/api/v1/scan/download/cancelled/csv?object=User").status_code == 200
+
+
+def test_scans_that_run_at_once_may_each_bring_new_types(
+    service: Installation, mine: Portal
+) -> None:
+    names = [f"Kind{number}" for number in range(5)]
+    for place, name in enumerate(names):
+        mine.add_object_type(name)
+        for _ in range(place + 1):
+            mine.create(name, {})
+
+    for place, name in enumerate(names):
+        service.start(f"at-once-{place}", objects=[name, names[place - 1], "notes"])
+
+    for place, name in enumerate(names):
+        data = service.finished(f"at-once-{place}", seconds=90)
+        assert data["status"] == "completed", data["errors"]
+        assert data["progress"]["failedItems"] == 0
+        counts = {n: each["processedItems"] for n, each in data["progress"]["objects"].items()}
+        assert counts == {n: len(mine.ids(n)) for n in (name, names[place - 1], "notes")}
 
 
 def test_removing_a_scan_removes_its_rows_of_every_type_and_no_others(

@@ -50,6 +50,15 @@ def test_status_knows_the_total_from_hubspots_count_and_shows_no_token(
     assert TOKEN not in response.text
 
 
+def test_an_integer_may_be_written_with_a_point(client: Client) -> None:
+    """JSON has one kind of number: 50.0 is the integer 50."""
+    client.start("scan-1", batchSize=50.0, rateLimitDelay=0.0)
+
+    config = client.get("/api/v1/scan/status/scan-1").json()["data"]["config"]
+    assert (config["batchSize"], config["rateLimitDelay"]) == (50, 0)
+    assert client.start("scan-2", batchSize=50.5).status_code == 400
+
+
 def test_a_second_scan_of_the_same_name_is_a_conflict_for_this_tenant_only(
     client: Client, ledger: Ledger, http: TestClient
 ) -> None:
