@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.convertors import Convertor, register_url_convertor
@@ -204,9 +205,11 @@ def build(simulator: Simulator) -> Callable[[Scope, Receive, Send], Any]:
     routes.append(Route("/{rest:path}", Endpoint(simulator, "unknown")))
     starlette = Starlette(routes=routes)
 
-    async def without_trailing_slash(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] != "/":
-            scope["path"] = scope["path"].rstrip("/")
+    async def with_plain_path(scope: Scope, receive: Receive, send: Send) -> None:
+        """Drop the host that a client of a proxy names, and a slash at the end."""
+        if scope["type"] == "http":
+            whole = urlsplit(scope["path"]).path
+            scope["path"] = whole.rstrip("/") or "/"
         await starlette(scope, receive, send)
 
-    return without_trailing_slash
+    return with_plain_path

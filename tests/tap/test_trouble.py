@@ -327,3 +327,16 @@ def test_no_secret_is_told_anywhere(serve: Serve, tmp_path: Path) -> None:
     assert issued
     for secret in (*issued, "secret-1", "refresh-1", hubspot.portals[0].token):
         assert secret not in told
+
+
+def test_the_environments_proxy_is_used(
+    hubspot: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The simulator stands in for a proxy: it answers whatever host it is asked for."""
+    config = config_for(hubspot) | {"base_url": "http://hubspot.example"}
+    monkeypatch.setenv("HTTP_PROXY", hubspot.url)
+    monkeypatch.setenv("NO_PROXY", "")
+    assert sorted(read(config).ids()) == sorted(hubspot.portals[0].ids())
+    monkeypatch.setenv("NO_PROXY", "hubspot.example")
+    with pytest.raises(TransientError, match="no such host"):
+        read(config)
