@@ -183,6 +183,11 @@ class Run:
     def _add_mapped(self, message: Message) -> None:
         record = message.parsed if message.parsed is not None else loads(bytes(message.record))
         for stream_map in self._mapper.stream_maps[message.stream]:
+            if not isinstance(record, dict):
+                if stream := self._streams.get(stream_map.stream_alias):
+                    stream.counts.processed += 1
+                    self._reject(stream, message, UnfitError("the record is no object"))
+                continue
             mapped = stream_map.transform(dict(record))
             if mapped is not None:
                 message.parsed = mapped

@@ -80,6 +80,34 @@ def test_stream_maps_rename_filter_compute_and_drop(pg: Loader) -> None:
     assert pg.states == [{"s": 1}]
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"stream_maps": {"t": {"copy": "id"}, "gone": None}},
+        {"flattening_enabled": True, "flattening_max_depth": 1},
+        {"validate_records": True},
+        {},
+    ],
+)
+def test_a_record_that_is_no_object_is_listed(pg: Loader, settings: dict[str, Any]) -> None:
+    bad: list[Any] = [
+        f'{{"type": "RECORD", "stream": "t", "record": {one}}}' for one in ("null", "[1]", '"x"')
+    ]
+    pg.load(
+        pg.schema("t", AB, ["id"]),
+        pg.schema("gone", AB, ["id"]),
+        bad,
+        bad[0].replace('"t"', '"gone"'),
+        pg.records("t", {"id": 1}),
+        max_rejected_records=4,
+        **settings,
+    )
+    assert pg.rows("SELECT id FROM hubspot.t") == [(1,)]
+    assert pg.rows(
+        "SELECT payload FROM hubspot._rejected_records WHERE stream = 't' ORDER BY 1"
+    ) == [('"x"',), ("[1]",), ("null",)]
+
+
 def test_flattening(pg: Loader) -> None:
     nested = {
         "type": "object",

@@ -105,6 +105,54 @@ def test_other_object_types_join_when_they_come(pg: Loader) -> None:
     assert current(pg) == [("1", "x"), ("7", "z")]
 
 
+def test_each_type_of_parent_says_which_of_its_links_are_current(pg: Loader) -> None:
+    contacts = {name: DEALS[name] for name in ("_tenant_id", "id", "read_at", "archived")}
+
+    def load_all(parents: dict[str, list[Any]], links: list[Any]) -> None:
+        pg.load(
+            pg.schema("associations", LINKS, LINK_KEYS),
+            pg.schema("deals", DEALS, ["_tenant_id", "id"]),
+            pg.schema("contacts", contacts, ["_tenant_id", "id"]),
+            *(pg.records(name, *records) for name, records in parents.items()),
+            pg.records("associations", *links),
+        )
+
+    def contact(id_: str, at: str = FIRST, **more: Any) -> dict[str, Any]:
+        return {"_tenant_id": "a", "id": id_, "read_at": at, **more}
+
+    both = [link(id_, "x", kind=kind) for kind in ("deals", "contacts") for id_ in "123"]
+    load_all(
+        {
+            "deals": [deal(id_) for id_ in "123"] + [deal("1", _tenant_id="b")],
+            "contacts": [contact(id_) for id_ in "123"],
+        },
+        [*both, {**both[0], "_tenant_id": "b", "to_id": "of b"}],
+    )
+    kinds = "SELECT _tenant_id, from_object_type, from_id FROM hubspot.current_associations"
+    all_of_a = {("a", kind, id_) for kind in ("deals", "contacts") for id_ in "123"}
+    assert set(pg.rows(kinds)) == all_of_a | {("b", "deals", "1")}
+
+    # Deal 1 lost its link, contact 2 too; contact 3 was archived, and deal 3 changed and kept it.
+    load_all(
+        {
+            "deals": [deal("1", SECOND), deal("3", SECOND)],
+            "contacts": [contact("2", SECOND), contact("3", SECOND, archived=True)],
+        },
+        [link("3", "x", SECOND)],
+    )
+    assert set(pg.rows(kinds)) == {
+        ("a", "deals", "2"),
+        ("a", "deals", "3"),
+        ("a", "contacts", "1"),
+        ("b", "deals", "1"),
+    }
+    # It comes back from the recycle bin with the same link.
+    load_all({"contacts": [contact("3", "2026-01-03T00:00:00Z", archived=False)]}, [])
+    assert ("a", "contacts", "3") not in pg.rows(kinds)
+    load_all({}, [link("3", "x", "2026-01-03T00:00:00Z", kind="contacts")])
+    assert ("a", "contacts", "3") in pg.rows(kinds)
+
+
 def test_the_view_and_its_grants_survive_changes_of_the_tables(pg: Loader) -> None:
     load(pg, [deal("1")], [link("1", "x")])
     pg.rows("GRANT SELECT ON hubspot.current_associations TO pg_monitor")
