@@ -102,7 +102,6 @@ class Cost:
     """What one whole process cost."""
 
     deals: int
-    lines: int
     cpu: float
     wall: float
     peak: int
@@ -164,7 +163,7 @@ def measured(hub: Hub, python: str, code: str, folder: Path, **files: Any) -> Co
         path = folder / f"{name}.json"
         path.write_text(json.dumps(content))
         command += [f"--{name}", str(path)]
-    deals = lines = peak = 0
+    deals = peak = 0
     tail = b""
     marks = (b'"type":"RECORD","stream":"deals"', b'"type": "RECORD", "stream": "deals"')
     began = time.monotonic()
@@ -179,7 +178,6 @@ def measured(hub: Hub, python: str, code: str, folder: Path, **files: Any) -> Co
         status = Path(f"/proc/{process.pid}/status")
         while chunk := process.stdout.read(1 << 18):
             whole, _, rest = (tail + chunk).rpartition(b"\n")
-            lines += whole.count(b"\n") + 1
             deals += sum(whole.count(mark) for mark in marks)
             tail = rest
             high = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
@@ -190,7 +188,6 @@ def measured(hub: Hub, python: str, code: str, folder: Path, **files: Any) -> Co
     log = hub.ask("/requests")
     return Cost(
         deals,
-        lines,
         usage.ru_utime + usage.ru_stime,
         time.monotonic() - began,
         peak,

@@ -1,0 +1,81 @@
+"""HubSpot's limits are kept to, and the run's share of them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from harness.singer import Mirroring, config_for, read
+from hubspot_simulator import Portal, RateLimits, Simulator
+from tap_hubspot_deals import budgets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Serve = Callable[..., Simulator]
+
+
+def refused(portal: Portal) -> int:
+    return portal.limits.refused
+
+
+def test_a_load_keeps_to_the_limits(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    hubspot = serve(
+        Portal.generate(10_500, custom_properties=0, limits=RateLimits(enabled=True, general=100))
+    )
+    mirroring = Mirroring(hubspot)
+    mirroring.run(properties=["dealname"])
+    assert mirroring.differences(only=["dealname"]) == []
+    assert refused(mirroring.portal) <= 2
+
+
+def test_a_search_load_keeps_to_the_limits(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    hubspot = serve(Portal.generate(4000, custom_properties=0, limits=RateLimits(enabled=True)))
+    mirroring = Mirroring(hubspot)
+    mirroring.run(properties=["dealname"], start_date="2000-01-01")
+    assert mirroring.differences(only=["dealname"]) == []
+    assert refused(mirroring.portal) <= 2
+
+
+def most_in(hubspot: Simulator, seconds: float) -> int:
+    """The most requests that came within any so many seconds."""
+    moments = [r.started for r in hubspot.requests.all()]
+    return max(sum(m <= other < m + seconds for other in moments) for m in moments)
+
+
+@pytest.mark.parametrize("settings", [{}, {"start_date": "2000-01-01"}])
+def test_the_runs_share_of_the_limit_is_respected(
+    serve: Serve, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budgets, "INTERVAL", 1.0)
+    hubspot = serve(Portal.generate(1500, custom_properties=0))
+    read(config_for(hubspot, requests_per_10_seconds=20, page_size=30, **settings))
+    # A tenth of the real ten seconds; arrivals may bunch up a little on a busy machine.
+    assert most_in(hubspot, 1.0) <= 20 + 2
+
+
+def test_requests_keep_their_distance(hubspot: Simulator) -> None:
+    read(config_for(hubspot, request_delay_ms=60, page_size=30))
+    started = [r.started for r in hubspot.requests.all()]
+    assert started[-1] - started[0] >= 0.058 * (len(started) - 1)
+
+
+def test_an_almost_empty_budget_is_given_way_to() -> None:
+    budget = budgets.Budgets(None, delay=0, stop=threading.Event())
+    budget.learn("list", "100", "3")
+    started = time.monotonic()
+    budget.take("list")
+    assert time.monotonic() - started > 0.3
+
+
+def test_waiting_ends_when_the_run_does() -> None:
+    stop = threading.Event()
+    budget = budgets.Budget(10, burst=1, stop=stop)
+    budget.close(60)
+    threading.Timer(0.1, stop.set).start()
+    with pytest.raises(budgets.Stopped):
+        budget.take()
