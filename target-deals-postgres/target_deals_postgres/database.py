@@ -38,7 +38,7 @@ DEFAULTS = {
 # What a value means must not depend on the server's or the role's settings.
 SESSION = """
     SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET client_encoding = 'UTF8';
-    SET standard_conforming_strings = on; SET jit = off;
+    SET standard_conforming_strings = on; SET quote_all_identifiers = off; SET jit = off;
     SET temp_buffers = '32MB'; SET app.loader = 'on';
     -- a crash of the server must not take rows whose STATE is out
     SELECT set_config('synchronous_commit', 'on', false)

@@ -78,6 +78,31 @@ def test_a_wrong_password_is_not_shown(pg: Loader) -> None:
     assert "s3cr3t" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "option",
+    [
+        "quote_all_identifiers=on",  # "text" would not be text any more
+        "default_transaction_isolation=serializable",
+        "idle_in_transaction_session_timeout=50ms",
+        "search_path=nowhere",
+        "row_security=off",
+        "DateStyle=German",
+        "standard_conforming_strings=off",
+    ],
+)
+def test_settings_of_the_server_do_not_change_what_is_stored(pg: Loader, option: str) -> None:
+    url, pg.url = pg.url, pg.url + "&options=" + quote(f"-c {option}")
+    day = {"type": ["string", "null"], "format": "date"}
+    for text in ("x\\'", "y\\'"):
+        pg.load(
+            pg.schema("t", {"id": "integer", "v": "string", "day": day}, ["id"]),
+            pg.records("t", *({"id": at, "v": text, "day": "2026-02-03"} for at in range(50))),
+            batch_size_rows=20,
+        )
+    pg.url = url
+    assert pg.rows("SELECT DISTINCT v, day::text FROM hubspot.t") == [("y\\'", "2026-02-03")]
+
+
 def test_what_the_url_says_reaches_the_server(pg: Loader) -> None:
     options = quote("-c statement_timeout=54321 -c lock_timeout=4321 -c search_path=pg_catalog")
     database = Database(f"{pg.url}&application_name=mine&options={options}")

@@ -127,6 +127,24 @@ def test_kill_9_of_the_server_in_mid_run(cluster: Cluster, start: Start) -> None
     assert process.states() == sorted(process.states())
 
 
+def test_a_server_that_restarts_between_two_batches_is_waited_for(
+    cluster: Cluster, start: Start
+) -> None:
+    url = new_database(cluster.url, "db")
+    process = start(url)
+    process.send_rows(100)
+    until(lambda: process.states() == [100])
+    cluster.restart()
+    process.send_rows(100, start=100)
+    until(lambda: process.states() == [100, 200])
+    cluster.stop()
+    process.send_rows(100, start=200)
+    until(lambda: "trying again" in process.log())
+    cluster.start()
+    assert process.end() == 0, process.log()
+    assert count(url) == 300
+
+
 def test_a_server_that_stays_away_ends_the_run(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:

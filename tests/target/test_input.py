@@ -108,6 +108,19 @@ def test_input_may_have_any_chunks_blank_lines_carriage_returns_and_odd_bytes(
     ]
 
 
+def test_repeated_names_in_a_record_end_as_json_says(pg: Loader, tmp_path: Path) -> None:
+    data = GOOD + b'{"type":"RECORD","stream":"t","record":{"id":7,"id":2,"v":"x","v":"y"}}\n'
+    assert run(pg, tmp_path, data).returncode == 0
+    assert pg.rows("SELECT id, v FROM hubspot.t ORDER BY id") == [(1, "x"), (2, "y")]
+
+
+@pytest.mark.parametrize("data", [b"", b"\n\r\n  \n"])
+def test_no_input_makes_nothing(pg: Loader, tmp_path: Path, data: bytes) -> None:
+    done = run(pg, tmp_path, data)
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert pg.rows("SELECT count(*) FROM pg_namespace WHERE nspname = 'hubspot'") == [(0,)]
+
+
 def test_rejected_records_fail_the_run_after_all_others(pg: Loader, tmp_path: Path) -> None:
     bad = {"type": "RECORD", "stream": "t", "record": {"id": "secret@example.com", "v": "x"}}
     done = run(pg, tmp_path, GOOD + encoded(bad, {"type": "STATE", "value": 2}))

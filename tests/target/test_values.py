@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 DATE_TIME = {"type": ["string", "null"], "format": "date-time"}
 DATE = {"type": ["string", "null"], "format": "date"}
+TIME = {"type": ["string", "null"], "format": "time"}
 
 
 def raw(stream: str, fields: str) -> str:
@@ -113,6 +114,46 @@ def test_the_time_zone_of_the_database_does_not_matter(pg: Loader) -> None:
     )
     noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
     assert pg.rows("SELECT at, day FROM hubspot.t") == [(noon, date(2026, 2, 3))] * 2
+
+
+@pytest.mark.parametrize(
+    ("spec", "value", "stored"),
+    [
+        (DATE_TIME, "2026-12-31T23:59:60Z", "2027-01-01 00:00:00+00"),
+        (DATE_TIME, "2026-12-31T24:00:00Z", "2027-01-01 00:00:00+00"),
+        (DATE_TIME, "2026-01-01T00:00:00+14:00", "2025-12-31 10:00:00+00"),
+        (DATE_TIME, "2026-01-01t00:00:00z", "2026-01-01 00:00:00+00"),
+        (DATE_TIME, "2026-01-01T00:00:00.123456Z", "2026-01-01 00:00:00.123456+00"),
+        (DATE_TIME, "2026-01-01", "2026-01-01 00:00:00+00"),
+        (DATE_TIME, "0044-03-15T00:00:00Z BC", "0044-03-15 00:00:00+00 BC"),
+        (DATE_TIME, "-0044-03-15T00:00:00Z", None),
+        (DATE_TIME, "0000-01-01T00:00:00Z", None),
+        (DATE_TIME, "10000-01-01T00:00:00Z", None),
+        (DATE_TIME, "2026-06-30T23:59:60.5Z", None),
+        (DATE_TIME, "infinity", None),
+        (DATE_TIME, "1767225600000", None),
+        (DATE, "2026-02-29", None),
+        (DATE, "2026-01-01Z", None),
+        (TIME, "10:00:00Z", "10:00:00"),
+        (TIME, "23:59:60", None),
+        (TIME, "24:00:00", None),
+        (TIME, "allballs", None),
+        ({"type": "string", "format": "duration"}, "P1DT2H", "P1DT2H"),
+        ({"type": "string", "contentEncoding": "base64"}, "AAEC", "AAEC"),
+        ({"type": "integer"}, 1e3, "1000"),
+        ({"type": "boolean"}, "false", None),
+        ({"type": "boolean"}, 0, None),
+    ],
+)
+def test_edges_of_time_and_of_types_are_stored_as_meant_or_refused(
+    pg: Loader, spec: dict[str, Any], value: Any, stored: str | None
+) -> None:
+    pg.load(
+        pg.schema("t", {"id": "integer", "v": spec}, ["id"]),
+        pg.records("t", {"id": 1, "v": value}),
+        max_rejected_records=-1,
+    )
+    assert pg.rows("SELECT v::text FROM hubspot.t") == ([] if stored is None else [(stored,)])
 
 
 @pytest.mark.parametrize(
