@@ -24,10 +24,6 @@ DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 DATE_TIME = re.compile(
     r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2}:\d{2})", re.ASCII
 )
-DIGITS = str.maketrans("123456789", "000000000")
-USUAL_TIMES = {"0000-00-00T00:00:00.000Z", "0000-00-00T00:00:00Z"}
-"""How HubSpot writes times, digits aside: told in a third of the expression's time."""
-
 EPOCH = re.compile(r"-?\d{1,15}", re.ASCII)
 MIDNIGHT_1970 = datetime(1970, 1, 1, tzinfo=UTC)
 SAFE_DIGITS = 18
@@ -144,7 +140,10 @@ def to_datetime(text: str) -> str:
     Raises:
         ValueError: If it is no time between the years 1 and 9999.
     """
-    if text.translate(DIGITS) in USUAL_TIMES or DATE_TIME.fullmatch(text):
+    # 2026-01-31T09:30:00.123Z, as HubSpot mostly writes it, is told without the expression, at a
+    # third of the cost: with these marks in place `fromisoformat` takes nothing else.
+    usual = text[23:] == "Z" and text[4:8:3] == "--" and text[10:20:9] == "T."
+    if usual or DATE_TIME.fullmatch(text):
         datetime.fromisoformat(text)
         return text
     if DATE.fullmatch(text):

@@ -173,9 +173,7 @@ class RecordFields:
         unparsed: dict[str, str] | None = None
         for name, convert in self._converters:
             text = values[name]
-            if text is None:
-                continue
-            if not text:
+            if not text:  # "" is how HubSpot writes a value that was cleared
                 values[name] = None
                 continue
             try:

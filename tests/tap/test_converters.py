@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tap_hubspot_deals.properties import CONVERTERS, to_bool, to_date, to_datetime, to_list
@@ -153,3 +154,20 @@ def test_settings_are_refused_with_a_sentence_or_understood(config: dict[str, An
         assert all("`" in fault and fault[-1] in ".)" for fault in faults)
     else:
         assert parse(config).tenant_id == config["tenant_id"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2024-W22-5T07:09:39.911Z",
+        "2024-02-30T07:09:39.911Z",
+        "2024-05-31T24:09:39.911Z",
+        "2024-05-31 07:09:39.911Z",
+        "2024-05-31T07:09:39,911Z",
+        "2024-05-31T070939.123456",
+        "2024-05-31T07:09+01.911Z",
+    ],
+)
+def test_what_only_looks_like_a_moment_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        to_datetime(text)
