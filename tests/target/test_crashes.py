@@ -61,9 +61,9 @@ def test_a_signal_commits_what_was_read_and_says_so_in_the_exit_code(
     assert process.states() == [200]
 
 
-def table_there(url: str) -> bool:
+def table_there(url: str, name: str = "t") -> bool:
     with connect(url) as opened, opened.cursor() as cursor:
-        cursor.execute("SELECT to_regclass('hubspot.t') IS NOT NULL")
+        cursor.execute(f"SELECT to_regclass('hubspot.{name}') IS NOT NULL")
         return cursor.fetchone() == (True,)
 
 
@@ -164,6 +164,8 @@ def test_lost_connections_lose_and_double_nothing(database_url: str, start: Star
         "schema": {"properties": {"at": {"type": "integer"}}},
     }
     process.send(keyless)
+    # Before the first connection was there, it is not known whether there ever will be one.
+    until(lambda: table_there(database_url, "log"))
     stop = threading.Event()
 
     def feed() -> None:
