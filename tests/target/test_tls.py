@@ -73,17 +73,17 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
         cluster.server.settings["hba_file"] = str(cluster.root / "who")
         try:
             admin = cluster.start().replace("port=5432", f"port={port}")
+            with connect(admin) as opened, opened.cursor() as cursor:
+                for role in ("loader", "guest"):
+                    cursor.execute(f"CREATE ROLE {role} SUPERUSER LOGIN PASSWORD '{SECRET}'")
+            yield Guarded(new_database(admin, "db"), port, folder)
         except ServerError as error:
-            cluster.remove()
             if "SSL is not supported" not in str(error):  # how the embedded one is built
                 raise
-            continue
-        with connect(admin) as opened, opened.cursor() as cursor:
-            for role in ("loader", "guest"):
-                cursor.execute(f"CREATE ROLE {role} SUPERUSER LOGIN PASSWORD '{SECRET}'")
-        yield Guarded(new_database(admin, "db"), port, folder)
-        cluster.remove()
-        return
+        else:
+            return
+        finally:
+            cluster.remove()
     pytest.skip("no PostgreSQL of this machine speaks TLS")
 
 
