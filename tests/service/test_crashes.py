@@ -78,7 +78,8 @@ def in_the_middle(
 ) -> None:
     """Start a scan and return while it reads deals."""
     slow.latency_ms = 700  # the tap hands records on by the thousand
-    service.start(scan_id, batchSize=50, **config)
+    # Two hundred pages, of which twenty are under way at once: enough of them are left.
+    service.start(scan_id, batchSize=20, **config)
     wait_for(
         lambda: service.row(scan_id)["state"] and service.row(scan_id)["processed_items"],
         seconds=40,
