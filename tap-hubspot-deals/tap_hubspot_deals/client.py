@@ -20,6 +20,7 @@ from tap_hubspot_deals.errors import (
     error_for,
 )
 from tap_hubspot_deals.paths import Paths
+from tap_hubspot_deals.surrogates import mended
 from tap_hubspot_deals.wire import TIMEOUT, Answer, Wire
 
 if TYPE_CHECKING:
@@ -194,6 +195,11 @@ class Client:
         except msgspec.ValidationError as exc:
             raise HubSpotError(f"HubSpot's answer for {what} has another shape: {exc}.") from None
         except (msgspec.DecodeError, UnicodeDecodeError):
+            if (whole := mended(content)) != content:
+                self._logger.warning(
+                    "HubSpot's answer for %s has half characters: U+FFFD now.", what
+                )
+                return self._decode(whole, shape, what)
             hint = "" if self._answered else " Is `base_url` HubSpot's address?"
             raise TransientError(
                 f"HubSpot's answer for {what} is no complete JSON ({len(content)} bytes).{hint}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -32,6 +33,13 @@ def _envelope(portal_id: int, object_type: ObjectType, record: Record | None = N
     return (
         b'},"createdAt":"%b","updatedAt":"%b",' + archived + b',"url":"' + url.encode() + b'%d"%b}'
     )
+
+
+def _json(values: dict[str, str | None]) -> bytes:
+    try:
+        return msgspec.json.encode(values)
+    except UnicodeEncodeError:  # half a character can stand in JSON only as an escape
+        return json.dumps(values, separators=(",", ":")).encode()
 
 
 class Encoder:
@@ -75,7 +83,7 @@ class Encoder:
         self, record: Record, extras: dict[int, dict[str, Any]] | None = None
     ) -> bytes:
         get = record.properties.get
-        properties = msgspec.json.encode({name: get(name) for name in self.names})[1:-1]
+        properties = _json({name: get(name) for name in self.names})[1:-1]
         envelope = self._live
         if record.archived_ms is not None:
             envelope = _envelope(self.portal_id, self.records.type, record)

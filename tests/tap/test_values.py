@@ -295,3 +295,15 @@ def test_small_streams_are_whole(mirroring: Mirroring) -> None:
     assert {p["name"]: p["type"] for p in output.records("deal_properties")} == {
         d.name: d.type for d in definitions
     }
+
+
+def test_half_an_emoji_is_marked_and_the_rest_of_the_page_stays(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = "cut \ud83d, whole \U0001f600, spelled \\ud83d, high \\\ude00"
+    hubspot = serve(Portal.generate(3))
+    with caplog.at_level(logging.WARNING):
+        value, unparsed = typed(hubspot, "string", text)
+    assert value == text.replace("\ud83d", "\ufffd").replace("\ude00", "\ufffd")
+    assert unparsed is None
+    assert "half characters" in caplog.text
