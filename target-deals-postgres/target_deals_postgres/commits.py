@@ -84,7 +84,8 @@ class Commits:
             self._streams.append(stream)
         self._rows += 1
         self._size += size
-        self._wait()
+        if self._waiting_since is None:
+            self._waiting_since = time.monotonic()
         if (
             self._rows >= self._settings.batch_size_rows
             or self._size >= self._settings.batch_size_mb * MEGABYTE
@@ -94,7 +95,8 @@ class Commits:
     def keep_state(self, state: bytes) -> None:
         """Remember a STATE; it may be emitted once everything before it is committed."""
         self._state = state
-        self._wait()
+        if self._waiting_since is None:
+            self._waiting_since = time.monotonic()
 
     def tick(self) -> None:
         """Commit when something has waited long enough; learn of a commit that failed."""
@@ -140,10 +142,6 @@ class Commits:
         """End the thread and the connection."""
         self._worker.shutdown()
         self._database.close()
-
-    def _wait(self) -> None:
-        if self._waiting_since is None:
-            self._waiting_since = time.monotonic()
 
     def _collect(self) -> None:
         if self._running is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk import metrics
@@ -21,12 +22,15 @@ from target_deals_postgres.values import UnfitError, loads, unescape
 from target_deals_postgres.versions import DELETED, VERSION
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from psycopg2.extensions import cursor
 
     from target_deals_postgres.database import Database
     from target_deals_postgres.evolution import Places
     from target_deals_postgres.merge import Outcome
     from target_deals_postgres.messages import Message
+    from target_deals_postgres.rows import Row
     from target_deals_postgres.settings import Settings
     from target_deals_postgres.tables import Table
 
@@ -106,8 +110,8 @@ class Stream:
         self._validator = (
             JSONSchemaValidator(self.schema) if self.settings.validate_records else None
         )
-        self._scope_at: list[int] = []
-        self._last_scope: tuple[str, ...] | None = None
+        self._scope_of: Callable[[Row], Any] | None = None
+        self._last_scope: Any = None
 
     @property
     def keyed(self) -> bool:
@@ -258,9 +262,8 @@ class Stream:
         self.batch = Batch(self.layout)
         self.ready = True
         self._added = [name for name, _ in added]
-        self._scope_at = [
-            at for name in self.scope if (at := self.layout.position(name)) is not None
-        ]
+        at = [at for name in self.scope if (at := self.layout.position(name)) is not None]
+        self._scope_of = itemgetter(*at) if at else None
         self._last_scope = None
 
     def add(self, message: Message, *, plain: bool) -> None:
@@ -282,11 +285,12 @@ class Stream:
         if self._added:
             row += metadata_of(message, self._added, self.settings.started)
         self.batch.add(row, present)
-        if self._scope_at:
-            scope = tuple([row[at] for at in self._scope_at])
+        if self._scope_of is not None:
+            scope = self._scope_of(row)
             if scope != self._last_scope:
                 self._last_scope = scope
-                self.written.add(tuple(map(unescape, scope)))
+                parts = (scope,) if isinstance(scope, str) else scope
+                self.written.add(tuple(map(unescape, parts)))
 
     def _validate(self, message: Message, validator: JSONSchemaValidator) -> None:
         if message.parsed is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
 
 PAUSE = 0.25  # seconds between looks at the clock while no input comes
+OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
 
 class TargetDealsPostgres(Target):
@@ -101,6 +103,9 @@ class TargetDealsPostgres(Target):
     @classmethod
     @override
     def invoke(cls, **options: Any) -> None:
+        # Rows hold no cycles: collections would only walk through what was imported.
+        gc.freeze()
+        gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
         try:
             super().invoke(**options)
         except (TargetError, MapExpressionError, StreamMapConfigError) as error:
