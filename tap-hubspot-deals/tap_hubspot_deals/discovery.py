@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +75,9 @@ class Discovery:
             raise ConfigValidationError("Config validation failed", errors=self._faults)
         self._refuse_forbidden()
         parents = [s for s in found if isinstance(s, ObjectStream)]
-        return [*found, *self._association_streams(parents), OwnersStream(self._tap)]
+        found += [*self._association_streams(parents), OwnersStream(self._tap)]
+        _refuse_namesakes(found)
+        return found
 
     def _refuse_forbidden(self) -> None:
         if not self._forbidden:
@@ -215,6 +218,19 @@ class Discovery:
             s.id for p in pipelines if pipeline in {None, p.id} for s in p.stages
         }:
             self._faults.append(f"`deal_stage` is '{stage}', which no such pipeline has.")
+
+
+def _refuse_namesakes(streams: list[TenantStream]) -> None:
+    """Let no custom object take the name of another stream: one of them would be lost."""
+    names = Counter(stream.name for stream in streams)
+    faults = [
+        f"Two streams would be called '{name}'. In `objects`, give the custom object its id "
+        "(2-...) instead of its name."
+        for name, number in names.items()
+        if number > 1
+    ]
+    if faults:
+        raise ConfigValidationError("Config validation failed", errors=faults)
 
 
 def _hint(name: str, known: list[str]) -> str:

@@ -290,3 +290,17 @@ def test_custom_objects_answer_to_each_of_their_names(crm: Simulator) -> None:
 
         assert live_ids(output, name) == set(crm.portal().truth("zipcodes").live)
         assert {r["_tenant_id"] for r in output.records(name)} == {TENANT}
+
+
+@pytest.mark.parametrize("name", ["associations", "owners", "deal_properties"])
+def test_a_custom_object_called_like_another_stream_is_read_by_its_id(name: str) -> None:
+    portal = Portal.generate(3, counts={name: 2}, custom_objects=(name,))
+    with Simulator([portal]) as simulator:
+        with pytest.raises(ConfigValidationError) as caught:
+            read(config_for(simulator, objects=["deals", name]))
+        type_id = portal.types.resolve(name).type_id
+        output = read(config_for(simulator, objects=["deals", type_id]))
+
+    [error] = caught.value.errors
+    assert error.startswith(f"Two streams would be called '{name}'. In `objects`, give the custom")
+    assert live_ids(output, type_id) == set(portal.truth(name).live)
