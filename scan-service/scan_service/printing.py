@@ -32,6 +32,7 @@ FIXED = (
 )  # fmt: skip
 # Always asked for: the fixed fields of every answer, and what an honest sum of money needs.
 NEEDED = (*FIXED, "amount_in_home_currency")
+_PAIRS = 50  # PostgreSQL takes 100 arguments
 _NUMBERS = frozenset({"numeric", "integer", "bigint", "double precision", "real", "smallint"})
 _DEAL_HEADINGS = {
     "id": "deal_id",
@@ -134,14 +135,11 @@ def record_json(
         raw: whether to show HubSpot's own object.
         custom: whether to show the tenant's own properties.
     """
-    hidden = sorted(set(present) - set(properties_in(part.name, present)))
     fields = _deal_fields(present) if part.name == DEALS else _record_fields(part.name, present)
     fields["archived"] = column("archived", present)
     if part.changes:
         fields["mergedInto"] = column("merged_into", present)
-    fields["properties"] = sql.SQL("jsonb_strip_nulls(to_jsonb(d) - {}::text[])").format(
-        sql.Literal(hidden)
-    )
+    fields["properties"] = _properties_json(part.name, present)
     if custom:
         fields["customProperties"] = _or_empty("custom_properties", present)
     if associations:
@@ -160,6 +158,20 @@ def record_json(
         part for name, value in fields.items() for part in (sql.Literal(name), value)
     )
     return sql.SQL("json_build_object({})").format(pairs)
+
+
+def _properties_json(name: str, present: Mapping[str, str]) -> sql.Composable:
+    shown = properties_in(name, present)
+    found = sql.SQL("to_jsonb(d) - {}::text[]").format(sql.Literal(sorted({*present} - {*shown})))
+    moments = [each for each in shown if present[each] == "timestamp with time zone"]
+    for at in range(0, len(moments), _PAIRS):
+        pairs = [
+            part
+            for each in moments[at : at + _PAIRS]
+            for part in (sql.Literal(each), _moment(each, present))
+        ]
+        found += sql.SQL(" || jsonb_build_object({})").format(sql.SQL(", ").join(pairs))
+    return sql.SQL("jsonb_strip_nulls({})").format(found)
 
 
 def _deal_fields(present: Mapping[str, str]) -> dict[str, sql.Composable]:

@@ -177,7 +177,8 @@ create table if not exists scans.deals (
     dealstage text, pipeline text, hubspot_owner_id text, hs_is_closed_won boolean,
     hs_is_closed boolean, hs_deal_stage_probability numeric, createdate timestamptz,
     hs_lastmodifieddate timestamptz, amount_in_home_currency numeric, description text,
-    hs_all_team_ids jsonb, archived boolean, archived_at timestamptz, merged_into text,
+    hs_next_activity_date timestamptz, hs_all_team_ids jsonb, archived boolean,
+    archived_at timestamptz, merged_into text,
     created_at timestamptz, updated_at timestamptz, read_at timestamptz, custom_properties jsonb,
     unparsed_properties jsonb, associations jsonb, raw jsonb,
     primary key (_tenant_id, _scan_id, id));

@@ -30,6 +30,7 @@ DEALS: list[dict[str, Any]] = [
         "pipeline": "default", "hubspot_owner_id": "98765432", "hs_is_closed_won": False,
         "hs_is_closed": False, "hs_deal_stage_probability": "0.20",
         "createdate": "2025-01-15T10:30:00.123Z", "hs_lastmodifieddate": "2025-11-10T15:45:00Z",
+        "hs_next_activity_date": "2025-12-01T09:00:00.500Z",
         "custom_properties": {"industry_vertical": "SaaS", "score": 7.50}, "associations": LINKS,
         "raw": {"id": "12345678901"}, "archived": False,
     },
@@ -81,7 +82,7 @@ def test_a_deal_looks_as_in_the_document(asked: Client) -> None:
         "createdate": "2025-01-15T10:30:00.123Z",
         "lastmodifieddate": "2025-11-10T15:45:00Z",
         "archived": False,
-        "properties": {},
+        "properties": {"hs_next_activity_date": "2025-12-01T09:00:00.500Z"},
         "customProperties": {"industry_vertical": "SaaS", "score": Decimal("7.5")},
         "associations": {
             "contacts": [
