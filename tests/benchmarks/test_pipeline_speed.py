@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
-from harness.beside import Cost, cost_of, durable_server, installed
+from harness.beside import REDIRECTED, Cost, cost_of, durable_server, installed
 from harness.database import connect, new_database
 from harness.meltano import TAP, TARGET, Project
 
@@ -21,19 +21,6 @@ if TYPE_CHECKING:
 DEALS = int(os.environ.get("BENCH_PIPELINE_DEALS", "20000"))
 TOKEN = "pat-na1-first"
 PEER_TAP, PEER_TARGET = "meltano-tap-hubspot==0.10.1", "meltanolabs-target-postgres==0.8.1"
-# The peer's addresses are fixed, and it asks for the properties of types that nobody selected.
-REDIRECTED = """#!{python}
-import os, re
-from requests.adapters import HTTPAdapter
-send = HTTPAdapter.send
-def redirected(self, request, **options):
-    url = request.url.replace("https://api.hubapi.com", os.environ["HUBSPOT"])
-    request.url = re.sub("(/crm/v3/properties/)[a-z_]+", "\\\\1deals", url)
-    return send(self, request, **options)
-HTTPAdapter.send = redirected
-from tap_hubspot.tap import TapHubspot
-TapHubspot.cli()
-"""
 PEERS = """
 project_id: 4f6f3ad2-5c8e-4f3b-9a59-3b2a4d7f9c61
 default_environment: test
@@ -82,7 +69,8 @@ def _peers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("peers")
     python = installed(root, PEER_TAP) / "python"
     tap = root / "tap-hubspot-redirected"
-    tap.write_text(REDIRECTED.format(python=python))
+    start = "from tap_hubspot.tap import TapHubspot\nTapHubspot.cli()\n"
+    tap.write_text(f"#!{python}\n{REDIRECTED}{start}")
     tap.chmod(0o755)
     target = installed(root, PEER_TARGET) / "target-postgres"
     (root / "meltano.yml").write_text(PEERS.format(tap=tap, target=target))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
+from harness.beside import REDIRECTED, installed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,17 +33,6 @@ CEILING = 1900.0
 """Records a second: 190 requests in 10 seconds, 100 records each."""
 
 OURS = "from tap_hubspot_deals.tap import TapHubspotDeals; TapHubspotDeals.cli()"
-# The peers' addresses are fixed, and one asks for the properties of types that nobody selected.
-REDIRECTED = """
-import os, re
-from requests.adapters import HTTPAdapter
-send = HTTPAdapter.send
-def redirected(self, request, **options):
-    url = request.url.replace("https://api.hubapi.com", os.environ["HUBSPOT"])
-    request.url = re.sub("(/crm/v3/properties/)[a-z_]+", "\\\\1deals", url)
-    return send(self, request, **options)
-HTTPAdapter.send = redirected
-"""
 
 
 @dataclass(frozen=True)
@@ -203,19 +192,6 @@ def hub(request: pytest.FixtureRequest) -> Iterator[Hub]:
     running.stop()
 
 
-def installed(folder: Path, package: str) -> str:
-    """A Python with one package, in an environment of its own."""
-    environment = folder / package
-    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
-    uv = shutil.which("uv") or ".tools/bin/uv"
-    python = str(environment / "bin/python")
-    installer = [uv, "pip", "install", "--python", python]
-    if not Path(uv).exists():
-        installer = [python, "-m", "pip", "install"]
-    subprocess.run([*installer, "--quiet", package], check=True, capture_output=True)
-    return python
-
-
 def catalog_of(
     peer: Peer, python: str, hub: Hub, folder: Path, config: dict[str, Any], *, links: bool
 ) -> dict[str, Any]:
@@ -250,7 +226,7 @@ def cost_of(peer: Peer, python: str, hub: Hub, folder: Path, *, links: bool) -> 
 @pytest.mark.parametrize("properties", PROPERTIES)
 def test_it_costs_a_fraction_of_its_peers(hub: Hub, tmp_path: Path, properties: int) -> None:
     hub.keep_properties(properties)
-    pythons = [(peer, installed(tmp_path, peer.package)) for peer in PEERS]
+    pythons = [(peer, str(installed(tmp_path, peer.package) / "python")) for peer in PEERS]
     settings = {"access_token": TOKEN, "tenant_id": "acme", "base_url": hub.url}
     costs: dict[tuple[str, bool], Cost] = {}
 

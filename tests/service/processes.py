@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -14,6 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import requests
+from harness.database import new_database
+from pydantic import SecretStr
+from scan_service.migrations import migrate
+from scan_service.vault import new_key
 from service.kit import ROOT, TENANT, Ledger, order
 
 if TYPE_CHECKING:
@@ -43,15 +48,39 @@ def free_port() -> int:
 
 
 class Installation:
-    """One installation of the service on one database: as many processes as a test wants."""
+    """One installation of the service on one database: as many processes as a test wants.
 
-    def __init__(self, ledger: Ledger, folder: Path, environment: dict[str, str]) -> None:
-        self.ledger = ledger
+    Args:
+        url: of the database, migrated already.
+        folder: for logs and runs.
+        hubspot_url: where HubSpot answers.
+        settings: further settings of the service, without their prefix.
+    """
+
+    def __init__(self, url: str, folder: Path, hubspot_url: str, **settings: Any) -> None:
+        self.ledger = Ledger(url)
         self.folder = folder
-        self.environment = environment
+        chosen = {
+            "secret_keys": new_key(),
+            "hubspot_base_url": hubspot_url,
+            "run_directory": folder / "runs",
+            "project_root": ROOT,
+            **settings,
+        }
+        self.environment = {
+            "DATABASE_URL": url,
+            **{f"SCAN_SERVICE_{name.upper()}": str(value) for name, value in chosen.items()},
+        }
         self.processes: list[subprocess.Popen[bytes]] = []
         self.url = ""
         self.key = ""
+
+    @classmethod
+    def fresh(cls, server: str, folder: Path, hubspot_url: str, **settings: Any) -> Installation:
+        """One on a new database of a server."""
+        url = new_database(server)
+        asyncio.run(migrate(SecretStr(url)))
+        return cls(url, folder, hubspot_url, **settings)
 
     def command(self, *words: str, **more: str) -> subprocess.Popen[bytes]:
         log = (self.folder / f"{words[0]}-{len(self.processes)}.log").open("wb")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 from scan_service.vault import new_key
-from service.kit import ROOT, TENANT, TOKEN, Client, Ledger, order
+from service.kit import TENANT, TOKEN, Client, Ledger, order
 from service.processes import BIN, Installation, free_port, wait_for
 
 if TYPE_CHECKING:
@@ -91,18 +91,7 @@ def test_dev_serves_and_works_in_one_process_and_prints_lines_to_try(
     ledger: Ledger, hubspot: Simulator, tmp_path: Path
 ) -> None:
     port = free_port()
-    service = Installation(
-        ledger,
-        tmp_path,
-        {
-            "DATABASE_URL": ledger.url,
-            "SCAN_SERVICE_SECRET_KEYS": new_key(),
-            "SCAN_SERVICE_HUBSPOT_BASE_URL": hubspot.url,
-            "SCAN_SERVICE_PORT": str(port),
-            "SCAN_SERVICE_RUN_DIRECTORY": str(tmp_path / "runs"),
-            "SCAN_SERVICE_PROJECT_ROOT": str(ROOT),
-        },
-    )
+    service = Installation(ledger.url, tmp_path, hubspot.url, port=port)
     process = service.command("dev", "--token", TOKEN)
     service.url = f"http://127.0.0.1:{port}"
 

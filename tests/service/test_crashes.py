@@ -16,8 +16,7 @@ from harness.database import Cluster
 from hubspot_simulator import Portal, Simulator
 from pydantic import SecretStr
 from scan_service.migrations import migrate
-from scan_service.vault import new_key
-from service.kit import ROOT, TOKEN, Ledger
+from service.kit import TOKEN
 from service.processes import Installation, wait_for
 
 if TYPE_CHECKING:
@@ -54,18 +53,7 @@ def cluster() -> Iterator[Cluster]:
 @pytest.fixture
 def service(cluster: Cluster, slow: Simulator, tmp_path: Path) -> Iterator[Installation]:
     asyncio.run(migrate(SecretStr(cluster.url)))
-    installation = Installation(
-        Ledger(cluster.url),
-        tmp_path,
-        {
-            "DATABASE_URL": cluster.url,
-            "SCAN_SERVICE_SECRET_KEYS": new_key(),
-            "SCAN_SERVICE_HUBSPOT_BASE_URL": slow.url,
-            "SCAN_SERVICE_RUN_DIRECTORY": str(tmp_path / "runs"),
-            "SCAN_SERVICE_PROJECT_ROOT": str(ROOT),
-            "SCAN_SERVICE_STOP_SECONDS": "8",
-        },
-    )
+    installation = Installation(cluster.url, tmp_path, slow.url, stop_seconds=8)
     try:
         installation.serve()
         yield installation

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import re
@@ -13,11 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
-from harness.database import new_database
-from pydantic import SecretStr
-from scan_service.migrations import migrate
-from scan_service.vault import new_key
-from service.kit import ROOT, TOKEN, Ledger
+from service.kit import TOKEN
 from service.processes import Installation
 
 if TYPE_CHECKING:
@@ -66,20 +61,8 @@ def assert_has_keys(ours: Any, documents: Any, path: str = "") -> None:
 def service(
     postgres_server: str, hubspot: Simulator, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Installation]:
-    url = new_database(postgres_server)
-    asyncio.run(migrate(SecretStr(url)))
     folder = tmp_path_factory.mktemp("document")
-    installation = Installation(
-        Ledger(url),
-        folder,
-        {
-            "DATABASE_URL": url,
-            "SCAN_SERVICE_SECRET_KEYS": new_key(),
-            "SCAN_SERVICE_HUBSPOT_BASE_URL": hubspot.url,
-            "SCAN_SERVICE_RUN_DIRECTORY": str(folder / "runs"),
-            "SCAN_SERVICE_PROJECT_ROOT": str(ROOT),
-        },
-    )
+    installation = Installation.fresh(postgres_server, folder, hubspot.url)
     try:
         installation.serve()
         installation.work()

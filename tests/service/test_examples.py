@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import json
 import os
@@ -10,12 +9,8 @@ import re
 import subprocess
 from typing import TYPE_CHECKING
 
-from harness.database import new_database
 from hubspot_simulator import Portal, Simulator
-from pydantic import SecretStr
-from scan_service.migrations import migrate
-from scan_service.vault import new_key
-from service.kit import ROOT, TOKEN, Ledger
+from service.kit import ROOT, TOKEN
 from service.processes import Installation
 
 if TYPE_CHECKING:
@@ -31,22 +26,10 @@ def test_the_examples_with_several_object_types_run_as_written(
         20, seed=5, token=TOKEN, counts={"tickets": 8, "zipcodes": 6}, custom_objects=["zipcodes"]
     )
     pipeline = next(iter(portal.truth("tickets").live.values())).properties["hs_pipeline"]
-    url = new_database(postgres_server)
-    asyncio.run(migrate(SecretStr(url)))
     start, read = re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL)
 
     with Simulator([portal], latency_ms=0) as hubspot:
-        service = Installation(
-            Ledger(url),
-            tmp_path,
-            {
-                "DATABASE_URL": url,
-                "SCAN_SERVICE_SECRET_KEYS": new_key(),
-                "SCAN_SERVICE_HUBSPOT_BASE_URL": hubspot.url,
-                "SCAN_SERVICE_RUN_DIRECTORY": str(tmp_path / "runs"),
-                "SCAN_SERVICE_PROJECT_ROOT": str(ROOT),
-            },
-        )
+        service = Installation.fresh(postgres_server, tmp_path, hubspot.url)
 
         def run(example: str) -> str:
             return subprocess.run(

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
-from harness.database import new_database
-from pydantic import SecretStr
-from scan_service.migrations import migrate
-from scan_service.vault import new_key
-from service.kit import ROOT, TENANT, TOKEN, Ledger
+from service.kit import TENANT, TOKEN
 from service.processes import BIN, Installation
 
 if TYPE_CHECKING:
@@ -56,19 +51,8 @@ def told(address: str, *, acceptable: bool) -> dict[str, Any]:
 def test_schemathesis_finds_no_failure(
     postgres_server: str, hubspot: Simulator, tmp_path: Path, part: str
 ) -> None:
-    url = new_database(postgres_server)
-    asyncio.run(migrate(SecretStr(url)))
-    service = Installation(
-        Ledger(url),
-        tmp_path,
-        {
-            "DATABASE_URL": url,
-            "SCAN_SERVICE_SECRET_KEYS": new_key(),
-            "SCAN_SERVICE_HUBSPOT_BASE_URL": hubspot.url,
-            "SCAN_SERVICE_PROJECT_ROOT": str(ROOT),
-            "SCAN_SERVICE_REQUESTS_PER_MINUTE": "1000000",
-            "SCAN_SERVICE_BURST": "1000000",
-        },
+    service = Installation.fresh(
+        postgres_server, tmp_path, hubspot.url, requests_per_minute=1_000_000, burst=1_000_000
     )
     try:
         service.serve()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
 import statistics
@@ -14,12 +13,8 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 import requests
-from harness.database import new_database
 from hubspot_simulator import Portal, Simulator
-from pydantic import SecretStr
-from scan_service.migrations import migrate
-from scan_service.vault import new_key
-from service.kit import ROOT, TENANT, Ledger
+from service.kit import TENANT, Ledger
 from service.processes import Installation, wait_for
 
 if TYPE_CHECKING:
@@ -44,23 +39,15 @@ def portals() -> list[Portal]:
 
 @pytest.fixture
 def service(postgres_server: str, portals: list[Portal], tmp_path: Path) -> Iterator[Installation]:
-    url = new_database(postgres_server)
-    asyncio.run(migrate(SecretStr(url)))
     with Simulator(portals, latency_ms=0) as hubspot:
-        installation = Installation(
-            Ledger(url),
+        installation = Installation.fresh(
+            postgres_server,
             tmp_path,
-            {
-                "DATABASE_URL": url,
-                "SCAN_SERVICE_SECRET_KEYS": new_key(),
-                "SCAN_SERVICE_HUBSPOT_BASE_URL": hubspot.url,
-                "SCAN_SERVICE_RUN_DIRECTORY": str(tmp_path / "runs"),
-                "SCAN_SERVICE_PROJECT_ROOT": str(ROOT),
-                "SCAN_SERVICE_CONCURRENCY": "3",
-                "SCAN_SERVICE_LOST_AFTER_SECONDS": "30",
-                "SCAN_SERVICE_REQUESTS_PER_MINUTE": "1000000",
-                "SCAN_SERVICE_BURST": "1000000",
-            },
+            hubspot.url,
+            concurrency=3,
+            lost_after_seconds=30,
+            requests_per_minute=1_000_000,
+            burst=1_000_000,
         )
         try:
             installation.serve()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
 import json
@@ -14,13 +13,9 @@ import openpyxl
 import psycopg
 import pytest
 from harness.comparison import differences, expected
-from harness.database import new_database
 from hubspot_simulator import Portal, Simulator
-from pydantic import SecretStr
-from scan_service.migrations import migrate
 from scan_service.objects import table_of
-from scan_service.vault import new_key
-from service.kit import ROOT, TENANT, TOKEN, Ledger
+from service.kit import TENANT, TOKEN
 from service.processes import Installation, wait_for
 
 if TYPE_CHECKING:
@@ -78,21 +73,9 @@ def service(
     postgres_server: str, crm: Simulator, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Installation]:
     """A server and a worker; each of two tenants has a completed scan `all` of every type."""
-    url = new_database(postgres_server)
-    asyncio.run(migrate(SecretStr(url)))
     folder = tmp_path_factory.mktemp("objects")
-    installation = Installation(
-        Ledger(url),
-        folder,
-        {
-            "DATABASE_URL": url,
-            "SCAN_SERVICE_SECRET_KEYS": new_key(),
-            "SCAN_SERVICE_HUBSPOT_BASE_URL": crm.url,
-            "SCAN_SERVICE_RUN_DIRECTORY": str(folder / "runs"),
-            "SCAN_SERVICE_PROJECT_ROOT": str(ROOT),
-            "SCAN_SERVICE_REQUESTS_PER_MINUTE": "6000",
-            "SCAN_SERVICE_BURST": "6000",
-        },
+    installation = Installation.fresh(
+        postgres_server, folder, crm.url, requests_per_minute=6000, burst=6000
     )
     try:
         installation.serve()

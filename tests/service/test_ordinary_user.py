@@ -12,8 +12,6 @@ import pytest
 from harness.database import connect
 from pydantic import SecretStr
 from scan_service.migrations import migrate, pending
-from scan_service.vault import new_key
-from service.kit import ROOT, Ledger
 from service.processes import Installation
 
 if TYPE_CHECKING:
@@ -50,17 +48,7 @@ def test_an_ordinary_user_migrates_scans_reads_and_removes(
     ordinary: str, hubspot: Simulator, portal: Portal, tmp_path: Path
 ) -> None:
     asyncio.run(migrate(SecretStr(ordinary)))
-    service = Installation(
-        Ledger(ordinary),
-        tmp_path,
-        {
-            "DATABASE_URL": ordinary,
-            "SCAN_SERVICE_SECRET_KEYS": new_key(),
-            "SCAN_SERVICE_HUBSPOT_BASE_URL": hubspot.url,
-            "SCAN_SERVICE_RUN_DIRECTORY": str(tmp_path / "runs"),
-            "SCAN_SERVICE_PROJECT_ROOT": str(ROOT),
-        },
-    )
+    service = Installation(ordinary, tmp_path, hubspot.url)
     try:
         service.serve()
         service.work()

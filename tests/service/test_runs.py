@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
 import json
@@ -10,11 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from harness.database import new_database
-from pydantic import SecretStr
-from scan_service.migrations import migrate
-from scan_service.vault import new_key
-from service.kit import ROOT, TENANT, TOKEN, Ledger
+from service.kit import TENANT, TOKEN
 from service.processes import Installation, wait_for
 
 if TYPE_CHECKING:
@@ -28,21 +23,9 @@ def service(
     postgres_server: str, hubspot: Simulator, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Installation]:
     """A server and a worker that all tests of this file share."""
-    url = new_database(postgres_server)
-    asyncio.run(migrate(SecretStr(url)))
     folder = tmp_path_factory.mktemp("service")
-    installation = Installation(
-        Ledger(url),
-        folder,
-        {
-            "DATABASE_URL": url,
-            "SCAN_SERVICE_SECRET_KEYS": new_key(),
-            "SCAN_SERVICE_HUBSPOT_BASE_URL": hubspot.url,
-            "SCAN_SERVICE_RUN_DIRECTORY": str(folder / "runs"),
-            "SCAN_SERVICE_PROJECT_ROOT": str(ROOT),
-            "SCAN_SERVICE_REQUESTS_PER_MINUTE": "6000",
-            "SCAN_SERVICE_BURST": "6000",
-        },
+    installation = Installation.fresh(
+        postgres_server, folder, hubspot.url, requests_per_minute=6000, burst=6000
     )
     try:
         installation.serve()

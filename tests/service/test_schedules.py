@@ -12,7 +12,7 @@ from scan_service import schedules
 from scan_service.db import Database
 from scan_service.engine import Engine
 from scan_service.vault import Vault
-from service.kit import ROOT, TENANT, TOKEN, Client, Ledger, order
+from service.kit import TENANT, TOKEN, Client, Ledger, order
 from service.processes import Installation, wait_for
 
 if TYPE_CHECKING:
@@ -157,15 +157,10 @@ def test_a_worker_that_dies_while_it_starts_a_tick_leaves_the_tick_to_the_next(
     due = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=5)
     ledger.run("update schedule set next_run_at = %s", due)
     workers = Installation(
-        ledger,
+        ledger.url,
         tmp_path,
-        {
-            "DATABASE_URL": ledger.url,
-            "SCAN_SERVICE_SECRET_KEYS": settings.secret_keys.get_secret_value(),
-            "SCAN_SERVICE_RUN_DIRECTORY": str(tmp_path / "runs"),
-            "SCAN_SERVICE_PROJECT_ROOT": str(ROOT),
-            "SCAN_SERVICE_HUBSPOT_BASE_URL": settings.hubspot_base_url,
-        },
+        settings.hubspot_base_url,
+        secret_keys=settings.secret_keys.get_secret_value(),
     )
     try:
         with psycopg.connect(ledger.url) as holder:
