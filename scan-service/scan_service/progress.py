@@ -30,6 +30,8 @@ _DATABASE_AWAY = re.compile(
     r"cannot be reached|SQLSTATE (08|53|57)|connection|server closed|SSL SYSCALL|deadlock",
     re.IGNORECASE,
 )
+# Meltano's and the tap's words for a target that is gone.
+_PIPE_BROKE = re.compile(r"BrokenPipeError|ConnectionResetError|The target ended before the tap")
 
 
 @dataclass(frozen=True)
@@ -118,11 +120,16 @@ class LogReader:
             away = _DATABASE_AWAY.search(" ".join(target)) is not None
             again = away or (self._killed() and not target)
             return _failed("DATABASE_ERROR", _last(target) or "The loader failed", try_again=again)
-        if tap := self._errors.get(TAP, []):
+        tap, meltano = self._errors.get(TAP, []), self._errors.get("meltano", [])
+        if _PIPE_BROKE.search(_last(tap or meltano or self._other)):
+            # Meltano may meet the broken pipe before it asks how the target ended; a target that
+            # had a reason would have said it.
+            return _failed("DATABASE_ERROR", "The loader was killed", try_again=True)
+        if tap:
             return self._tap_failed(tap)
         if self._killed() or exit_code < 0 or exit_code > 128:  # noqa: PLR2004 - by a signal
             return _failed("INTERNAL_ERROR", "The run was killed", try_again=True)
-        other = _last(self._errors.get("meltano", [])) or _last(self._other)
+        other = _last(meltano) or _last(self._other)
         return _failed("INTERNAL_ERROR", other or f"The run ended with {exit_code}")
 
     def _killed(self) -> bool:

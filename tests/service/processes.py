@@ -185,12 +185,14 @@ class Installation:
         runs = self.folder / "runs"
         return list(runs.iterdir()) if runs.is_dir() else []
 
-    def members(self) -> list[psutil.Process]:
-        """Everything that runs for a scan of this installation."""
+    def members(self, program: str = "") -> list[psutil.Process]:
+        """Everything that runs for a scan of this installation, or one program of that only."""
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
-                if str(self.folder / "runs") in process.environ().get("SCAN_RUN_FOLDER", ""):
+                ours = str(self.folder / "runs") in process.environ().get("SCAN_RUN_FOLDER", "")
+                names = [Path(word).name for word in process.cmdline()[:2]]
+                if ours and (not program or program in names):
                     found.append(process)
         return found
 

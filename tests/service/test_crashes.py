@@ -7,7 +7,6 @@ import os
 import signal
 import time
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -21,6 +20,7 @@ from service.processes import Installation, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 DEALS = 4000
 
@@ -205,9 +205,8 @@ def test_a_frozen_worker_that_thaws_changes_nothing(service: Installation, slow:
     first = service.work()
     in_the_middle(service, slow)
     run = service.row("scan-1")["run_id"]
-    for member in service.members():
-        if "tap-hubspot-deals" in [Path(word).name for word in member.cmdline()[:2]]:
-            member.suspend()  # this run will not end by itself
+    for member in service.members("tap-hubspot-deals"):
+        member.suspend()  # this run will not end by itself
 
     first.send_signal(signal.SIGSTOP)
     frozen = time.monotonic()
@@ -254,9 +253,8 @@ def test_a_scan_that_loses_three_workers_fails_with_the_reason(
 def test_a_killed_child_is_run_again(service: Installation, slow: Simulator, victim: str) -> None:
     service.work()
     in_the_middle(service, slow)
-    for member in service.members():
-        if victim in [Path(word).name for word in member.cmdline()[:2]]:
-            member.kill()
+    for member in service.members(victim):
+        member.kill()
     slow.latency_ms = 0
 
     assert_complete(service, slow)

@@ -403,9 +403,7 @@ def test_cancelling_ends_a_scan_of_several_types_and_keeps_what_it_read(
     crm.latency_ms = 1500
     try:
         service.start("cancelled", objects=["contacts", "companies", "User"], batchSize=5)
-        wait_for(
-            lambda: any("tap-" in " ".join(m.cmdline()) for m in service.members()), seconds=40
-        )
+        wait_for(lambda: service.members("tap-hubspot-deals"), seconds=40)
         answer = service.ask("POST", "/api/v1/scan/cancel/cancelled").json()["data"]
         wait_for(lambda: not service.members(), seconds=15, why=service.logs()[-3000:])
     finally:

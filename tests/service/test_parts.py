@@ -249,6 +249,11 @@ TAP, TARGET = "tap-hubspot-deals", "target-deals-postgres"
 REFUSED = "HubSpot refused the credentials while reading deals (401: x)"
 SPENT = "The account's daily limit of HubSpot requests is used up"
 REJECTED = "7 records were rejected, more than max_rejected_records"
+PIPE_BROKE = {
+    "level": "critical",
+    "event": "Run failed",
+    "exception": [{"exc_type": "BrokenPipeError", "exc_value": ""}],
+}
 KILLED = {"level": "error", "event": "", "exit_codes": {"extractors": -9}}
 
 
@@ -268,6 +273,9 @@ KILLED = {"level": "error", "event": "", "exit_codes": {"extractors": -9}}
             ("DATABASE_ERROR", False),
         ),
         (1, [KILLED], ("INTERNAL_ERROR", True)),
+        (1, [PIPE_BROKE], ("DATABASE_ERROR", True)),
+        (1, [said(TAP, "The target ended before the tap."), PIPE_BROKE], ("DATABASE_ERROR", True)),
+        (1, [said(TAP, REFUSED), PIPE_BROKE], ("HUBSPOT_AUTH_ERROR", False)),
         (137, [], ("INTERNAL_ERROR", True)),
         (1, ["ModuleNotFoundError: No module named 'x'"], ("INTERNAL_ERROR", False)),
     ],

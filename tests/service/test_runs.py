@@ -188,9 +188,7 @@ def test_cancelling_a_running_scan_ends_its_processes_and_frees_its_slot(
     hubspot.latency_ms = 1500
     try:
         service.start("cancelled", batchSize=10)
-        wait_for(
-            lambda: any("tap-" in " ".join(m.cmdline()) for m in service.members()), seconds=40
-        )
+        wait_for(lambda: service.members("tap-hubspot-deals"), seconds=40)
         response = service.ask("POST", "/api/v1/scan/cancel/cancelled")
         status = service.status("cancelled")
         wait_for(lambda: not service.members(), seconds=15, why=service.logs()[-3000:])
