@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from procrastinate import App, PsycopgConnector
+from procrastinate.job_context import AbortReason
 from procrastinate.jobs import DeleteJobCondition, Status
 from procrastinate.schema import SchemaManager
 
@@ -74,7 +75,7 @@ class Engine:
 
         Args:
             run: takes a scan, its job and a function that tells whether an interruption means
-                that this worker goes (true) or that the scan was cancelled (false).
+                that this worker or its engine goes (true) or that the scan was cancelled (false).
             concurrency: how many at once.
             stop: ends the work.
 
@@ -84,7 +85,11 @@ class Engine:
 
         @self._app.task(name=_TASK, queue=_QUEUE, pass_context=True)
         async def run_scan(context: JobContext, scan: str) -> None:
-            await run(uuid.UUID(scan), context.job.id or 0, stop.is_set)
+            def leaves() -> bool:
+                # An engine that loses its database interrupts its jobs too: no scan was cancelled.
+                return context.abort_reason() is not AbortReason.USER_REQUEST
+
+            await run(uuid.UUID(scan), context.job.id or 0, leaves)
 
         working = asyncio.create_task(
             self._app.run_worker_async(
