@@ -147,5 +147,4 @@ class MetadataStream(TenantStream):
         if write_messages:
             self.activate_version(state["version"])
             state["keys"] = digest
-            self.state_manager.is_flushed = False
-            self._write_state_message()
+            self.put_state()
