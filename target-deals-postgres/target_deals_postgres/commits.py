@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("target-deals-postgres")
 
 MEGABYTE = 1 << 20
-SWITCH_SECONDS = 0.0005  # the commit asks for Python between chunks: with 5 ms it mostly waits
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,6 @@ class Commits:
         self._size = 0
         self._waiting_since: float | None = None
         self._state: bytes | None = None
-        sys.setswitchinterval(SWITCH_SECONDS)
         self._worker = ThreadPoolExecutor(1, "commit")
         self._running: Future[list[tuple[_Part, Outcome]]] | None = None
 
@@ -84,8 +82,7 @@ class Commits:
             self._streams.append(stream)
         self._rows += 1
         self._size += size
-        if self._waiting_since is None:
-            self._waiting_since = time.monotonic()
+        self._wait()
         if (
             self._rows >= self._settings.batch_size_rows
             or self._size >= self._settings.batch_size_mb * MEGABYTE
@@ -95,8 +92,7 @@ class Commits:
     def keep_state(self, state: bytes) -> None:
         """Remember a STATE; it may be emitted once everything before it is committed."""
         self._state = state
-        if self._waiting_since is None:
-            self._waiting_since = time.monotonic()
+        self._wait()
 
     def tick(self) -> None:
         """Commit when something has waited long enough; learn of a commit that failed."""
@@ -142,6 +138,10 @@ class Commits:
         """End the thread and the connection."""
         self._worker.shutdown()
         self._database.close()
+
+    def _wait(self) -> None:
+        if self._waiting_since is None:
+            self._waiting_since = time.monotonic()
 
     def _collect(self) -> None:
         if self._running is None:

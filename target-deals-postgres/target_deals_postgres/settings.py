@@ -146,14 +146,12 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
         ConfigValidationError: a value makes no sense; the message names the setting.
     """
     if config["load_method"] == "overwrite":
-        sentence = (
+        raise _refusal(
             "load_method: overwrite is not supported, because it would empty tables that other "
             "tenants share; use upsert, which deletes what a full read did not bring again"
         )
-        raise ConfigValidationError(sentence, errors=[sentence], schema=SCHEMA)
     if len(config["default_target_schema"].encode()) > LONGEST_IDENTIFIER:
-        sentence = f"default_target_schema: more than {LONGEST_IDENTIFIER} bytes, in UTF-8"
-        raise ConfigValidationError(sentence, errors=[sentence], schema=SCHEMA)
+        raise _refusal(f"default_target_schema: more than {LONGEST_IDENTIFIER} bytes, in UTF-8")
     url = config.get("database_url")
     names = set(Settings.__dataclass_fields__) - {"started", "mapped", "database_url"}
     return Settings(
@@ -161,3 +159,7 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
         database_url=url.strip() if url and url.strip() else None,
         mapped=bool(config.get("stream_maps") or config.get("flattening_enabled")),
     )
+
+
+def _refusal(sentence: str) -> ConfigValidationError:
+    return ConfigValidationError(sentence, errors=[sentence], schema=SCHEMA)

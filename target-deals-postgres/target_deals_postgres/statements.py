@@ -9,7 +9,7 @@ from psycopg2.sql import SQL, Identifier
 from target_deals_postgres.rows import EXTRA
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from psycopg2.sql import Composable
 
@@ -18,11 +18,7 @@ if TYPE_CHECKING:
 
 
 class Statements:
-    """The statements for one layout, its table and its stage.
-
-    Attributes:
-        fields: the stage's columns, in the order of a row.
-    """
+    """The statements for one layout, its table and its stage."""
 
     def __init__(
         self, table: Table, layout: Layout, stage: Identifier, uncompared: frozenset[str]
@@ -41,27 +37,27 @@ class Statements:
         self._uncompared = uncompared
         self._names = [Identifier(name) for name in layout.names]
         self._key = [self._names[at] for at in layout.keys]
-        self.fields = [Identifier(f"c{at}") for at in range(len(layout.names))]
-        self._staged = [SQL("s.{}").format(field) for field in self.fields]
+        self._fields = [Identifier(f"c{at}") for at in range(len(layout.names))]
+        self._staged = [SQL("s.{}").format(field) for field in self._fields]
 
     def create_stage(self) -> Composable:
         """Make the stage, which every COMMIT empties."""
         columns = [
             SQL("{} {}").format(field, SQL(kind))
-            for field, kind in zip(self.fields, self._layout.kinds, strict=True)
+            for field, kind in zip(self._fields, self._layout.kinds, strict=True)
         ]
         return SQL("CREATE TEMPORARY TABLE {} ({}, present text) ON COMMIT DELETE ROWS").format(
-            self._stage, joined(columns)
+            self._stage, _joined(columns)
         )
 
     def copy(self) -> Composable:
         """Copy rows right into the table."""
-        return SQL("COPY {} ({}) FROM STDIN").format(self._table.sql, joined(self._names))
+        return SQL("COPY {} ({}) FROM STDIN").format(self._table.sql, _joined(self._names))
 
     def copy_to_stage(self, *, with_present: bool) -> Composable:
         """Copy rows into the stage, with or without the list of what each has."""
-        fields = [*self.fields, Identifier("present")] if with_present else self.fields
-        return SQL("COPY {} ({}) FROM STDIN").format(self._stage, joined(fields))
+        fields = [*self._fields, Identifier("present")] if with_present else self._fields
+        return SQL("COPY {} ({}) FROM STDIN").format(self._stage, _joined(fields))
 
     def merge_alike(self, present: str) -> Composable:
         """Merge rows that all have the same fields.
@@ -81,7 +77,7 @@ class Statements:
             news = self._insert(
                 ats,
                 SQL("{} ON CONFLICT ({}) DO {}").format(
-                    self._unless_there(staged), joined(self._key), self._update(excluded)
+                    self._unless_there(staged), _joined(self._key), self._update(excluded)
                 ),
             )
         return SQL(
@@ -94,7 +90,7 @@ class Statements:
         """Insert the rows whose keys are not in the table."""
         conflict: Composable = SQL("")
         if self._key:
-            conflict = SQL(" ON CONFLICT ({}) DO NOTHING").format(joined(self._key))
+            conflict = SQL(" ON CONFLICT ({}) DO NOTHING").format(_joined(self._key))
         return self._insert(range(len(self._names)), conflict)
 
     def update_present(self, known: set[str]) -> Composable | None:
@@ -125,12 +121,11 @@ class Statements:
             "DELETE FROM {} AS t USING {} AS s WHERE {} AND t._sdc_deleted_at IS NOT NULL"
         ).format(self._table.sql, self._stage, self._same_key())
 
-    def _insert(self, ats: Iterable[int], rest: Composable) -> Composable:
-        ats = list(ats)
+    def _insert(self, ats: Sequence[int], rest: Composable) -> Composable:
         return SQL("INSERT INTO {} AS t ({}) SELECT {} FROM {} AS s{}").format(
             self._table.sql,
-            joined(self._names[at] for at in ats),
-            joined(self._staged[at] for at in ats),
+            _joined(self._names[at] for at in ats),
+            _joined(self._staged[at] for at in ats),
             self._stage,
             rest,
         )
@@ -167,16 +162,16 @@ class Statements:
                     self._names[at], value
                 )
         compared = [at for at in values if names[at] not in self._uncompared] or list(values)
-        changes = joined(
+        changes = _joined(
             SQL("{} = {}").format(self._names[at], value) for at, value in values.items()
         )
         is_changed = SQL("ROW({}) IS DISTINCT FROM ROW({})").format(
-            joined(SQL("t.{}").format(self._names[at]) for at in compared),
-            joined(values[at] for at in compared),
+            _joined(SQL("t.{}").format(self._names[at]) for at in compared),
+            _joined(values[at] for at in compared),
         )
         return changes, is_changed
 
 
-def joined(parts: Iterable[Composable]) -> Composable:
+def _joined(parts: Iterable[Composable]) -> Composable:
     """Parts with commas between them."""
     return SQL(", ").join(parts)
