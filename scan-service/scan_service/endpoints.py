@@ -57,15 +57,16 @@ async def start_scan(service: Service, request: Request, caller: Caller) -> Resp
     if await scans.exists(service.db, caller.tenant_id, config.scan_id):
         raise ConflictError("Scan with this ID already exists")
     totals = await _probe(service, config, "config")
-    scan = await scans.start(
-        service.db,
-        service.engine,
-        config,
-        scan_id=config.scan_id,
-        token=service.vault.seal(config.auth.access_token, tenant_id=caller.tenant_id),
-        totals=totals,
-        max_pending=service.settings.max_pending,
-    )
+    async with service.db.tenant(caller.tenant_id) as connection:
+        scan = await scans.start(
+            connection,
+            service.engine,
+            config,
+            scan_id=config.scan_id,
+            token=service.vault.seal(config.auth.access_token, tenant_id=caller.tenant_id),
+            totals=totals,
+            max_pending=service.settings.max_pending,
+        )
     data = answers.started(scan, await stats.estimate(service.db, caller.tenant_id))
     return JSONResponse(
         answers.success(data, "Deal extraction started successfully"),

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from typing import LiteralString
 
     from scan_service.db import Connection
-    from scan_service.objects import Part
 
 REJECTED = "_rejected_records"
 _LISTED_PROBLEMS = 100
@@ -81,7 +80,7 @@ async def figures(connection: Connection, scan: Mapping[str, Any]) -> Figures:
         found.stored[name] = await count(connection, source) if present else 0
         found.columns[name] = await _used_columns(connection, name, present, source)
         if name == DEALS:
-            found.summary = await summarize(connection, part, present, scan)
+            found.summary = await summarize(connection, present, source)
     await _add_refused(connection, found, [scan["tenant_id"], scan["scan_id"]])
     return found
 
@@ -93,9 +92,9 @@ async def count(connection: Connection, source: sql.Composable) -> int:
 
 
 async def summarize(
-    connection: Connection, part: Part, present: Mapping[str, str], scan: Mapping[str, Any]
+    connection: Connection, present: Mapping[str, str], source: sql.Composable
 ) -> str:
-    """Return the `summary` of a scan's deals as JSON text.
+    """Return the `summary` of a scan's deals as JSON text; `source` see `records_of`.
 
     Amounts of several currencies are not added up: HubSpot's amount in the home currency counts
     where there is one.
@@ -119,7 +118,7 @@ async def summarize(
         "'openDeals', count(*) filter (where not {closed}),"
         "'openAmount', coalesce(sum({money}) filter (where not {closed}), 0))::text as text"
         " {deals}"
-    ).format(money=money, won=won, closed=closed, deals=records_of(part, present, scan))
+    ).format(money=money, won=won, closed=closed, deals=source)
     row = await _row(connection, statement)
     return str(row["text"])
 

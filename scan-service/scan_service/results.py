@@ -36,9 +36,9 @@ async def page(db: Database, scan: Mapping[str, Any], query: ResultQuery) -> str
     part = part_of(scan, query.object)
     async with db.tenant(scan["tenant_id"]) as connection:
         present = await columns(connection, table_of(part.name))
+        source = records_of(part, present, scan)
         total, records = 0, "[]"
         if present:
-            source = records_of(part, present, scan)
             total = await count(connection, source)
             cursor = await connection.execute(
                 sql.SQL(
@@ -60,7 +60,7 @@ async def page(db: Database, scan: Mapping[str, Any], query: ResultQuery) -> str
         if part.name != DEALS:
             summary = json.dumps({"totalRecords": total})
         else:
-            summary = scan["summary"] or await summarize(connection, part, present, scan)
+            summary = scan["summary"] or await summarize(connection, present, source)
     head = f'"scanId":{json.dumps(scan["scan_id"])},"scanStatus":{json.dumps(scan["status"])}'
     # Deals look as in the document; other types say what they are.
     shown = f'"deals":{records}'

@@ -35,24 +35,6 @@ async def exists(db: Database, tenant_id: str, scan_id: str) -> bool:
 
 
 async def start(
-    db: Database,
-    engine: Engine,
-    extraction: Extraction,
-    *,
-    scan_id: str,
-    token: bytes,
-    totals: Mapping[str, int | None],
-    max_pending: int,
-) -> dict[str, Any]:
-    """Enter a scan into the ledger and admit it if the tenant has a free slot."""
-    async with db.tenant(extraction.tenant_id) as connection:
-        return await start_in(
-            connection, engine, extraction,
-            scan_id=scan_id, token=token, totals=totals, max_pending=max_pending,
-        )  # fmt: skip
-
-
-async def start_in(
     connection: Connection,
     engine: Engine,
     extraction: Extraction,
@@ -62,7 +44,10 @@ async def start_in(
     totals: Mapping[str, int | None],
     max_pending: int,
 ) -> dict[str, Any]:
-    """Start a scan in the caller's transaction, which acts for the tenant and then no more."""
+    """Enter a scan into the ledger and admit it if the tenant has a free slot.
+
+    In the caller's transaction, which acts for the tenant and then no more.
+    """
     tenant_id = extraction.tenant_id
     await _lock(connection, tenant_id)
     waiting = await _one(

@@ -152,7 +152,7 @@ async def _start(
     })  # fmt: skip
     tick: datetime = due["next_run_at"]
     scan_id = f"{due['schedule_id']}-{tick.astimezone(UTC):%Y%m%dT%H%M%SZ}"
-    await scans.start_in(
+    await scans.start(
         connection,
         engine,
         extraction,
