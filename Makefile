@@ -52,10 +52,10 @@ bench: setup ## side by side with the peers; prints the table that docs/benchmar
 	@$(RUN) pytest -m benchmark -s
 
 simulator: setup ## a HubSpot to play with on http://127.0.0.1:8650
-	@$(RUN) python -m hubspot_simulator
+	@$(RUN) hubspot-simulator
 
 service: setup ## the scan service with a demo tenant, its key and a HubSpot; prints the curl lines to try
-	@$(RUN) python -m hubspot_simulator & hubspot=$$!; \
+	@$(RUN) hubspot-simulator & hubspot=$$!; \
 	trap 'kill $$hubspot 2>/dev/null' EXIT; trap 'exit 0' INT TERM; \
 	export DATABASE_URL="$${DATABASE_URL:-$$($(RUN) python -m target_deals_postgres.embedded start)}"; \
 	export SCAN_SERVICE_HUBSPOT_BASE_URL="$${SCAN_SERVICE_HUBSPOT_BASE_URL:-http://127.0.0.1:8650}"; \

@@ -17,7 +17,7 @@ SECOND_TOKEN = "pat-na1-second"
 
 def parser() -> argparse.ArgumentParser:
     arguments = argparse.ArgumentParser(
-        prog="python -m hubspot_simulator",
+        prog="hubspot-simulator",
         description="Serve two HubSpot portals on the loopback.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
