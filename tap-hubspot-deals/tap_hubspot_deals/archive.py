@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from heapq import heappush, heappushpop
 from typing import TYPE_CHECKING
 
-from tap_hubspot_deals.clock import milliseconds, parse_time
-from tap_hubspot_deals.properties import to_datetime
+from hubspot_client.clock import milliseconds, parse_time
+from hubspot_client.properties import to_datetime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tap_hubspot_deals.object_types import ObjectType
+    from hubspot_client.object_types import ObjectType
+
     from tap_hubspot_deals.records import CrmObject
     from tap_hubspot_deals.settings import Filters
     from tap_hubspot_deals.sources import Page

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
+from hubspot_client.clock import EPOCH, iso, milliseconds, parse_time
 from singer_sdk.exceptions import ConfigValidationError
 
-from tap_hubspot_deals.clock import EPOCH, iso, milliseconds, parse_time
 from tap_hubspot_deals.searching import Window
 
 if TYPE_CHECKING:

@@ -7,9 +7,11 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from hubspot_client.errors import HubSpotError, MissingScopeError
+from hubspot_client.object_types import STANDARD_TYPES, ObjectType, custom_type
+from hubspot_client.properties import Definition, Definitions
 from singer_sdk.exceptions import ConfigValidationError
 
-from tap_hubspot_deals.errors import HubSpotError, MissingScopeError
 from tap_hubspot_deals.metadata_streams import (
     OwnersStream,
     PipelinesStream,
@@ -17,8 +19,6 @@ from tap_hubspot_deals.metadata_streams import (
     read_pipelines,
 )
 from tap_hubspot_deals.object_streams import AssociationsStream, ObjectStream
-from tap_hubspot_deals.object_types import STANDARD_TYPES, ObjectType, custom_type
-from tap_hubspot_deals.properties import Definition, Definitions
 
 if TYPE_CHECKING:
     from tap_hubspot_deals.object_settings import ObjectSettings

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from tap_hubspot_deals.errors import HubSpotError
+from hubspot_client.errors import HubSpotError
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future

@@ -9,15 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-
-from tap_hubspot_deals.errors import ErrorBody, refuse_partial
-from tap_hubspot_deals.paging import Paging, after
+from hubspot_client.errors import ErrorBody, refuse_partial
+from hubspot_client.paging import Paging, after
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tap_hubspot_deals.client import Client
-    from tap_hubspot_deals.object_types import ObjectType
+    from hubspot_client.client import Client
+    from hubspot_client.object_types import ObjectType
 
 BATCH = 1000
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
+from hubspot_client.paging import Paging, after
 from typing_extensions import override
 
-from tap_hubspot_deals.paging import Paging, after
 from tap_hubspot_deals.records import KEY_TEXT, TEXT, TIME
 from tap_hubspot_deals.streams import MetadataStream
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from tap_hubspot_deals.object_types import ObjectType
-    from tap_hubspot_deals.properties import Definition
+    from hubspot_client.object_types import ObjectType
+    from hubspot_client.properties import Definition
+
     from tap_hubspot_deals.tap import TapHubspotDeals
 
 

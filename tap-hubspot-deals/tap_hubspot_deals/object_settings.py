@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from tap_hubspot_deals.object_types import DEALS
+from hubspot_client.object_types import DEALS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,10 +14,10 @@ from tap_hubspot_deals.streams import METRIC_INTERVAL, TenantStream
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
 
+    from hubspot_client.object_types import ObjectType
+    from hubspot_client.properties import Definition
     from singer_sdk.helpers.types import Context
 
-    from tap_hubspot_deals.object_types import ObjectType
-    from tap_hubspot_deals.properties import Definition
     from tap_hubspot_deals.settings import Settings
     from tap_hubspot_deals.tap import TapHubspotDeals
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tap_hubspot_deals.clock import iso, parse_time
+from hubspot_client.clock import iso, parse_time
+
 from tap_hubspot_deals.links import BATCH, LinkReader
 from tap_hubspot_deals.records import merged_ids
 

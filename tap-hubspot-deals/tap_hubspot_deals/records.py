@@ -9,8 +9,9 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from hubspot_client.properties import Converter, Definition
+
     from tap_hubspot_deals.links import Links
-    from tap_hubspot_deals.properties import Converter, Definition
     from tap_hubspot_deals.settings import Settings
 
 MERGED_IDS = "hs_merged_object_ids"

@@ -6,9 +6,10 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self
 
+from hubspot_client.errors import AuthenticationError, HubSpotError, StopCleanlyError
+
 from tap_hubspot_deals.archive import Sweep, is_asked_for, keep
 from tap_hubspot_deals.bookmarks import BEGINNING, Bookmark, Progress
-from tap_hubspot_deals.errors import AuthenticationError, HubSpotError, StopCleanlyError
 from tap_hubspot_deals.legs import BAD_REQUEST, Leg, OutOfOrder, Step
 from tap_hubspot_deals.links import BATCH
 from tap_hubspot_deals.pages import Group, PageMaker, ReadPage
@@ -20,8 +21,9 @@ from tap_hubspot_deals.walks import Walk
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from hubspot_client.properties import Definition
+
     from tap_hubspot_deals.object_streams import AssociationsStream, ObjectStream
-    from tap_hubspot_deals.properties import Definition
 
 THREADS = 20
 LINK_GROUPS_AHEAD = 1

@@ -7,8 +7,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from hubspot_client.errors import HubSpotError
 
-from tap_hubspot_deals.errors import HubSpotError
 from tap_hubspot_deals.records import CrmObject
 from tap_hubspot_deals.sources import Page, Reading
 

@@ -6,9 +6,10 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from tap_hubspot_deals.clock import parse_time
+from hubspot_client.clock import parse_time
+from hubspot_client.paths import DATED, LEGACY
+
 from tap_hubspot_deals.object_settings import faults_of, items_of
-from tap_hubspot_deals.paths import DATED, LEGACY
 from tap_hubspot_deals.settings import MAX_DELAY_MS, MAX_PAGE_SIZE, end_of, start_of
 
 if TYPE_CHECKING:

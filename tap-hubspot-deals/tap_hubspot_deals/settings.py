@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from tap_hubspot_deals.clock import milliseconds, parse_time
+from hubspot_client.access import API_VERSION, BASE_URL, Access
+from hubspot_client.clock import milliseconds, parse_time
+
 from tap_hubspot_deals.object_settings import (
     ObjectSettings,
     items_of,
@@ -44,10 +46,7 @@ class Settings:
     tenant_id: str
     organization_id: str | None
     scan_id: str | None
-    access_token: str | None
-    client_id: str | None
-    client_secret: str | None
-    refresh_token: str | None
+    access: Access
     filters: Filters
     archived: bool
     properties: tuple[str, ...] | None
@@ -59,12 +58,8 @@ class Settings:
     flatten_custom_properties: bool
     include_raw: bool
     page_size: int
-    request_delay: timedelta
-    requests_per_10_seconds: int | None
     lookback: timedelta
     refresh_after: timedelta
-    api_version: str
-    base_url: str
     activate_versions: bool
 
 
@@ -81,10 +76,7 @@ def parse(config: Mapping[str, Any]) -> Settings:
         tenant_id=config["tenant_id"],
         organization_id=text("organization_id"),
         scan_id=text("scan_id"),
-        access_token=text("access_token"),
-        client_id=text("client_id"),
-        client_secret=text("client_secret"),
-        refresh_token=text("refresh_token"),
+        access=_access(config),
         filters=Filters(),
         archived=False,
         properties=None,
@@ -96,13 +88,21 @@ def parse(config: Mapping[str, Any]) -> Settings:
         flatten_custom_properties=bool(config.get("flatten_custom_properties")),
         include_raw=bool(config.get("include_raw")),
         page_size=config.get("page_size", MAX_PAGE_SIZE),
-        request_delay=timedelta(milliseconds=config.get("request_delay_ms") or 0),
-        requests_per_10_seconds=config.get("requests_per_10_seconds"),
         lookback=timedelta(minutes=config.get("lookback_minutes", 15)),
         refresh_after=timedelta(hours=config.get("association_refresh_hours", 24)),
-        api_version=config.get("api_version") or "2026-09",
-        base_url=(config.get("base_url") or "https://api.hubapi.com").rstrip("/"),
         activate_versions=bool(config.get("emit_activate_version_messages")),
+    )
+
+
+def _access(config: Mapping[str, Any]) -> Access:
+    secrets = ("access_token", "client_id", "client_secret", "refresh_token")
+    return Access(
+        **{name: config.get(name) or None for name in secrets},
+        base_url=(config.get("base_url") or BASE_URL).rstrip("/"),
+        api_version=config.get("api_version") or API_VERSION,
+        requests_per_10_seconds=config.get("requests_per_10_seconds"),
+        request_delay=timedelta(milliseconds=config.get("request_delay_ms") or 0),
+        user_agent="tap-hubspot-deals",
     )
 
 

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
+from hubspot_client.errors import ErrorBody, refuse_partial
+from hubspot_client.paging import Paging, after
 
-from tap_hubspot_deals.errors import ErrorBody, refuse_partial
-from tap_hubspot_deals.paging import Paging, after
 from tap_hubspot_deals.records import CrmObject
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from tap_hubspot_deals.client import Client
-    from tap_hubspot_deals.object_types import ObjectType
+    from hubspot_client.client import Client
+    from hubspot_client.object_types import ObjectType
 
 URL_LIMIT = 8000
 """Longest address sent. HubSpot answers 414 somewhere between 14,000 and 16,400 characters."""

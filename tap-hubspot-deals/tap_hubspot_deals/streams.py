@@ -7,13 +7,12 @@ import hashlib
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from hubspot_client.clock import iso
 from singer_sdk import Stream
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.singerlib.messages import StateMessage
 from typing_extensions import override
-
-from tap_hubspot_deals.clock import iso
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence

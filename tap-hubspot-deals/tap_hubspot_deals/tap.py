@@ -13,6 +13,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import singer_sdk.singerlib as singer
+from hubspot_client.client import Client
+from hubspot_client.errors import HubSpotError
 from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.helpers._util import load_json
@@ -21,9 +23,7 @@ from singer_sdk.plugin_base import _ConfigInput
 from typing_extensions import override
 
 from tap_hubspot_deals import settings as tap_settings
-from tap_hubspot_deals.client import Client
 from tap_hubspot_deals.discovery import Discovery
-from tap_hubspot_deals.errors import HubSpotError
 from tap_hubspot_deals.object_streams import ObjectStream
 from tap_hubspot_deals.process import economize
 from tap_hubspot_deals.records import Identity
@@ -88,7 +88,7 @@ class TapHubspotDeals(Tap):
     def client(self) -> Client:
         """The conversation with HubSpot that all streams share."""
         if self._client is None:
-            self._client = Client(self.settings, self.logger)
+            self._client = Client(self.settings.access, self.logger)
         return self._client
 
     @property

@@ -16,7 +16,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from tap_hubspot_deals.errors import HubSpotError
+from hubspot_client.errors import HubSpotError
+
 from tap_hubspot_deals.legs import Leg, Step, Walker
 
 if TYPE_CHECKING:

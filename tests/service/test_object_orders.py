@@ -7,10 +7,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hubspot_client.object_types import STANDARD_TYPES
 from scan_service import objects
 from scan_service.extraction import Extraction
 from service.kit import TENANT, TOKEN, Client, Ledger, order
-from tap_hubspot_deals.object_types import STANDARD_TYPES
 from target_deals_postgres.columns import identifier
 
 if TYPE_CHECKING:

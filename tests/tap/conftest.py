@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from harness.singer import Mirroring
+from hubspot_client import budgets
 from hubspot_simulator import Portal, Simulator
-from tap_hubspot_deals import budgets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

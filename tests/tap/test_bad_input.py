@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from harness.singer import config_for, discover, read, run
+from hubspot_client.errors import AuthenticationError, HubSpotError, MissingScopeError
 from singer_sdk.exceptions import ConfigValidationError
-from tap_hubspot_deals.errors import AuthenticationError, HubSpotError, MissingScopeError
 from tap_hubspot_deals.tap import TapHubspotDeals
 
 if TYPE_CHECKING:

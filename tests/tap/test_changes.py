@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from harness.singer import Mirroring
+from hubspot_client.clock import milliseconds, parse_time
 from hubspot_simulator import Portal, Simulator
-from tap_hubspot_deals.clock import milliseconds, parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable

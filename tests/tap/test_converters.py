@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from hubspot_client.properties import CONVERTERS, to_bool, to_date, to_datetime, to_list
+from hubspot_client.properties import to_number as number
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tap_hubspot_deals.properties import CONVERTERS, to_bool, to_date, to_datetime, to_list
-from tap_hubspot_deals.properties import to_number as number
 from tap_hubspot_deals.setting_faults import validate
 from tap_hubspot_deals.setting_schema import CONFIG_SCHEMA
 from tap_hubspot_deals.settings import parse

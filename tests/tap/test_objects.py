@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from harness.singer import TENANT, Mirror, config_for, discover, read, select, value_differences
+from hubspot_client.errors import MissingScopeError
 from hubspot_simulator import Portal, Simulator
 from singer_sdk.exceptions import ConfigValidationError
-from tap_hubspot_deals.errors import MissingScopeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from harness.singer import Mirroring, config_for, read, run
-from hubspot_simulator import Portal, Simulator
-from tap_hubspot_deals import authentication, client
-from tap_hubspot_deals.errors import (
+from hubspot_client import authentication, client
+from hubspot_client.errors import (
     AuthenticationError,
     HubSpotError,
     StopCleanlyError,
     TransientError,
 )
+from hubspot_simulator import Portal, Simulator
 
 if TYPE_CHECKING:
     from collections.abc import Callable

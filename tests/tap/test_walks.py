@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from harness.singer import Mirroring, config_for, read
+from hubspot_client.errors import HubSpotError
+from hubspot_client.object_types import DEALS
 from hubspot_simulator import Portal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tap_hubspot_deals.archive import Sweep
-from tap_hubspot_deals.errors import HubSpotError
 from tap_hubspot_deals.legs import Leg, OutOfOrder
-from tap_hubspot_deals.object_types import DEALS
 from tap_hubspot_deals.records import CrmObject
 from tap_hubspot_deals.searching import SearchSource
 from tap_hubspot_deals.settings import Filters

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import requests
 
-from tap_hubspot_deals.errors import (
+from hubspot_client.errors import (
     AuthenticationError,
     RateLimitedError,
     TransientError,
@@ -18,8 +18,8 @@ from tap_hubspot_deals.errors import (
 )
 
 if TYPE_CHECKING:
-    from tap_hubspot_deals.paths import Paths
-    from tap_hubspot_deals.settings import Settings
+    from hubspot_client.access import Access
+    from hubspot_client.paths import Paths
 
 EARLY = 60.0
 """Seconds before its end at which a token is replaced; a tenth of a short life."""
@@ -46,18 +46,18 @@ class Token:
     """Gives out the token for each request; one thread renews it, the others wait.
 
     Args:
-        settings: Holds either `access_token` or the three OAuth settings.
+        access: Holds either `access_token` or the three OAuth values.
         paths: Where the token endpoint is.
         timeout: Seconds to connect and to read.
     """
 
-    def __init__(self, settings: Settings, paths: Paths, timeout: tuple[float, float]) -> None:
-        self._settings = settings
-        self._url = settings.base_url + paths.oauth_token()
+    def __init__(self, access: Access, paths: Paths, timeout: tuple[float, float]) -> None:
+        self._access = access
+        self._url = access.base_url + paths.oauth_token()
         self._timeout = timeout
         self._lock = threading.Lock()
-        self._value = settings.access_token
-        self._refresh_token = settings.refresh_token
+        self._value = access.access_token
+        self._refresh_token = access.refresh_token
         self._renew_at = float("inf")
         self._closed_until = 0.0
 
@@ -92,8 +92,8 @@ class Token:
     def _renew(self) -> None:
         form = {
             "grant_type": "refresh_token",
-            "client_id": self._settings.client_id,
-            "client_secret": self._settings.client_secret,
+            "client_id": self._access.client_id,
+            "client_secret": self._access.client_secret,
             "refresh_token": self._refresh_token,
         }
         try:

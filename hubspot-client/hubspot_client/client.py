@@ -10,23 +10,23 @@ from urllib.parse import quote
 import backoff
 import msgspec
 
-from tap_hubspot_deals.authentication import Token
-from tap_hubspot_deals.budgets import Budgets
-from tap_hubspot_deals.clock import Clock
-from tap_hubspot_deals.errors import (
+from hubspot_client.authentication import Token
+from hubspot_client.budgets import Budgets
+from hubspot_client.clock import Clock
+from hubspot_client.errors import (
     HubSpotError,
     RateLimitedError,
     TransientError,
     error_for,
 )
-from tap_hubspot_deals.paths import Paths
-from tap_hubspot_deals.surrogates import mended
-from tap_hubspot_deals.wire import TIMEOUT, Answer, Wire
+from hubspot_client.paths import Paths
+from hubspot_client.surrogates import mended
+from hubspot_client.wire import TIMEOUT, Answer, Wire
 
 if TYPE_CHECKING:
     import logging
 
-    from tap_hubspot_deals.settings import Settings
+    from hubspot_client.access import Access
 
 T = TypeVar("T")
 
@@ -50,27 +50,27 @@ class Client:
     """Sends requests for one run; safe to use from many threads.
 
     Args:
-        settings: The tap's settings.
+        access: Which account, where, and how fast.
         logger: Where retries and waits are told.
     """
 
-    def __init__(self, settings: Settings, logger: logging.Logger) -> None:
-        self.paths = Paths(settings.api_version)
+    def __init__(self, access: Access, logger: logging.Logger) -> None:
+        self.paths = Paths(access.api_version)
         self.clock = Clock()
         self.stop = threading.Event()
         self.budgets = Budgets(
-            settings.requests_per_10_seconds,
-            delay=settings.request_delay.total_seconds(),
+            access.requests_per_10_seconds,
+            delay=access.request_delay.total_seconds(),
             stop=self.stop,
         )
         self.requests: Counter[str] = Counter()
         self.rate_limited: Counter[str] = Counter()
         self.retries = 0
         self._answered = False
-        self._base_url = settings.base_url
-        self._token = Token(settings, self.paths, TIMEOUT)
+        self._base_url = access.base_url
+        self._token = Token(access, self.paths, TIMEOUT)
         self._logger = logger
-        self._wire = Wire(settings.base_url)
+        self._wire = Wire(access.base_url, user_agent=access.user_agent)
         self._encoder = msgspec.json.Encoder()
         self._lock = threading.Lock()
 

@@ -1,4 +1,4 @@
-"""HTTP as the tap needs it: one address, one pool of connections, little work for each request.
+"""HTTP as one run needs it: one address, one pool of connections, little work for each request.
 
 A session of `requests` spends half a millisecond on each request: it merges settings, quotes,
 checks and keeps cookies. All of that is the same for every request here, so it is done once, and
@@ -14,7 +14,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 
-from tap_hubspot_deals.errors import AuthenticationError, TransientError
+from hubspot_client.errors import AuthenticationError, TransientError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,10 +51,12 @@ class Wire:
         base_url: Where all requests go. Proxies and certificates for it are read from the
             environment, once. A `.netrc` is not read at all: its password would take the token's
             place.
+        user_agent: Who asks, in HubSpot's logs.
     """
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, *, user_agent: str) -> None:
         self._base_url = base_url
+        self._user_agent = user_agent
         with requests.Session() as session:
             found = session.merge_environment_settings(base_url, {}, None, None, None)
         self._proxies = found["proxies"]
@@ -83,7 +85,7 @@ class Wire:
             "Authorization": f"Bearer {token}",
             "Accept": JSON,
             "Accept-Encoding": "gzip, deflate",
-            "User-Agent": "tap-hubspot-deals",
+            "User-Agent": self._user_agent,
         }
         if content is not None:
             headers |= {"Content-Type": JSON, "Content-Length": str(len(content))}

@@ -1,4 +1,4 @@
-"""What can go wrong between the tap and HubSpot, as sentences for people.
+"""What can go wrong in a conversation with HubSpot, as sentences for people.
 
 HubSpotError                 the run cannot go on
 ├── AuthenticationError      no token, or one that HubSpot refuses

@@ -1,0 +1,1 @@
+"""One conversation with HubSpot, for all programs that talk to it."""
