@@ -9,11 +9,11 @@ import pytest
 from harness.database import new_database
 from hubspot_simulator import Portal, Simulator
 from pydantic import SecretStr
-from scan_service.app import create_app
+from scan_service.door.app import create_app
+from scan_service.guard.vault import new_key
+from scan_service.ledger.migrations import migrate
 from scan_service.logs import configure
-from scan_service.migrations import migrate
 from scan_service.settings import Settings
-from scan_service.vault import new_key
 from service.kit import ROOT, TOKEN, Client, Ledger
 from starlette.testclient import TestClient
 

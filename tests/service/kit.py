@@ -13,11 +13,11 @@ import jsonschema
 import psycopg
 import yaml
 from pydantic import SecretStr
-from scan_service import runs
-from scan_service.app import description
-from scan_service.auth import PERMISSIONS, create_key
 from scan_service.db import Database, connect
-from scan_service.engine import Engine
+from scan_service.door.app import description
+from scan_service.engine.jobs import Engine
+from scan_service.guard.auth import PERMISSIONS, create_key
+from scan_service.ledger import runs
 
 if TYPE_CHECKING:
     from datetime import timedelta

@@ -17,8 +17,8 @@ import psutil
 import requests
 from harness.database import new_database
 from pydantic import SecretStr
-from scan_service.migrations import migrate
-from scan_service.vault import new_key
+from scan_service.guard.vault import new_key
+from scan_service.ledger.migrations import migrate
 from service.kit import ROOT, TENANT, Ledger, order
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import requests
-from scan_service.vault import new_key
+from scan_service.guard.vault import new_key
 from service.kit import TENANT, TOKEN, Client, Ledger, order
 from service.processes import BIN, Installation, free_port, wait_for
 

@@ -14,7 +14,7 @@ import pytest
 from harness.database import Cluster
 from hubspot_simulator import Portal, Simulator
 from pydantic import SecretStr
-from scan_service.migrations import migrate
+from scan_service.ledger.migrations import migrate
 from service.kit import TOKEN
 from service.processes import Installation, wait_for
 
@@ -299,7 +299,7 @@ def test_a_run_whose_worker_and_leash_both_died_is_swept_up(
     (leash,) = [
         process
         for process in psutil.Process(first.pid).children()
-        if "scan_service.leash" in process.cmdline()
+        if "scan_service.engine.leash" in process.cmdline()
     ]
     leash.kill()
     first.kill()

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
-from scan_service.app import OPERATIONS
-from scan_service.errors import ServiceError
-from scan_service.extraction import ASSOCIATIONS
-from scan_service.models import (
+from scan_service.door.app import OPERATIONS
+from scan_service.door.models import (
     CreateSchedule,
     DownloadQuery,
     ListQuery,
@@ -16,6 +14,8 @@ from scan_service.models import (
     ResultQuery,
     StartScan,
 )
+from scan_service.errors import ServiceError
+from scan_service.ledger.extraction import ASSOCIATIONS
 from service.kit import api
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from scan_service.app import OPERATIONS, create_app
+from scan_service.door.app import OPERATIONS, create_app
 from service.kit import TENANT, TOKEN, Client, Ledger, order
 from starlette.testclient import TestClient
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from hubspot_client.object_types import STANDARD_TYPES
-from scan_service import objects
-from scan_service.extraction import Extraction
+from scan_service.ledger.extraction import Extraction
+from scan_service.records import objects
 from service.kit import TENANT, TOKEN, Client, Ledger, order
 from target_deals_postgres.columns import identifier
 

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from harness.comparison import differences, expected
 from hubspot_simulator import Portal, Simulator
-from scan_service.objects import table_of
+from scan_service.records.objects import table_of
 from service.kit import TENANT, TOKEN
 from service.processes import Installation, wait_for
 

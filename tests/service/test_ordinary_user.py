@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from harness.database import connect
 from pydantic import SecretStr
-from scan_service.migrations import migrate, pending
+from scan_service.ledger.migrations import migrate, pending
 from service.processes import Installation
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from scan_service import schedules
 from scan_service.db import Database
-from scan_service.engine import Engine
-from scan_service.vault import Vault
+from scan_service.engine.jobs import Engine
+from scan_service.guard.vault import Vault
+from scan_service.ledger import schedules
 from service.kit import TENANT, TOKEN, Client, Ledger, order
 from service.processes import Installation, wait_for
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from psycopg import sql
 
 from scan_service.db import RESULTS
-from scan_service.objects import DEALS, singular, table_of
+from scan_service.records.objects import DEALS, singular, table_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from scan_service.db import Connection
-    from scan_service.objects import Part
+    from scan_service.records.objects import Part
 
 # What the tap adds to HubSpot's properties (docs/architecture.md), and is no property itself.
 OWN_COLUMNS = frozenset({

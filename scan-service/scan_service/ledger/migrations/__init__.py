@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
-from scan_service import engine
 from scan_service.db import SCHEMA, connect
+from scan_service.engine import jobs
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -56,12 +56,12 @@ async def pending(url: SecretStr) -> list[str]:
 
 def _files(done: set[str]) -> list[tuple[str, str]]:
     """Return name and text of what is still to be applied; an empty text is only noted."""
-    changes = engine.schema_changes()
+    changes = jobs.schema_changes()
     if any(name in done for name, _ in changes):
         engines = [(name, text) for name, text in changes if name not in done]
     else:
         # A new database gets the engine's whole schema at once; its history is noted as done.
-        engines = [("engine", engine.schema()), *((name, "") for name, _ in changes)]
+        engines = [("engine", jobs.schema()), *((name, "") for name, _ in changes)]
     own = sorted(
         (file.name, file.read_text(encoding="utf-8"))
         for file in resources.files(__name__).iterdir()

@@ -128,7 +128,7 @@ async def leashed(
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "scan_service.leash",
+            "scan_service.engine.leash",
             str(folder),
             str(lease),
             *command,

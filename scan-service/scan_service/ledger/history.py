@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from scan_service.objects import DEALS, LINKS, table_of
-from scan_service.storage import weigh
+from scan_service.records.objects import DEALS, LINKS, table_of
+from scan_service.records.storage import weigh
 from scan_service.wording import duration, expected_duration, percentage, size, timestamp
 
 if TYPE_CHECKING:

@@ -21,10 +21,10 @@ from pydantic import (
     model_validator,
 )
 
-from scan_service import objects
+from scan_service.records import objects
 
 if TYPE_CHECKING:
-    from scan_service.objects import Part
+    from scan_service.records.objects import Part
 
 ASSOCIATIONS = (
     "contacts", "companies", "line_items", "quotes", "tickets", "products", "orders",

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 from scan_service.errors import HubSpotError, InvalidRequestError
-from scan_service.extraction import parse_moment
+from scan_service.ledger.extraction import parse_moment
 from scan_service.logs import logger, mask
-from scan_service.objects import DEALS, STANDARD, created_property, pipeline_properties
+from scan_service.records.objects import DEALS, STANDARD, created_property, pipeline_properties
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from scan_service.objects import Part
+    from scan_service.records.objects import Part
     from scan_service.settings import Settings
 
 _log = logger(__name__)

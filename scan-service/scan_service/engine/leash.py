@@ -1,6 +1,6 @@
 """Knows how to let a command live only as long as its worker does; runs as a process of its own.
 
-    python -m scan_service.leash FOLDER SECONDS COMMAND...
+    python -m scan_service.engine.leash FOLDER SECONDS COMMAND...
 
 The worker holds the other end of stdin and writes a byte now and then. Silence for SECONDS (a
 frozen worker, a database that took the lease away) or the end of stdin (a dead worker) ends the

@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from scan_service.errors import InvalidRequestError
-from scan_service.extraction import (
+from scan_service.ledger.extraction import (
     LONGEST_ID,
     NAME_MARK,
     ORDER_MARK,
@@ -25,7 +25,7 @@ from scan_service.extraction import (
     Model,
     ScanConfig,
 )
-from scan_service.objects import DEALS
+from scan_service.records.objects import DEALS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

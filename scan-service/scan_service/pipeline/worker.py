@@ -8,21 +8,22 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any
 
-from scan_service import pipeline, runs, schedules
 from scan_service.db import AWAY
-from scan_service.engine import Engine
-from scan_service.leash import LEASE_LOST
+from scan_service.engine.jobs import Engine
+from scan_service.engine.leash import LEASE_LOST
+from scan_service.guard.vault import VaultError
+from scan_service.ledger import runs, schedules
 from scan_service.logs import logger
-from scan_service.progress import TAP, Verdict
-from scan_service.vault import VaultError
+from scan_service.pipeline import meltano
+from scan_service.pipeline.run_log import TAP, Verdict
 
 if TYPE_CHECKING:
     import uuid
     from collections.abc import Awaitable, Callable
 
     from scan_service.db import Database
+    from scan_service.guard.vault import Vault
     from scan_service.settings import Settings
-    from scan_service.vault import Vault
 
 _log = logger(__name__)
 _TICK_SECONDS = 0.5
@@ -101,7 +102,7 @@ class Worker:
                 if time.monotonic() - cleaned > _CLEAN_SECONDS:
                     cleaned = time.monotonic()
                     await self._engine.clean()
-                    await asyncio.to_thread(pipeline.wipe_abandoned, self._settings)
+                    await asyncio.to_thread(meltano.wipe_abandoned, self._settings)
             except Exception as error:  # noqa: BLE001 - the sweep must outlive everything
                 _log.warning("sweep failed, will be repeated", reason=repr(error))
             await asyncio.sleep(self._settings.sweep_seconds)
@@ -135,7 +136,7 @@ class _Attempt:
             "run started", attempt=self._attempt, resumed=self._scan["state"] is not None
         )
         try:
-            with pipeline.private_folder(self._settings, self._scan) as run:
+            with meltano.private_folder(self._settings, self._scan) as run:
                 verdict = await self._follow(run, stop)
         except VaultError as error:
             verdict = Verdict(completed=False, code="INTERNAL_ERROR", message=str(error))
@@ -151,9 +152,9 @@ class _Attempt:
         if verdict is not None:
             await self._conclude(verdict, stop)
 
-    async def _follow(self, run: pipeline.Pipeline, stop: asyncio.Future[str]) -> Verdict | None:
+    async def _follow(self, run: meltano.Pipeline, stop: asyncio.Future[str]) -> Verdict | None:
         """Follow a run; None if the scan has been given to another one meanwhile."""
-        leash = await pipeline.begin(run, self._settings, self._vault, self._scan)
+        leash = await meltano.begin(run, self._settings, self._vault, self._scan)
         began = reported = time.monotonic()
         stopping: float | None = None
         ends = asyncio.ensure_future(self._exit(leash))
@@ -184,7 +185,7 @@ class _Attempt:
         self._look(run)
         return self._judge(run, code, stop)
 
-    def _judge(self, run: pipeline.Pipeline, code: int, stop: asyncio.Future[str]) -> Verdict:
+    def _judge(self, run: meltano.Pipeline, code: int, stop: asyncio.Future[str]) -> Verdict:
         if stop.done() and stop.result() == "overdue":
             hours = self._settings.scan_hours
             return Verdict(
@@ -205,7 +206,7 @@ class _Attempt:
             pass
         return int(code)
 
-    def _look(self, run: pipeline.Pipeline) -> None:
+    def _look(self, run: meltano.Pipeline) -> None:
         """Read what the run has written down since the last look."""
         while run.log.follow():
             pass

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 from psycopg import sql
 
-from scan_service import auth
-from scan_service.app import create_app
 from scan_service.db import AWAY, Database, connect
+from scan_service.door.app import create_app
+from scan_service.guard import auth
+from scan_service.guard.vault import Vault, new_key
+from scan_service.ledger.migrations import migrate, pending
 from scan_service.logs import configure, logger
-from scan_service.migrations import migrate, pending
+from scan_service.pipeline.worker import Worker
 from scan_service.settings import Settings, find_project
-from scan_service.vault import Vault, new_key
-from scan_service.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,6 +1,6 @@
 """Knows how to write a workbook, row by row with flat memory; runs as a process of its own.
 
-    python -m scan_service.workbook deals.xlsx deals < rows
+    python -m scan_service.records.workbook deals.xlsx deals < rows
 
 The first line of stdin is `[[heading, kind], ...]`, each other line one row as a JSON array of
 texts. What a cell cannot hold is changed visibly and listed on the sheet `notes`.

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from psycopg import sql
 
 from scan_service.db import RESULTS
-from scan_service.figures import REJECTED, refused_rows
-from scan_service.printing import columns
+from scan_service.records.projection import columns
+from scan_service.records.tally import REJECTED, refused_rows
 
 if TYPE_CHECKING:
     from scan_service.db import Connection

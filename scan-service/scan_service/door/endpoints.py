@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from scan_service import answers, exports, hubspot, results, scans, schedules, stats
-from scan_service.errors import ConflictError, InvalidRequestError, NotFoundError
-from scan_service.models import (
+from scan_service.door import answers, hubspot
+from scan_service.door.models import (
     CreateSchedule,
     DownloadQuery,
     ListQuery,
@@ -23,6 +22,9 @@ from scan_service.models import (
     read_body,
     read_query,
 )
+from scan_service.errors import ConflictError, InvalidRequestError, NotFoundError
+from scan_service.ledger import history, scans, schedules
+from scan_service.records import files, pages
 from scan_service.wording import timestamp
 
 if TYPE_CHECKING:
@@ -30,12 +32,12 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from scan_service.auth import Caller
     from scan_service.db import Database
-    from scan_service.engine import Engine
-    from scan_service.extraction import Extraction
+    from scan_service.engine.jobs import Engine
+    from scan_service.guard.auth import Caller
+    from scan_service.guard.vault import Vault
+    from scan_service.ledger.extraction import Extraction
     from scan_service.settings import Settings
-    from scan_service.vault import Vault
 
 _LARGEST_BODY = 1024 * 1024
 
@@ -67,7 +69,7 @@ async def start_scan(service: Service, request: Request, caller: Caller) -> Resp
             totals=totals,
             max_pending=service.settings.max_pending,
         )
-    data = answers.started(scan, await stats.estimate(service.db, caller.tenant_id))
+    data = answers.started(scan, await history.estimate(service.db, caller.tenant_id))
     return JSONResponse(
         answers.success(data, "Deal extraction started successfully"),
         status_code=202,
@@ -94,7 +96,7 @@ async def list_scans(service: Service, request: Request, caller: Caller) -> Resp
     return JSONResponse(
         answers.success({
             "scans": [answers.listed(row) for row in rows],
-            "pagination": results.paginate(query.page, query.page_size, total),
+            "pagination": pages.paginate(query.page, query.page_size, total),
         })
     )  # fmt: skip
 
@@ -111,7 +113,7 @@ async def scan_result(service: Service, request: Request, caller: Caller) -> Res
     scan = await scans.find(service.db, caller.tenant_id, _name(request))
     if scan["started_at"] is None:
         raise NotFoundError("No results available: the scan has not started")
-    data = await results.page(service.db, scan, query)
+    data = await pages.page(service.db, scan, query)
     # PostgreSQL printed `data`: parsing it here could only lose digits.
     return Response(
         f'{{"status":"success","data":{data},"timestamp":"{timestamp()}"}}',
@@ -122,9 +124,9 @@ async def scan_result(service: Service, request: Request, caller: Caller) -> Res
 async def download(service: Service, request: Request, caller: Caller) -> Response:
     """GET /api/v1/scan/download/{scan_id}/{format}."""
     form = request.path_params["format"]
-    if form not in exports.MEDIA_TYPES:
+    if form not in files.MEDIA_TYPES:
         raise InvalidRequestError.field(
-            "format", f"must be one of {', '.join(exports.MEDIA_TYPES)}",
+            "format", f"must be one of {', '.join(files.MEDIA_TYPES)}",
             message="Invalid format specified",
         )  # fmt: skip
     query = read_query(DownloadQuery, request.query_params)
@@ -134,13 +136,13 @@ async def download(service: Service, request: Request, caller: Caller) -> Respon
     if scan["started_at"] is None:
         raise NotFoundError("No results available: the scan never started")
     day = timestamp(scan["completed_at"])[:10]
-    name = f"hubspot_{query.object}_{day}.{exports.EXTENSIONS[form]}"
+    name = f"hubspot_{query.object}_{day}.{files.EXTENSIONS[form]}"
     stack = AsyncExitStack()
-    pieces = await stack.enter_async_context(exports.opened(service.db, scan, form, query))
+    pieces = await stack.enter_async_context(files.opened(service.db, scan, form, query))
     return StreamingResponse(
         _until_closed(stack, pieces),
         headers={
-            "Content-Type": exports.MEDIA_TYPES[form],
+            "Content-Type": files.MEDIA_TYPES[form],
             "Content-Disposition": f"attachment; filename=\"{name}\"; filename*=UTF-8''{name}",
             "X-Content-Type-Options": "nosniff",
         },
@@ -167,7 +169,7 @@ async def remove_scan(service: Service, request: Request, caller: Caller) -> Res
 
 async def statistics(service: Service, request: Request, caller: Caller) -> Response:  # noqa: ARG001
     """GET /api/v1/stats."""
-    return JSONResponse(answers.success(await stats.statistics(service.db, caller.tenant_id)))
+    return JSONResponse(answers.success(await history.statistics(service.db, caller.tenant_id)))
 
 
 async def create_schedule(service: Service, request: Request, caller: Caller) -> Response:

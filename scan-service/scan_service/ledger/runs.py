@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from psycopg.types.json import Jsonb
 
 from scan_service.db import become, step_out
-from scan_service.figures import figures
-from scan_service.progress import LONGEST_REASON
-from scan_service.scans import admit, note_outcome
+from scan_service.ledger.scans import admit, note_outcome
+from scan_service.pipeline.run_log import LONGEST_REASON
+from scan_service.records.tally import figures
 from scan_service.wording import timestamp
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scan_service.db import Connection, Database
-    from scan_service.engine import Engine
+    from scan_service.engine.jobs import Engine
 
 _SWEEP_LOCK = 7_312_640_551_205
 _KEPT_ERRORS = 100

@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING, Any
 from anyio import open_file
 from psycopg import sql
 
-from scan_service import processes
+from scan_service.engine import processes
 from scan_service.errors import InternalError
 from scan_service.logs import logger
-from scan_service.objects import DEALS, table_of
-from scan_service.printing import columns, file_columns, record_json, records_of
-from scan_service.results import part_of
+from scan_service.records.objects import DEALS, table_of
+from scan_service.records.pages import part_of
+from scan_service.records.projection import columns, file_columns, record_json, records_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from scan_service.db import Connection, Database
-    from scan_service.models import DownloadQuery
-    from scan_service.objects import Part
-    from scan_service.printing import Column
+    from scan_service.door.models import DownloadQuery
+    from scan_service.records.objects import Part
+    from scan_service.records.projection import Column
 
 _log = logger(__name__)
 _PIECE = 64 * 1024
@@ -137,7 +137,7 @@ async def _workbook(
     """Let a child process write the workbook, since that takes a core for minutes."""
     with tempfile.TemporaryDirectory(prefix="scan-export-") as folder:
         path = Path(folder) / "records.xlsx"
-        command = [sys.executable, "-m", "scan_service.workbook", str(path), name]
+        command = [sys.executable, "-m", "scan_service.records.workbook", str(path), name]
         async with processes.piped(command) as child:
             head = [[entry.heading, entry.kind] for entry in table]
             await child.write(json.dumps(head).encode() + b"\n")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from psycopg import sql
 
 from scan_service.db import RESULTS
-from scan_service.objects import DEALS, parts, table_of
-from scan_service.printing import column, columns, properties_in, records_of
+from scan_service.records.objects import DEALS, parts, table_of
+from scan_service.records.projection import column, columns, properties_in, records_of
 from scan_service.wording import timestamp
 
 if TYPE_CHECKING:

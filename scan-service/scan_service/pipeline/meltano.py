@@ -16,20 +16,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from scan_service import processes
 from scan_service.db import RESULTS
-from scan_service.leash import hold, is_held
-from scan_service.objects import DEALS, LINKS, parts
-from scan_service.printing import NEEDED
-from scan_service.progress import TAP, TARGET, LogReader
+from scan_service.engine import processes
+from scan_service.engine.leash import hold, is_held
+from scan_service.pipeline.run_log import TAP, TARGET, LogReader
+from scan_service.records.objects import DEALS, LINKS, parts
+from scan_service.records.projection import NEEDED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from scan_service.objects import Part
+    from scan_service.guard.vault import Vault
+    from scan_service.records.objects import Part
     from scan_service.settings import Settings
-    from scan_service.vault import Vault
 
 _ENVIRONMENT = "prod"
 _SUFFIX = "scan"

@@ -20,10 +20,12 @@ from starlette.middleware import Middleware
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from scan_service import auth, endpoints, limits
 from scan_service.db import Database
-from scan_service.endpoints import Service
-from scan_service.engine import Engine
+from scan_service.door import endpoints
+from scan_service.door.endpoints import Service
+from scan_service.door.health import Health
+from scan_service.door.prometheus import CONTENT_TYPE, Metrics
+from scan_service.engine.jobs import Engine
 from scan_service.errors import (
     DatabaseError,
     InternalError,
@@ -34,10 +36,9 @@ from scan_service.errors import (
     UnauthorizedError,
     UnavailableError,
 )
-from scan_service.health import Health
+from scan_service.guard import auth, limits
+from scan_service.guard.vault import Vault
 from scan_service.logs import logger
-from scan_service.metrics import CONTENT_TYPE, Metrics
-from scan_service.vault import Vault
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -80,7 +81,7 @@ OPERATIONS = (
 
 def description() -> str:
     """Return the API's description as it is kept: YAML."""
-    return resources.files("scan_service").joinpath("openapi.yaml").read_text(encoding="utf-8")
+    return resources.files("scan_service.door").joinpath("openapi.yaml").read_text(encoding="utf-8")
 
 
 def create_app(settings: Settings) -> Starlette:

@@ -8,19 +8,19 @@ from psycopg import sql
 from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
 
-from scan_service import storage
 from scan_service.db import step_out
 from scan_service.errors import ConflictError, NotFoundError, RateLimitError
-from scan_service.objects import DEALS, LINKS, table_of
+from scan_service.records import storage
+from scan_service.records.objects import DEALS, LINKS, table_of
 
 if TYPE_CHECKING:
     import uuid
     from collections.abc import Mapping
 
     from scan_service.db import Connection, Database
-    from scan_service.engine import Engine
-    from scan_service.extraction import Extraction
-    from scan_service.models import ListQuery
+    from scan_service.door.models import ListQuery
+    from scan_service.engine.jobs import Engine
+    from scan_service.ledger.extraction import Extraction
 
 ACTIVE = ("pending", "running")
 _BACKLOG_RETRY_SECONDS = 60

@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
-from scan_service import hubspot
+from scan_service.door import hubspot
 from scan_service.logs import logger
 from scan_service.wording import duration, milliseconds, timestamp
 

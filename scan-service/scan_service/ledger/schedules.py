@@ -10,18 +10,18 @@ from cronsim import CronSim
 from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
 
-from scan_service import scans
 from scan_service.db import AWAY, become, step_out
 from scan_service.errors import ConflictError, NotFoundError, ServiceError
-from scan_service.extraction import Extraction
+from scan_service.guard.vault import VaultError
+from scan_service.ledger import scans
+from scan_service.ledger.extraction import Extraction
 from scan_service.logs import logger
-from scan_service.vault import VaultError
 
 if TYPE_CHECKING:
     from scan_service.db import Connection, Database
-    from scan_service.engine import Engine
-    from scan_service.models import Schedule
-    from scan_service.vault import Vault
+    from scan_service.door.models import Schedule
+    from scan_service.engine.jobs import Engine
+    from scan_service.guard.vault import Vault
 
 _log = logger(__name__)
 _MOST = 100

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import psycopg
 from pydantic import ValidationError
 
-from scan_service import auth, running
+from scan_service.commands import boot
 from scan_service.db import connect
-from scan_service.migrations import migrate
+from scan_service.guard import auth
+from scan_service.guard.vault import VaultError, new_key
+from scan_service.ledger.migrations import migrate
 from scan_service.settings import Settings
-from scan_service.vault import VaultError, new_key
 from scan_service.wording import timestamp
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for problem in error.errors(include_input=False, include_url=False):
             name = "_".join(str(part) for part in problem["loc"]).upper()
             _complain(f"SCAN_SERVICE_{name.removeprefix('SCAN_SERVICE_')}: {problem['msg']}")
-    except (VaultError, running.NotReadyError) as error:
+    except (VaultError, boot.NotReadyError) as error:
         _complain(str(error))
     except psycopg.OperationalError:
         # The library's message may hold the URL, and with it the password.
@@ -88,12 +89,12 @@ def _run(chosen: argparse.Namespace) -> int:
         _say(new_key())
         return 0
     if chosen.command == "dev":
-        return running.dev(chosen.tenant, chosen.token)
+        return boot.dev(chosen.tenant, chosen.token)
     settings = Settings.load()
     if chosen.command == "serve":
-        return running.serve(settings)
+        return boot.serve(settings)
     if chosen.command == "work":
-        return asyncio.run(running.work(settings))
+        return asyncio.run(boot.work(settings))
     if chosen.command == "migrate":
         applied = asyncio.run(migrate(settings.database_url))
         _say(f"{len(applied)} migrations applied" if applied else "up to date")
@@ -130,7 +131,7 @@ async def _keys(settings: Settings, chosen: argparse.Namespace) -> int:
             _say(f"{cursor.rowcount} tenants changed")
             return 0 if cursor.rowcount else 1
         if chosen.action == "reseal":
-            _say(f"{await running.reseal(settings, connection)} tokens encrypted again")
+            _say(f"{await boot.reseal(settings, connection)} tokens encrypted again")
             return 0
         revoked = await auth.revoke_key(connection, chosen.key)
         _say(f"{revoked} keys revoked")

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 from psycopg import sql
 
 from scan_service.errors import InvalidRequestError
-from scan_service.figures import count, summarize
-from scan_service.objects import DEALS, parts, table_of
-from scan_service.printing import columns, record_json, records_of
+from scan_service.records.objects import DEALS, parts, table_of
+from scan_service.records.projection import columns, record_json, records_of
+from scan_service.records.tally import count, summarize
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scan_service.db import Database
-    from scan_service.models import ResultQuery
-    from scan_service.objects import Part
+    from scan_service.door.models import ResultQuery
+    from scan_service.records.objects import Part
 
 
 def part_of(scan: Mapping[str, Any], name: str) -> Part:

@@ -1,0 +1,1 @@
+"""The door: what clients may ask, and what they are answered."""

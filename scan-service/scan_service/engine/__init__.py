@@ -1,0 +1,1 @@
+"""The engine: what wakes workers, and what starts and ends processes."""

@@ -1,0 +1,1 @@
+"""The ledger: what was ordered, how far it is, and what it came to."""

@@ -1,0 +1,1 @@
+"""The pipeline: one `meltano run` for one scan, from its start to its verdict."""
