@@ -12,15 +12,16 @@ from singer_sdk.exceptions import InvalidJSONSchema
 from singer_sdk.mapper import RemoveRecordTransform
 from singer_sdk.singerlib.json import serialize_json
 
-from target_deals_postgres import batch_files, versions
-from target_deals_postgres.commits import Commits
 from target_deals_postgres.errors import InputError, SchemaMissingError
-from target_deals_postgres.messages import Message, parse
-from target_deals_postgres.rejected import Rejected, Rejections
-from target_deals_postgres.rows import MissingKeyError, UnknownFieldsError
-from target_deals_postgres.security import TENANT
+from target_deals_postgres.records import batch_files
+from target_deals_postgres.records.messages import Message, parse
+from target_deals_postgres.records.rows import MissingKeyError, UnknownFieldsError
+from target_deals_postgres.records.values import NarrowError, UnfitError, loads
+from target_deals_postgres.storing.commits import Commits
+from target_deals_postgres.storing.rejected import Rejected, Rejections
 from target_deals_postgres.streams import Stream
-from target_deals_postgres.values import NarrowError, UnfitError, loads
+from target_deals_postgres.tables import versions
+from target_deals_postgres.tables.security import TENANT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from psycopg2.extensions import cursor
     from singer_sdk.mapper import PluginMapper
 
-    from target_deals_postgres.database import Database
     from target_deals_postgres.settings import Settings
+    from target_deals_postgres.storing.database import Database
 
 logger = logging.getLogger("target-deals-postgres")
 

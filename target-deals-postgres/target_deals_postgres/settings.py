@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from singer_sdk import typing as th
 from singer_sdk.exceptions import ConfigValidationError
 
-from target_deals_postgres.columns import LONGEST_IDENTIFIER
+from target_deals_postgres.records.columns import LONGEST_IDENTIFIER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,28 +11,28 @@ from singer_sdk import metrics
 from singer_sdk.exceptions import InvalidRecord
 from singer_sdk.sinks.core import JSONSchemaValidator
 
-from target_deals_postgres import evolution, security, tables, views
-from target_deals_postgres.batches import Batch
-from target_deals_postgres.columns import Field, Kind, fields_of
 from target_deals_postgres.errors import DatabaseError, InputError
-from target_deals_postgres.merge import Merge
-from target_deals_postgres.metadata import METADATA, UNCOMPARED, metadata_of
-from target_deals_postgres.rows import Layout
-from target_deals_postgres.values import UnfitError, loads, unescape
-from target_deals_postgres.versions import DELETED, VERSION
+from target_deals_postgres.records.batches import Batch
+from target_deals_postgres.records.columns import Field, Kind, fields_of
+from target_deals_postgres.records.rows import Layout
+from target_deals_postgres.records.values import UnfitError, loads, unescape
+from target_deals_postgres.tables import catalog, evolution, hubspot_links, security
+from target_deals_postgres.tables.merge import Merge
+from target_deals_postgres.tables.metadata import METADATA, UNCOMPARED, metadata_of
+from target_deals_postgres.tables.versions import DELETED, VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from psycopg2.extensions import cursor
 
-    from target_deals_postgres.database import Database
-    from target_deals_postgres.evolution import Places
-    from target_deals_postgres.merge import Outcome
-    from target_deals_postgres.messages import Message
-    from target_deals_postgres.rows import Row
+    from target_deals_postgres.records.messages import Message
+    from target_deals_postgres.records.rows import Row
     from target_deals_postgres.settings import Settings
-    from target_deals_postgres.tables import Table
+    from target_deals_postgres.storing.database import Database
+    from target_deals_postgres.tables.catalog import Table
+    from target_deals_postgres.tables.evolution import Places
+    from target_deals_postgres.tables.merge import Outcome
 
 logger = logging.getLogger("target-deals-postgres")
 
@@ -211,7 +211,7 @@ class Stream:
 
     def _fit(self, cur: cursor) -> Places:
         schema = self.settings.default_target_schema
-        tables.ensure_schema(cur, schema)
+        catalog.ensure_schema(cur, schema)
         visit = evolution.Evolution(cur, schema, self.name)
         if visit.table.key and self.settings.load_method == "append-only":
             raise DatabaseError(
@@ -230,9 +230,9 @@ class Stream:
         table = places.table
         if self.settings.row_level_security and security.TENANT in table.types:
             security.protect(cur, schema, table.name)
-        if table.owned and views.is_ours(table.name, set(table.types)):
-            tables.lock(cur, f"{schema} views")
-            views.ensure(cur, schema, visit.view_grants)
+        if table.owned and hubspot_links.is_ours(table.name, set(table.types)):
+            catalog.lock(cur, f"{schema} views")
+            hubspot_links.ensure(cur, schema, visit.view_grants)
         return places
 
     def _settle(self, places: Places) -> None:

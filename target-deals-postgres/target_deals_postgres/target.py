@@ -14,11 +14,11 @@ from singer_sdk.helpers.capabilities import PluginCapabilities, TargetCapabiliti
 from singer_sdk.singerlib.encoding import GenericSingerReader
 from typing_extensions import override
 
-from target_deals_postgres.database import Database
 from target_deals_postgres.errors import TargetError
-from target_deals_postgres.messages import Lines
+from target_deals_postgres.records.messages import Lines
 from target_deals_postgres.run import Run
 from target_deals_postgres.settings import SCHEMA, settings_of
+from target_deals_postgres.storing.database import Database
 
 if TYPE_CHECKING:
     from collections import Counter

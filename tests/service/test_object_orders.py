@@ -11,7 +11,7 @@ from hubspot_client.object_types import STANDARD_TYPES
 from scan_service.ledger.extraction import Extraction
 from scan_service.records import objects
 from service.kit import TENANT, TOKEN, Client, Ledger, order
-from target_deals_postgres.columns import identifier
+from target_deals_postgres.records.columns import identifier
 
 if TYPE_CHECKING:
     from hubspot_simulator import Portal, Simulator

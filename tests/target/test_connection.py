@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
-from target_deals_postgres.database import Database
 from target_deals_postgres.errors import DatabaseError
 from target_deals_postgres.settings import SCHEMA, settings_of
+from target_deals_postgres.storing.database import Database
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,9 +16,9 @@ import psycopg2
 import pytest
 from harness.database import Cluster, binaries, connect, new_database
 from harness.loading import KEYS, PROPERTIES, record, schema, until
-from target_deals_postgres import database
 from target_deals_postgres.errors import DatabaseError
-from target_deals_postgres.merge import Merge
+from target_deals_postgres.storing import database
+from target_deals_postgres.tables.merge import Merge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

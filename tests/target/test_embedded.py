@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 BECOME_NOBODY = """
 import os, pwd
-from target_deals_postgres import embedded
+from target_deals_postgres.embedded import __main__ as embedded
 os.setgid(pwd.getpwnam("nobody").pw_gid)
 os.setuid(pwd.getpwnam("nobody").pw_uid)
 embedded.main()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from target_deals_postgres.columns import identifier
+from target_deals_postgres.records.columns import identifier
 
 if TYPE_CHECKING:
     from target.conftest import Loader

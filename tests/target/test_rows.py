@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from singer_sdk.singerlib.json import serialize_json
-from target_deals_postgres.columns import Column, Kind, fields_of
-from target_deals_postgres.rows import Layout, UnknownFieldsError
-from target_deals_postgres.values import NarrowError, UnfitError, loads
+from target_deals_postgres.records.columns import Column, Kind, fields_of
+from target_deals_postgres.records.rows import Layout, UnknownFieldsError
+from target_deals_postgres.records.values import NarrowError, UnfitError, loads
 
 SPECS: dict[str, Any] = {
     "id": {"type": "integer"},

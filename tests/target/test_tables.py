@@ -10,8 +10,8 @@ import psycopg2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from target_deals_postgres.columns import fields_of, identifier
 from target_deals_postgres.errors import DatabaseError, RejectedRecordsError
+from target_deals_postgres.records.columns import fields_of, identifier
 
 if TYPE_CHECKING:
     from target.conftest import Loader

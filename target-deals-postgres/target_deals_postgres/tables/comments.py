@@ -6,11 +6,11 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from target_deals_postgres.columns import Kind
-from target_deals_postgres.values import storable
+from target_deals_postgres.records.columns import Kind
+from target_deals_postgres.records.values import storable
 
 if TYPE_CHECKING:
-    from target_deals_postgres.columns import Field
+    from target_deals_postgres.records.columns import Field
 
 _STORES = re.compile(r"\[property: (.*)\]$", re.DOTALL)
 

@@ -15,21 +15,21 @@ from typing import TYPE_CHECKING, Any
 from singer_sdk import metrics
 from singer_sdk.singerlib.json import serialize_json
 
-from target_deals_postgres.rejected import Rejected
-from target_deals_postgres.security import TENANT
-from target_deals_postgres.values import unescape
+from target_deals_postgres.records.values import unescape
+from target_deals_postgres.storing.rejected import Rejected
+from target_deals_postgres.tables.security import TENANT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from psycopg2.extensions import cursor
 
-    from target_deals_postgres.batches import Batch
-    from target_deals_postgres.database import Database
-    from target_deals_postgres.merge import Merge, Outcome
-    from target_deals_postgres.rejected import Rejections
+    from target_deals_postgres.records.batches import Batch
     from target_deals_postgres.settings import Settings
+    from target_deals_postgres.storing.database import Database
+    from target_deals_postgres.storing.rejected import Rejections
     from target_deals_postgres.streams import Stream
+    from target_deals_postgres.tables.merge import Merge, Outcome
 
 logger = logging.getLogger("target-deals-postgres")
 

@@ -13,7 +13,7 @@ from target_deals_postgres.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from target_deals_postgres.messages import Message
+    from target_deals_postgres.records.messages import Message
 
 
 def records(message: Message) -> Iterator[bytes]:

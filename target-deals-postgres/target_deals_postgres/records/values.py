@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from singer_sdk.singerlib.json import serialize_json
 
-from target_deals_postgres.columns import BIGINT_RANGE, EVERYTHING, Kind
+from target_deals_postgres.records.columns import BIGINT_RANGE, EVERYTHING, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable

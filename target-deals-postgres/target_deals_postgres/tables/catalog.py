@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from psycopg2 import errors
 from psycopg2.sql import SQL, Identifier
 
-from target_deals_postgres.columns import identifier
 from target_deals_postgres.errors import DatabaseError
+from target_deals_postgres.records.columns import identifier
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor

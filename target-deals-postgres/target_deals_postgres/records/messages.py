@@ -13,7 +13,7 @@ import msgspec
 from singer_sdk.singerlib.json import serialize_json
 
 from target_deals_postgres.errors import InputError
-from target_deals_postgres.values import loads
+from target_deals_postgres.records.values import loads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from psycopg2.sql import SQL, Identifier
 
-from target_deals_postgres.rows import EXTRA
+from target_deals_postgres.records.rows import EXTRA
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from psycopg2.sql import Composable
 
-    from target_deals_postgres.rows import Layout
-    from target_deals_postgres.tables import Table
+    from target_deals_postgres.records.rows import Layout
+    from target_deals_postgres.tables.catalog import Table
 
 
 class Statements:

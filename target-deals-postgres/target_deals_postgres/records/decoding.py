@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from target_deals_postgres.columns import BIGINT_RANGE, EVERYTHING, Column, Kind
-from target_deals_postgres.values import (
+from target_deals_postgres.records.columns import BIGINT_RANGE, EVERYTHING, Column, Kind
+from target_deals_postgres.records.values import (
     NULL,
     NarrowError,
     UnfitError,

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from psycopg2.extras import execute_values
 from psycopg2.sql import SQL, Identifier
 
-from target_deals_postgres import security, tables
-from target_deals_postgres.columns import Kind
 from target_deals_postgres.errors import KeyMissingError, RejectedRecordsError
-from target_deals_postgres.values import storable
+from target_deals_postgres.records.columns import Kind
+from target_deals_postgres.records.values import storable
+from target_deals_postgres.tables import catalog, security
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,8 +113,8 @@ class Rejections:
             )
 
     def _make_table(self, cur: cursor, schema: str) -> None:
-        tables.ensure_schema(cur, schema)
-        tables.lock(cur, f"{schema}.{TABLE}")
+        catalog.ensure_schema(cur, schema)
+        catalog.lock(cur, f"{schema}.{TABLE}")
         cur.execute(
             "SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
             "WHERE n.nspname = %s AND c.relname = %s",

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from target_deals_postgres.rows import MissingKeyError
-from target_deals_postgres.values import NULL
+from target_deals_postgres.records.rows import MissingKeyError
+from target_deals_postgres.records.values import NULL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from target_deals_postgres.rows import Layout, Row
+    from target_deals_postgres.records.rows import Layout, Row
 
 ROW_OVERHEAD = 200  # bytes that Python needs to keep a row and its key
 

@@ -11,7 +11,7 @@ import psycopg2
 from psycopg2 import errorcodes
 from psycopg2.sql import SQL, Identifier
 
-from target_deals_postgres.statements import Statements
+from target_deals_postgres.tables.statements import Statements
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from psycopg2.extensions import cursor
     from psycopg2.sql import Composable
 
-    from target_deals_postgres.batches import Batch
-    from target_deals_postgres.rows import Layout
-    from target_deals_postgres.tables import Table
+    from target_deals_postgres.records.batches import Batch
+    from target_deals_postgres.records.rows import Layout
+    from target_deals_postgres.tables.catalog import Table
 
 # SQLSTATE classes of errors that a row's own values cause: data, integrity, cardinality (two
 # spellings of one key in a batch), limits (row or index entry too big), a trigger's own exception.

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from psycopg2.extensions import cursor
     from psycopg2.sql import Composable
 
-    from target_deals_postgres.tables import Table
+    from target_deals_postgres.tables.catalog import Table
 
 VERSION = "_sdc_table_version"
 DELETED = "_sdc_deleted_at"

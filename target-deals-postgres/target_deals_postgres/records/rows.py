@@ -9,9 +9,9 @@ from msgspec import UNSET, Raw
 from msgspec.structs import astuple
 from singer_sdk.singerlib.json import serialize_json
 
-from target_deals_postgres.columns import EVERYTHING, Column, Field, Kind
-from target_deals_postgres.decoding import ABSENT, decoder, struct_type, text_of
-from target_deals_postgres.values import (
+from target_deals_postgres.records.columns import EVERYTHING, Column, Field, Kind
+from target_deals_postgres.records.decoding import ABSENT, decoder, struct_type, text_of
+from target_deals_postgres.records.values import (
     NULL,
     NarrowError,
     UnfitError,

@@ -6,14 +6,14 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from target_deals_postgres.columns import Kind
-from target_deals_postgres.values import NULL, escape
-from target_deals_postgres.versions import DELETED, VERSION
+from target_deals_postgres.records.columns import Kind
+from target_deals_postgres.records.values import NULL, escape
+from target_deals_postgres.tables.versions import DELETED, VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from target_deals_postgres.messages import Message
+    from target_deals_postgres.records.messages import Message
 
 METADATA = {
     "_sdc_extracted_at": Kind.TIMESTAMP,

@@ -14,8 +14,8 @@ import psycopg2
 from psycopg2 import errors
 from psycopg2.sql import SQL, Identifier, Literal
 
-from target_deals_postgres import views
-from target_deals_postgres.columns import (
+from target_deals_postgres.errors import DatabaseError
+from target_deals_postgres.records.columns import (
     AS_IS,
     VARIANTS,
     WIDENINGS,
@@ -25,11 +25,11 @@ from target_deals_postgres.columns import (
     holds,
     identifier,
 )
-from target_deals_postgres.comments import comment_of, stores
-from target_deals_postgres.errors import DatabaseError
-from target_deals_postgres.rows import EXTRA
-from target_deals_postgres.tables import describe, lock
-from target_deals_postgres.values import storable
+from target_deals_postgres.records.rows import EXTRA
+from target_deals_postgres.records.values import storable
+from target_deals_postgres.tables import hubspot_links
+from target_deals_postgres.tables.catalog import describe, lock
+from target_deals_postgres.tables.comments import comment_of, stores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from psycopg2.extensions import cursor
     from psycopg2.sql import Composable
 
-    from target_deals_postgres.tables import Table
+    from target_deals_postgres.tables.catalog import Table
 
 logger = logging.getLogger("target-deals-postgres")
 
@@ -62,7 +62,7 @@ class Evolution:
         self._cur = cur
         lock(cur, f"{schema}.{identifier(stream)}")
         self.table = describe(cur, schema, stream)
-        self.view_grants: list[views.Grant] = []
+        self.view_grants: list[hubspot_links.Grant] = []
         self._pending: list[Composable] = []
         self._comments: list[Composable] = []
         self._own: set[str] = set()
@@ -236,7 +236,7 @@ class Evolution:
             except (errors.FeatureNotSupported, errors.DependentObjectsStillExist):
                 self._cur.execute("ROLLBACK TO SAVEPOINT retype")
                 lock(self._cur, f"{self.table.schema} views")
-                self.view_grants = views.drop(self._cur, self.table.schema)
+                self.view_grants = hubspot_links.drop(self._cur, self.table.schema)
                 self._cur.execute(statement)
         except (errors.FeatureNotSupported, errors.DependentObjectsStillExist):
             self._cur.execute("ROLLBACK TO SAVEPOINT retype")

@@ -8,7 +8,6 @@ only the server's user (and root) may enter, and there is no TCP port.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import fcntl
 import os
@@ -17,7 +16,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
@@ -301,25 +299,3 @@ def _copied(installed: Path) -> Path:
         with contextlib.suppress(OSError):  # another process was faster
             fresh.rename(copy)
     return copy
-
-
-def main() -> None:
-    """`python -m target_deals_postgres.embedded start|url|stop|remove` for people and Makefiles."""
-    parser = argparse.ArgumentParser(
-        prog="python -m target_deals_postgres.embedded", description=__doc__
-    )
-    parser.add_argument("action", choices=["start", "url", "stop", "remove"])
-    action = parser.parse_args().action
-    server = project_server()
-    if action == "start":
-        print(server.start())  # noqa: T201 - the command's answer
-    elif action == "url":
-        print(server.url() or sys.exit("the embedded PostgreSQL does not run"))  # noqa: T201 - the command's answer
-    else:
-        server.stop()
-        if action == "remove":
-            shutil.rmtree(server.data, ignore_errors=True)
-
-
-if __name__ == "__main__":
-    main()

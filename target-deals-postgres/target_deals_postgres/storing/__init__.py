@@ -1,0 +1,1 @@
+"""What waits, the transactions that store it, and the connection that they go over."""
