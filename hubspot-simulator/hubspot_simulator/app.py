@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
-    from hubspot_simulator.simulator import Simulator
+    from hubspot_simulator.world import World
 
 
 class DatedVersion(Convertor[str]):
@@ -188,21 +188,21 @@ READING: tuple[tuple[str, str, Responder, tuple[str, ...]], ...] = (
 TOKEN_PATHS = ("/oauth/v1/token", "/oauth/v3/token", "/oauth/{version:dated}/token")
 
 
-def build(simulator: Simulator) -> Callable[[Scope, Receive, Send], Any]:
+def build(world: World) -> Callable[[Scope, Receive, Send], Any]:
     register_url_convertor("dated", DatedVersion())
     routes: list[Route | Mount] = []
     for method, name, respond, paths in READING:
         for path in paths:
             version = next((part for part in path.split("/") if part in {"v1", "v3", "v4"}), "")
-            endpoint = Endpoint(simulator, name, respond, version=version)
+            endpoint = Endpoint(world, name, respond, version=version)
             routes.append(Route(path, endpoint, methods=[method]))
     for path in TOKEN_PATHS:
-        endpoint = Endpoint(simulator, "oauth", respond_openly=oauth.refresh, version="v3")
+        endpoint = Endpoint(world, "oauth", respond_openly=oauth.refresh, version="v3")
         routes.append(Route(path, endpoint, methods=["POST"]))
-    info = Endpoint(simulator, "oauth", respond_openly=oauth.token_info, version="v2")
+    info = Endpoint(world, "oauth", respond_openly=oauth.token_info, version="v2")
     routes.append(Route("/oauth/v2/private-apps/get/access-token-info", info, methods=["POST"]))
-    routes.append(Mount("/_simulator", routes=control_routes(simulator)))
-    routes.append(Route("/{rest:path}", Endpoint(simulator, "unknown")))
+    routes.append(Mount("/_simulator", routes=control_routes(world)))
+    routes.append(Route("/{rest:path}", Endpoint(world, "unknown")))
     starlette = Starlette(routes=routes)
 
     async def with_plain_path(scope: Scope, receive: Receive, send: Send) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from hubspot_simulator.portal import Portal
-    from hubspot_simulator.simulator import Simulator
+    from hubspot_simulator.world import World
 
 # A POST to /_simulator/{portal}/{operation} calls the portal's method with the JSON body.
 OPERATIONS = (
@@ -42,17 +42,17 @@ SETTINGS = ("behaviour", "limits")
 class Control:
     """What people and other processes may do to a running simulator."""
 
-    def __init__(self, simulator: Simulator) -> None:
-        self.simulator = simulator
+    def __init__(self, world: World) -> None:
+        self.world = world
 
     def _portal(self, request: Request) -> Portal:
-        return self.simulator.portal(portal_id=int(request.path_params["portal_id"]))
+        return self.world.portal(portal_id=int(request.path_params["portal_id"]))
 
     async def portals(self, _: Request) -> Response:
         return JSONResponse(
             [
                 {"portal_id": each.portal_id, "token": each.token, "deals": len(each.ids())}
-                for each in self.simulator.portals
+                for each in self.world.portals
             ]
         )
 
@@ -87,15 +87,15 @@ class Control:
         return JSONResponse({"result": None})
 
     async def add_fault(self, request: Request) -> Response:
-        self.simulator.faults.append(Fault(**await request.json()))
+        self.world.faults.append(Fault(**await request.json()))
         return JSONResponse({"result": None})
 
     async def clear_faults(self, _: Request) -> Response:
-        self.simulator.heal()
+        self.world.heal()
         return JSONResponse({"result": None})
 
     async def requests(self, _: Request) -> Response:
-        log = self.simulator.requests
+        log = self.world.requests
         return JSONResponse(
             {
                 "max_in_flight": log.max_in_flight,
@@ -106,14 +106,14 @@ class Control:
         )
 
     async def clear_requests(self, _: Request) -> Response:
-        self.simulator.requests.clear()
+        self.world.requests.clear()
         return JSONResponse({"result": None})
 
-    async def world(self, request: Request) -> Response:
+    async def change_world(self, request: Request) -> Response:
         """Change the latency or push the clock forward."""
         body = await request.json()
-        self.simulator.latency_ms = float(body.get("latency_ms", self.simulator.latency_ms))
-        self.simulator.advance(float(body.get("advance", 0)))
+        self.world.latency_ms = float(body.get("latency_ms", self.world.latency_ms))
+        self.world.advance(float(body.get("advance", 0)))
         return JSONResponse({"result": None})
 
 
@@ -130,11 +130,11 @@ def _told(endpoint: Callable[[Request], Any]) -> Callable[[Request], Any]:
     return wrapped
 
 
-def control_routes(simulator: Simulator) -> list[Route]:
-    control = Control(simulator)
+def control_routes(world: World) -> list[Route]:
+    control = Control(world)
     table = (
         ("GET", "/portals", control.portals),
-        ("POST", "/world", control.world),
+        ("POST", "/world", control.change_world),
         ("POST", "/faults", control.add_fault),
         ("DELETE", "/faults", control.clear_faults),
         ("GET", "/requests", control.requests),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hubspot_simulator.credentials import Credential
     from hubspot_simulator.faults import Fault
     from hubspot_simulator.portal import Portal
-    from hubspot_simulator.simulator import Simulator
+    from hubspot_simulator.world import World
 
 Reply = dict[str, Any] | list[dict[str, Any]] | bytes | Answer
 Responder = Callable[[Call], Reply]
@@ -34,14 +34,14 @@ class Endpoint:
 
     def __init__(
         self,
-        simulator: Simulator,
+        world: World,
         name: str,
         respond: Responder | None = None,
         *,
         respond_openly: OpenResponder | None = None,
         version: str = "",
     ) -> None:
-        self.simulator = simulator
+        self.world = world
         self.name = name
         self.respond = respond
         self.respond_openly = respond_openly
@@ -50,11 +50,11 @@ class Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         raw_body = await _read_body(receive)
         request = self._logged(scope, raw_body)
-        self.simulator.requests.begin(request)
+        self.world.requests.begin(request)
         try:
             await self._serve(request, scope, raw_body, send)
         finally:
-            self.simulator.requests.end(request)
+            self.world.requests.end(request)
 
     async def _serve(
         self, request: LoggedRequest, scope: Scope, raw_body: bytes, send: Send
@@ -68,9 +68,9 @@ class Endpoint:
             early = error.answer()
         if len(request.path) + len(request.query) > self._url_limit(call):
             early = uri_too_long()
-        if self.simulator.latency_ms:
-            await asyncio.sleep(self.simulator.latency_ms / 1000)
-        fault = next((each for each in self.simulator.faults if each.strikes(request)), None)
+        if self.world.latency_ms:
+            await asyncio.sleep(self.world.latency_ms / 1000)
+        fault = next((each for each in self.world.faults if each.strikes(request)), None)
         client = scope["client"]
         if fault is not None:
             request.fault = fault.kind
@@ -79,11 +79,11 @@ class Endpoint:
             early = fault.answer() or early
         answer = early or self._answer(request, call, raw_body)
         request.status = answer.status
-        for hook in self.simulator.answer_hooks:
+        for hook in self.world.answer_hooks:
             hook(request)
         if call is not None and call.portal.behaviour.compressed:
             answer = _compressed(answer, _header(scope, b"accept-encoding"))
-        portal = call.portal if call else self.simulator.portals[0]
+        portal = call.portal if call else self.world.portals[0]
         headers["date"] = formatdate(portal.clock.now(), usegmt=True)
         await self._send(answer, headers, fault, client, send)
 
@@ -94,7 +94,7 @@ class Endpoint:
         path = scope["path_params"]
         authorization = _header(scope, b"authorization")
         return LoggedRequest(
-            number=len(self.simulator.requests) + 1,
+            number=len(self.world.requests) + 1,
             method=scope["method"],
             path=scope["path"],
             query=scope["query_string"].decode("latin-1"),
@@ -112,7 +112,7 @@ class Endpoint:
         asked = next((str(path[key]) for key in keys if key in path), "")
         if not asked:
             return ""
-        for portal in self.simulator.portals:
+        for portal in self.world.portals:
             try:
                 return portal.types.resolve(asked).name
             except ApiError:
@@ -138,28 +138,28 @@ class Endpoint:
             scope["path_params"],
             QueryParams(scope["query_string"]),
             raw_body,
-            self.simulator.url + request.path,
+            self.world.url + request.path,
             request.summary,
         )
 
     def _authenticate(self, authorization: str) -> tuple[Portal, Credential]:
         kind, _, token = authorization.partition(" ")
         if kind.lower() == "bearer":
-            for portal in self.simulator.portals:
+            for portal in self.world.portals:
                 credential = portal.credentials.get(token.strip())
                 if credential is not None:
                     return portal, credential
         raise no_credentials()
 
     def _answer(self, request: LoggedRequest, call: Call | None, raw_body: bytes) -> Answer:
-        for hook in self.simulator.request_hooks:
+        for hook in self.world.request_hooks:
             hook(request)
         try:
             if call is not None and self.respond is not None:
                 with call.portal.lock:
                     reply = self.respond(call)
             elif self.respond_openly is not None:
-                reply = self.respond_openly(self.simulator.portals, raw_body)
+                reply = self.respond_openly(self.world.portals, raw_body)
             else:
                 return ApiError(404, "resource not found").answer()
         except ApiError as error:
@@ -170,11 +170,11 @@ class Endpoint:
 
     async def _strike(self, fault: Fault, client: tuple[str, int]) -> bool:
         """Do what a fault does before any answer; tell whether there will be none."""
-        connections = self.simulator.connections
+        connections = self.world.connections
         if fault.kind == "slow":
             await asyncio.sleep(fault.seconds)
         if fault.kind == "hang":
-            await connections.gone(client, unless=lambda: self.simulator.is_stopping)
+            await connections.gone(client, unless=lambda: self.world.is_stopping)
         if fault.kind in {"hang", "reset"}:
             await connections.reset(client)
             return True
@@ -204,7 +204,7 @@ class Endpoint:
         if fault is not None and fault.kind == "cut":
             half = body[: len(body) // 2]
             await send({"type": "http.response.body", "body": half, "more_body": True})
-            await self.simulator.connections.cut(client)
+            await self.world.connections.cut(client)
             return
         await send({"type": "http.response.body", "body": body})
 
