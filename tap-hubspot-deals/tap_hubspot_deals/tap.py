@@ -23,14 +23,14 @@ from singer_sdk.plugin_base import _ConfigInput
 from typing_extensions import override
 
 from tap_hubspot_deals import settings as tap_settings
-from tap_hubspot_deals.discovery import Discovery
-from tap_hubspot_deals.object_streams import ObjectStream
 from tap_hubspot_deals.process import economize
-from tap_hubspot_deals.records import Identity
 from tap_hubspot_deals.setting_faults import validate
 from tap_hubspot_deals.setting_schema import CONFIG_SCHEMA
-from tap_hubspot_deals.streams import TenantStream
-from tap_hubspot_deals.writer import MessageWriter
+from tap_hubspot_deals.streams.base import TenantStream
+from tap_hubspot_deals.streams.discovery import Discovery
+from tap_hubspot_deals.streams.objects import ObjectStream
+from tap_hubspot_deals.streams.records import Identity
+from tap_hubspot_deals.streams.writer import MessageWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

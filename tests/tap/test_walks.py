@@ -14,13 +14,13 @@ from hubspot_client.object_types import DEALS
 from hubspot_simulator import Portal
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tap_hubspot_deals.archive import Sweep
-from tap_hubspot_deals.legs import Leg, OutOfOrder
-from tap_hubspot_deals.records import CrmObject
-from tap_hubspot_deals.searching import SearchSource
+from tap_hubspot_deals.reading.archive import Sweep
+from tap_hubspot_deals.reading.legs import Leg, OutOfOrder
+from tap_hubspot_deals.reading.searching import SearchSource
+from tap_hubspot_deals.reading.sources import Page
+from tap_hubspot_deals.reading.walks import Walk
 from tap_hubspot_deals.settings import Filters
-from tap_hubspot_deals.sources import Page
-from tap_hubspot_deals.walks import Walk
+from tap_hubspot_deals.streams.records import CrmObject
 
 if TYPE_CHECKING:
     from collections.abc import Callable

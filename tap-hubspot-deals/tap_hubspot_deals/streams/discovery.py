@@ -12,17 +12,17 @@ from hubspot_client.object_types import STANDARD_TYPES, ObjectType, custom_type
 from hubspot_client.properties import Definition, Definitions
 from singer_sdk.exceptions import ConfigValidationError
 
-from tap_hubspot_deals.metadata_streams import (
+from tap_hubspot_deals.streams.metadata import (
     OwnersStream,
     PipelinesStream,
     PropertiesStream,
     read_pipelines,
 )
-from tap_hubspot_deals.object_streams import AssociationsStream, ObjectStream
+from tap_hubspot_deals.streams.objects import AssociationsStream, ObjectStream
 
 if TYPE_CHECKING:
     from tap_hubspot_deals.object_settings import ObjectSettings
-    from tap_hubspot_deals.streams import TenantStream
+    from tap_hubspot_deals.streams.base import TenantStream
     from tap_hubspot_deals.tap import TapHubspotDeals
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from singer_sdk import metrics
 from typing_extensions import override
 
-from tap_hubspot_deals.records import KEY_TEXT, TEXT, TIME, RecordFields
-from tap_hubspot_deals.runs import Run
-from tap_hubspot_deals.streams import METRIC_INTERVAL, TenantStream
+from tap_hubspot_deals.reading.runs import Run
+from tap_hubspot_deals.streams.base import METRIC_INTERVAL, TenantStream
+from tap_hubspot_deals.streams.records import KEY_TEXT, TEXT, TIME, RecordFields
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence

@@ -8,8 +8,8 @@ import msgspec
 from hubspot_client.paging import Paging, after
 from typing_extensions import override
 
-from tap_hubspot_deals.records import KEY_TEXT, TEXT, TIME
-from tap_hubspot_deals.streams import MetadataStream
+from tap_hubspot_deals.streams.base import MetadataStream
+from tap_hubspot_deals.streams.records import KEY_TEXT, TEXT, TIME
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

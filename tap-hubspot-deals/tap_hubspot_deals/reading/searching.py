@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from hubspot_client.errors import HubSpotError
 
-from tap_hubspot_deals.records import CrmObject
-from tap_hubspot_deals.sources import Page, Reading
+from tap_hubspot_deals.reading.sources import Page, Reading
+from tap_hubspot_deals.streams.records import CrmObject
 
 if TYPE_CHECKING:
     from tap_hubspot_deals.settings import Filters

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from hubspot_client.clock import iso, parse_time
 
-from tap_hubspot_deals.links import BATCH, LinkReader
-from tap_hubspot_deals.records import merged_ids
+from tap_hubspot_deals.reading.links import BATCH, LinkReader
+from tap_hubspot_deals.streams.records import merged_ids
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from concurrent.futures import Executor, Future
 
-    from tap_hubspot_deals.bookmarks import Progress
-    from tap_hubspot_deals.legs import Step
-    from tap_hubspot_deals.links import Links
-    from tap_hubspot_deals.object_streams import ObjectStream
-    from tap_hubspot_deals.records import CrmObject, RecordFields
+    from tap_hubspot_deals.reading.legs import Step
+    from tap_hubspot_deals.reading.links import Links
+    from tap_hubspot_deals.streams.bookmarks import Progress
+    from tap_hubspot_deals.streams.objects import ObjectStream
+    from tap_hubspot_deals.streams.records import CrmObject, RecordFields
 
 LinksOf = dict[str, list[dict[str, Any]]]
 """By record id, its links to one object type."""

@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING, Self
 
 from hubspot_client.errors import AuthenticationError, HubSpotError, StopCleanlyError
 
-from tap_hubspot_deals.archive import Sweep, is_asked_for, keep
-from tap_hubspot_deals.bookmarks import BEGINNING, Bookmark, Progress
-from tap_hubspot_deals.legs import BAD_REQUEST, Leg, OutOfOrder, Step
-from tap_hubspot_deals.links import BATCH
-from tap_hubspot_deals.pages import Group, PageMaker, ReadPage
-from tap_hubspot_deals.records import MERGED_IDS, RecordFields
-from tap_hubspot_deals.searching import SearchSource, extent
-from tap_hubspot_deals.sources import IdSource, ListSource, Reading, Source
-from tap_hubspot_deals.walks import Walk
+from tap_hubspot_deals.reading.archive import Sweep, is_asked_for, keep
+from tap_hubspot_deals.reading.legs import BAD_REQUEST, Leg, OutOfOrder, Step
+from tap_hubspot_deals.reading.links import BATCH
+from tap_hubspot_deals.reading.pages import Group, PageMaker, ReadPage
+from tap_hubspot_deals.reading.searching import SearchSource, extent
+from tap_hubspot_deals.reading.sources import IdSource, ListSource, Reading, Source
+from tap_hubspot_deals.reading.walks import Walk
+from tap_hubspot_deals.streams.bookmarks import BEGINNING, Bookmark, Progress
+from tap_hubspot_deals.streams.records import MERGED_IDS, RecordFields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hubspot_client.properties import Definition
 
-    from tap_hubspot_deals.object_streams import AssociationsStream, ObjectStream
+    from tap_hubspot_deals.streams.objects import AssociationsStream, ObjectStream
 
 THREADS = 20
 LINK_GROUPS_AHEAD = 1

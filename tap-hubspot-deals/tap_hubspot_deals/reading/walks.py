@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 
 from hubspot_client.errors import HubSpotError
 
-from tap_hubspot_deals.legs import Leg, Step, Walker
+from tap_hubspot_deals.reading.legs import Leg, Step, Walker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Executor
 
-    from tap_hubspot_deals.sources import Source
+    from tap_hubspot_deals.reading.sources import Source
 
     Extent = Callable[[], tuple[int, int | None]]
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from hubspot_client.properties import Converter, Definition
 
-    from tap_hubspot_deals.links import Links
+    from tap_hubspot_deals.reading.links import Links
     from tap_hubspot_deals.settings import Settings
 
 MERGED_IDS = "hs_merged_object_ids"

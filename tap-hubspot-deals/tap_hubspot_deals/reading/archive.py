@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from hubspot_client.object_types import ObjectType
 
-    from tap_hubspot_deals.records import CrmObject
+    from tap_hubspot_deals.reading.sources import Page
     from tap_hubspot_deals.settings import Filters
-    from tap_hubspot_deals.sources import Page
+    from tap_hubspot_deals.streams.records import CrmObject
 
 KNOWN_LIMIT = 1000
 """Ids kept in the bookmark, the latest archived ones: it goes out with every page."""

@@ -12,7 +12,7 @@ import msgspec
 from hubspot_client.errors import ErrorBody, refuse_partial
 from hubspot_client.paging import Paging, after
 
-from tap_hubspot_deals.records import CrmObject
+from tap_hubspot_deals.streams.records import CrmObject
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

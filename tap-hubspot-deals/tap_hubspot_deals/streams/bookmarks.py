@@ -22,7 +22,7 @@ import msgspec
 from hubspot_client.clock import EPOCH, iso, milliseconds, parse_time
 from singer_sdk.exceptions import ConfigValidationError
 
-from tap_hubspot_deals.searching import Window
+from tap_hubspot_deals.reading.searching import Window
 
 if TYPE_CHECKING:
     from datetime import datetime

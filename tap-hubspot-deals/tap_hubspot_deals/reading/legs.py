@@ -11,7 +11,7 @@ from hubspot_client.errors import HubSpotError
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
-    from tap_hubspot_deals.sources import Page, Source
+    from tap_hubspot_deals.reading.sources import Page, Source
 
 BAD_REQUEST = 400
 
