@@ -1,0 +1,101 @@
+"""Tap and target beside those of an earlier commit: one HubSpot, one PostgreSQL, one run."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+from harness.beside import Cost, cost_of, durable_server
+from harness.database import connect, new_database
+from harness.earlier import COMMIT, earlier
+from harness.meltano import BIN, TAP, TARGET
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+DEALS = int(os.environ.get("BENCH_EARLIER_DEALS", "20000"))
+ROUNDS = int(os.environ.get("BENCH_EARLIER_ROUNDS", "3"))
+TOKEN = "pat-na1-first"
+NOISE = 1.1
+"""What CPU time may differ by on a machine that others use too."""
+
+
+@pytest.fixture(name="hubspot")
+def _hubspot() -> Iterator[str]:
+    options = ["--port", "0", "--deals", str(DEALS), "--properties", "0"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "hubspot_simulator", *options], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().split()[-1]
+        process.terminate()
+
+
+def read(programs: Path, hubspot: str, messages: Path) -> Cost:
+    """Read all deals with their links into a file."""
+    config = {"access_token": TOKEN, "tenant_id": "acme", "base_url": hubspot}
+    with messages.open("wb") as output:
+        return run(programs / TAP, messages.with_suffix(".tap"), config, stdout=output)
+
+
+def load(programs: Path, server: str, messages: Path) -> tuple[Cost, Cost]:
+    """Load a file into an empty database, and again."""
+    url = new_database(server)
+    costs = []
+    for _ in range(2):
+        with messages.open("rb") as lines:
+            config = {"database_url": url}
+            costs.append(
+                run(programs / TARGET, messages.with_suffix(".target"), config, stdin=lines)
+            )
+    with connect(url) as opened, opened.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM hubspot.deals")
+        assert cursor.fetchone() == (DEALS,)
+    with connect(server) as opened, opened.cursor() as cursor:
+        cursor.execute(f'DROP DATABASE "{urlsplit(url).path[1:]}" WITH (FORCE)')
+    return costs[0], costs[1]
+
+
+def run(program: Path, settings: Path, config: dict[str, Any], **streams: Any) -> Cost:
+    settings.write_text(json.dumps(config))
+    streams.setdefault("stdout", subprocess.DEVNULL)
+    command = [str(program), "--config", str(settings)]
+    cost, code, log = cost_of(lambda: subprocess.Popen(command, stderr=subprocess.PIPE, **streams))
+    assert code == 0, log[-3000:]
+    return cost
+
+
+@pytest.mark.benchmark
+@pytest.mark.timeout(3600)
+def test_it_is_no_slower_than_before(hubspot: str, tmp_path: Path) -> None:
+    found: dict[str, dict[str, list[Cost]]] = {"now": {}, COMMIT: {}}
+    with earlier(tmp_path / "earlier") as root, durable_server() as server:
+        sides = {"now": BIN, COMMIT: root / ".venv/bin"}
+        for _ in range(ROUNDS):  # interleaved; the best of them
+            for name, programs in sides.items():
+                messages = tmp_path / f"{name}.singer"
+                costs = (read(programs, hubspot, messages), *load(programs, server, messages))
+                for step, cost in zip(("tap", "first load", "re-load"), costs, strict=True):
+                    found[name].setdefault(step, []).append(cost)
+    print(f"\n{DEALS:,} deals of 59 properties with two kinds of links; the best of {ROUNDS}")
+    print(f"| step | CPU us/deal now | at {COMMIT} | ratio | s now | at {COMMIT} | MB now | then |")
+    print("|---|---|---|---|---|---|---|---|")
+    ratios = {}
+    for step, mine in found["now"].items():
+        theirs = found[COMMIT][step]
+        cpu, before = (min(c.cpu for c in side) for side in (mine, theirs))
+        wall, wall_before = (min(c.wall for c in side) for side in (mine, theirs))
+        peak, peak_before = (max(c.peak for c in side) for side in (mine, theirs))
+        ratios[step] = cpu / before
+        print(
+            f"| {step} | {cpu / DEALS * 1e6:.0f} | {before / DEALS * 1e6:.0f} "
+            f"| {cpu / before:.2f} | {wall:.1f} | {wall_before:.1f} "
+            f"| {peak:.0f} | {peak_before:.0f} |"
+        )
+    assert max(ratios.values()) <= NOISE
