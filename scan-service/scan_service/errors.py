@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from asgi_correlation_id import correlation_id
 
-from scan_service.wording import timestamp
+from scan_service.moments import timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

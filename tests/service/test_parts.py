@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 from pydantic import SecretStr, ValidationError
-from scan_service import wording
+from scan_service import units
 from scan_service.db import Database
-from scan_service.door.hubspot import bounds
 from scan_service.engine import processes
 from scan_service.engine.leash import LEASE_LOST, is_held
 from scan_service.guard import limits
 from scan_service.guard.vault import Vault, VaultError, new_key
 from scan_service.logs import mask
+from scan_service.moments import bounds, timestamp
 from scan_service.pipeline.run_log import LogReader
 from scan_service.settings import Settings
 from service.kit import ROOT, TENANT, TOKEN, Ledger
@@ -36,23 +36,23 @@ SOURCE = ROOT / "scan-service" / "scan_service"
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        (wording.duration(495), "8m 15s"),
-        (wording.duration(475_000), "5d 11h 56m"),
-        (wording.duration(3_725), "1h 2m 5s"),
-        (wording.duration(0.4), "0s"),
-        (wording.duration(None), None),
-        (wording.size(0), "0 B"),
-        (wording.size(104_448), "102 KB"),
-        (wording.size(2_576_980_378), "2.4 GB"),
-        (wording.size(5 * 1024**5), "5120 TB"),
-        (wording.percentage(298, 300), "99.3%"),
-        (wording.percentage(42, 47), "89.4%"),
-        (wording.percentage(0, 0), "0.0%"),
-        (wording.milliseconds(0.0123), "12ms"),
-        (wording.expected_duration(None), "unknown"),
-        (wording.expected_duration(20), "less than a minute"),
-        (wording.expected_duration(400), "5-10 minutes"),
-        (wording.timestamp(datetime(2025, 11, 10, 16, tzinfo=UTC)), "2025-11-10T16:00:00Z"),
+        (units.duration(495), "8m 15s"),
+        (units.duration(475_000), "5d 11h 56m"),
+        (units.duration(3_725), "1h 2m 5s"),
+        (units.duration(0.4), "0s"),
+        (units.duration(None), None),
+        (units.size(0), "0 B"),
+        (units.size(104_448), "102 KB"),
+        (units.size(2_576_980_378), "2.4 GB"),
+        (units.size(5 * 1024**5), "5120 TB"),
+        (units.percentage(298, 300), "99.3%"),
+        (units.percentage(42, 47), "89.4%"),
+        (units.percentage(0, 0), "0.0%"),
+        (units.milliseconds(0.0123), "12ms"),
+        (units.expected_duration(None), "unknown"),
+        (units.expected_duration(20), "less than a minute"),
+        (units.expected_duration(400), "5-10 minutes"),
+        (timestamp(datetime(2025, 11, 10, 16, tzinfo=UTC)), "2025-11-10T16:00:00Z"),
     ],
 )
 def test_words_are_the_documents(said: str | None, expected: str | None) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
-from psycopg import sql
 
 from scan_service.db import AWAY, Database, connect
 from scan_service.door.app import create_app
@@ -25,7 +24,6 @@ from scan_service.settings import Settings, find_project
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scan_service.db import Connection
 
 _log = logger(__name__)
 _WAIT_SECONDS = 60
@@ -100,25 +98,6 @@ async def _check(settings: Settings) -> None:
         raise NotReadyError(
             "There is no meltano.yml here; set SCAN_SERVICE_PROJECT_ROOT to its folder"
         )
-
-
-async def reseal(settings: Settings, connection: Connection) -> int:
-    """Encrypt every kept token with the first key, so that the others can be taken away."""
-    vault, count = Vault(settings.secret_keys), 0
-    async with connection.transaction():
-        for name in ("scan", "schedule"):
-            table = sql.Identifier(name)
-            cursor = await connection.execute(
-                sql.SQL("select id, token from {} where token is not null for update").format(table)
-            )
-            rows = await cursor.fetchall()
-            for row in rows:
-                await connection.execute(
-                    sql.SQL("update {} set token = %s where id = %s").format(table),
-                    [vault.reseal(bytes(row["token"])), row["id"]],
-                )
-            count += len(rows)
-    return count
 
 
 def dev(tenant_id: str, token: str) -> int:

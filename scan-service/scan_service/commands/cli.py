@@ -5,19 +5,17 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import psycopg
 from pydantic import ValidationError
 
-from scan_service.commands import boot
-from scan_service.db import connect
+from scan_service.commands import boot, keys
+from scan_service.commands.keys import say
 from scan_service.guard import auth
 from scan_service.guard.vault import VaultError, new_key
 from scan_service.ledger.migrations import migrate
 from scan_service.settings import Settings
-from scan_service.wording import timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,10 +42,6 @@ def _complain(text: str) -> None:
     print(text, file=sys.stderr)  # noqa: T201 - a command talks to its user
 
 
-def _say(text: str) -> None:
-    print(text)  # noqa: T201 - a command talks to its user
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="scan-service", description="Scans HubSpot deals into PostgreSQL, for many tenants."
@@ -63,8 +57,8 @@ def _parser() -> argparse.ArgumentParser:
     dev.add_argument(
         "--token", default="YOUR_HUBSPOT_TOKEN", help="HubSpot token for the lines to try"
     )
-    keys = commands.add_parser("keys", help="API keys of tenants, and the service's own secret")
-    actions = keys.add_subparsers(dest="action", required=True)
+    of_keys = commands.add_parser("keys", help="API keys of tenants, and the service's own secret")
+    actions = of_keys.add_subparsers(dest="action", required=True)
     create = actions.add_parser("create", help="make a key; it is shown once")
     create.add_argument("--tenant", required=True)
     create.add_argument("--name", default="")
@@ -86,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(chosen: argparse.Namespace) -> int:
     if chosen.command == "keys" and chosen.action == "secret":
-        _say(new_key())
+        say(new_key())
         return 0
     if chosen.command == "dev":
         return boot.dev(chosen.tenant, chosen.token)
@@ -97,42 +91,6 @@ def _run(chosen: argparse.Namespace) -> int:
         return asyncio.run(boot.work(settings))
     if chosen.command == "migrate":
         applied = asyncio.run(migrate(settings.database_url))
-        _say(f"{len(applied)} migrations applied" if applied else "up to date")
+        say(f"{len(applied)} migrations applied" if applied else "up to date")
         return 0
-    return asyncio.run(_keys(settings, chosen))
-
-
-async def _keys(settings: Settings, chosen: argparse.Namespace) -> int:
-    async with await connect(settings.database_url) as connection:
-        if chosen.action == "create":
-            key = await auth.create_key(
-                connection,
-                chosen.tenant,
-                name=chosen.name,
-                permissions=tuple(chosen.permission or auth.PERMISSIONS),
-                expires_in=timedelta(days=chosen.days) if chosen.days else None,
-            )
-            _say(key)
-            return 0
-        if chosen.action == "list":
-            for row in await auth.list_keys(connection, chosen.tenant):
-                state = "revoked" if row["revoked_at"] else "active"
-                expires = timestamp(row["expires_at"], absent=None) or "never"
-                _say(
-                    f"{row['id']}  {row['tenant_id']}  {row['hint']}...  {state}  expires {expires}"
-                    f"  {','.join(row['permissions'])}  {row['name']}"
-                )
-            return 0
-        if chosen.action == "limit":
-            cursor = await connection.execute(
-                "update tenant set max_running = %s where tenant_id = %s",
-                [chosen.running, chosen.tenant],
-            )
-            _say(f"{cursor.rowcount} tenants changed")
-            return 0 if cursor.rowcount else 1
-        if chosen.action == "reseal":
-            _say(f"{await boot.reseal(settings, connection)} tokens encrypted again")
-            return 0
-        revoked = await auth.revoke_key(connection, chosen.key)
-        _say(f"{revoked} keys revoked")
-        return 0 if revoked else 1
+    return asyncio.run(keys.act(settings, chosen))

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from scan_service.wording import duration, percentage, timestamp
+from scan_service.moments import timestamp
+from scan_service.records.objects import DEALS
+from scan_service.units import duration, percentage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+
+    from scan_service.records.objects import Part
+    from scan_service.records.pages import Page
 
 
 def success(data: Any, message: str | None = None) -> dict[str, Any]:
@@ -122,6 +128,33 @@ def listed(scan: Mapping[str, Any]) -> dict[str, Any]:
         "completedAt": timestamp(ended, absent=None),
         "duration": duration(seconds),
         "durationSeconds": None if seconds is None else round(seconds, 1),
+    }
+
+
+def page(scan: Mapping[str, Any], part: Part, found: Page, *, number: int, size: int) -> str:
+    """Return one page of results as JSON text; what PostgreSQL printed goes out unread."""
+    head = f'"scanId":{json.dumps(scan["scan_id"])},"scanStatus":{json.dumps(scan["status"])}'
+    # Deals look as in the document; other types say what they are.
+    shown = f'"deals":{found.records}'
+    if part.name != DEALS:
+        shown = f'"object":{json.dumps(part.name)},"records":{found.records}'
+    pagination = json.dumps(paginate(number, size, found.total))
+    data = f'{{{head},{shown},"pagination":{pagination},"summary":{found.summary}}}'
+    return f'{{"status":"success","data":{data},"timestamp":"{timestamp()}"}}'
+
+
+def paginate(page: int, page_size: int, total: int) -> dict[str, Any]:
+    """Return the document's `pagination`."""
+    pages = -(-total // page_size)
+    return {
+        "current_page": page,
+        "page_size": page_size,
+        "total_items": total,
+        "total_pages": pages,
+        "has_next": page < pages,
+        "has_previous": page > 1 and pages > 0,
+        "next_page": page + 1 if page < pages else None,
+        "previous_page": min(page - 1, pages) if page > 1 and pages > 0 else None,
     }
 
 

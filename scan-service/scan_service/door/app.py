@@ -13,14 +13,13 @@ import psycopg
 import yaml
 from asgi_correlation_id import CorrelationIdMiddleware
 from offapi import OpenAPITemplate
-from psycopg_pool import PoolTimeout
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from scan_service.db import Database
+from scan_service.db import AWAY, Database
 from scan_service.door import endpoints
 from scan_service.door.endpoints import Service
 from scan_service.door.health import Health
@@ -260,7 +259,7 @@ class _Refusals:
 
 
 def _translated(error: Exception) -> ServiceError:
-    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | PoolTimeout):
+    if isinstance(error, AWAY):
         return UnavailableError()
     return DatabaseError() if isinstance(error, psycopg.Error) else InternalError()
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
@@ -24,11 +24,12 @@ from scan_service.door.models import (
 )
 from scan_service.errors import ConflictError, InvalidRequestError, NotFoundError
 from scan_service.ledger import history, scans, schedules
+from scan_service.moments import timestamp
 from scan_service.records import files, pages
-from scan_service.wording import timestamp
+from scan_service.records.objects import parts
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from starlette.requests import Request
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from scan_service.guard.auth import Caller
     from scan_service.guard.vault import Vault
     from scan_service.ledger.extraction import Extraction
+    from scan_service.records.objects import Part
     from scan_service.settings import Settings
 
 _LARGEST_BODY = 1024 * 1024
@@ -92,11 +94,14 @@ async def scan_status(service: Service, request: Request, caller: Caller) -> Res
 async def list_scans(service: Service, request: Request, caller: Caller) -> Response:
     """GET /api/v1/scan/list."""
     query = read_query(ListQuery, request.query_params)
-    rows, total = await scans.listed(service.db, caller.tenant_id, query)
+    rows, total = await scans.listed(
+        service.db, caller.tenant_id, status=query.status, sort=query.sort, order=query.order,
+        number=query.page, size=query.page_size,
+    )  # fmt: skip
     return JSONResponse(
         answers.success({
             "scans": [answers.listed(row) for row in rows],
-            "pagination": pages.paginate(query.page, query.page_size, total),
+            "pagination": answers.paginate(query.page, query.page_size, total),
         })
     )  # fmt: skip
 
@@ -113,12 +118,26 @@ async def scan_result(service: Service, request: Request, caller: Caller) -> Res
     scan = await scans.find(service.db, caller.tenant_id, _name(request))
     if scan["started_at"] is None:
         raise NotFoundError("No results available: the scan has not started")
-    data = await pages.page(service.db, scan, query)
-    # PostgreSQL printed `data`: parsing it here could only lose digits.
+    part = _part(scan, query.object)
+    found = await pages.page(
+        service.db, scan, part, number=query.page, size=query.page_size,
+        associations=query.include_associations, raw=query.include_raw,
+    )  # fmt: skip
     return Response(
-        f'{{"status":"success","data":{data},"timestamp":"{timestamp()}"}}',
+        answers.page(scan, part, found, number=query.page, size=query.page_size),
         media_type="application/json",
     )
+
+
+def _part(scan: Mapping[str, Any], name: str) -> Part:
+    """Return what a scan reads of an object type; asking for one that it does not read is wrong."""
+    found = parts(scan["config"])
+    if name not in found:
+        raise InvalidRequestError.field(
+            "object", f"must be an object type of this scan: {', '.join(found)}",
+            message="Invalid query parameters",
+        )  # fmt: skip
+    return found[name]
 
 
 async def download(service: Service, request: Request, caller: Caller) -> Response:
@@ -135,10 +154,14 @@ async def download(service: Service, request: Request, caller: Caller) -> Respon
         raise ConflictError("Scan is not finished yet")
     if scan["started_at"] is None:
         raise NotFoundError("No results available: the scan never started")
+    part = _part(scan, query.object)
     day = timestamp(scan["completed_at"])[:10]
     name = f"hubspot_{query.object}_{day}.{files.EXTENSIONS[form]}"
     stack = AsyncExitStack()
-    pieces = await stack.enter_async_context(files.opened(service.db, scan, form, query))
+    pieces = await stack.enter_async_context(files.opened(
+        service.db, scan, part, form,
+        associations=query.include_associations, custom=query.include_custom_props,
+    ))  # fmt: skip
     return StreamingResponse(
         _until_closed(stack, pieces),
         headers={
@@ -178,7 +201,10 @@ async def create_schedule(service: Service, request: Request, caller: Caller) ->
     caller.require_tenant(schedule.config.tenant_id)
     await _probe(service, schedule.config, "schedule.config")
     token = service.vault.seal(schedule.config.auth.access_token, tenant_id=caller.tenant_id)
-    row = await schedules.create(service.db, schedule, token)
+    row = await schedules.create(
+        service.db, schedule.config,
+        schedule_id=schedule.schedule_id, cron=schedule.cron, token=token,
+    )  # fmt: skip
     return JSONResponse(
         answers.success(answers.schedule(row), "Schedule created successfully"), status_code=201
     )

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from scan_service.door import hubspot
 from scan_service.logs import logger
-from scan_service.wording import duration, milliseconds, timestamp
+from scan_service.moments import timestamp
+from scan_service.units import duration, milliseconds
 
 if TYPE_CHECKING:
     from scan_service.db import Database

@@ -6,14 +6,13 @@ Everything else is the tap's business.
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import requests
 
 from scan_service.errors import HubSpotError, InvalidRequestError
-from scan_service.ledger.extraction import parse_moment
 from scan_service.logs import logger, mask
+from scan_service.moments import bounds
 from scan_service.records.objects import DEALS, STANDARD, created_property, pipeline_properties
 
 if TYPE_CHECKING:
@@ -173,15 +172,6 @@ def search_filters(part: Part) -> list[dict[str, str]]:
     if end:
         found.append(_filter(created, "LT", _epoch(end)))
     return found
-
-
-def bounds(start: str | None, end: str | None) -> tuple[datetime | None, datetime | None]:
-    """Return the first moment that counts and the first that no longer does."""
-    first = parse_moment(start) if start else None
-    last = parse_moment(end) if end else None
-    if last and end and len(end) == len("2025-12-31"):
-        last += timedelta(days=1)
-    return first, last
 
 
 def _filter(name: str, operator: str, value: str) -> dict[str, str]:

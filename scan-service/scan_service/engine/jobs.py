@@ -13,7 +13,7 @@ from procrastinate.jobs import DeleteJobCondition, Status
 from procrastinate.schema import SchemaManager
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from procrastinate import JobContext
     from psycopg import AsyncConnection
@@ -52,6 +52,13 @@ class Engine:
         await self._app.job_manager.cancel_job_by_id_async(
             job, abort=True, delete_job=False, connection=connection
         )
+
+    async def waiting(self, connection: AsyncConnection[Any], jobs: Sequence[int]) -> list[int]:
+        """Return which of these jobs a worker can still take, in the caller's transaction."""
+        cursor = await connection.execute(
+            "select id from procrastinate_jobs where id = any(%s) and status = 'todo'", [[*jobs]]
+        )
+        return [row["id"] for row in await cursor.fetchall()]
 
     async def clean(self) -> None:
         """Forget what dead workers and finished jobs left in the engine's tables."""

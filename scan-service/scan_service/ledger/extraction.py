@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -21,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from scan_service.moments import read_moment
 from scan_service.records import objects
 
 if TYPE_CHECKING:
@@ -31,30 +31,13 @@ ASSOCIATIONS = (
     "calls", "emails", "meetings", "notes", "tasks", "communications", "postal_mail",
 )  # fmt: skip
 LONGEST_ID = 128
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
-_TIME = re.compile(
-    r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?([Zz]|[+-]\d{2}:\d{2})?\Z"
-)
 
 
 def _moment(value: object) -> object:
     """Accept ISO 8601 only: pydantic alone would take numbers, and read them as epochs."""
-    if isinstance(value, str) and not (_DAY.match(value) or _TIME.match(value)):
-        raise ValueError("must be an ISO 8601 date or date-time")
     if isinstance(value, str):
-        parse_moment(value)
+        read_moment(value)
     return value
-
-
-def parse_moment(text: str) -> datetime:
-    """Read an ISO 8601 date or date-time; without an offset it is UTC."""
-    try:
-        if _DAY.match(text):
-            return datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)
-        moment = datetime.fromisoformat(text.upper())
-    except ValueError:
-        raise ValueError("is no date of the calendar") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _whole(value: object) -> object:
@@ -128,7 +111,7 @@ class DateRange(Model):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.start_date and self.end_date:
-            start, end = parse_moment(self.start_date), parse_moment(self.end_date)
+            start, end = read_moment(self.start_date), read_moment(self.end_date)
             if end < start:
                 raise ValueError("endDate must not be before startDate")
         return self

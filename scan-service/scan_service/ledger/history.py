@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from scan_service.moments import timestamp
 from scan_service.records.objects import DEALS, LINKS, table_of
 from scan_service.records.storage import weigh
-from scan_service.wording import duration, expected_duration, percentage, size, timestamp
+from scan_service.units import duration, expected_duration, percentage, size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,9 +14,8 @@ from psycopg.types.json import Jsonb
 
 from scan_service.db import become, step_out
 from scan_service.ledger.scans import admit, note_outcome
-from scan_service.pipeline.run_log import LONGEST_REASON
-from scan_service.records.tally import figures
-from scan_service.wording import timestamp
+from scan_service.moments import timestamp
+from scan_service.records.tally import tally
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
 
 _SWEEP_LOCK = 7_312_640_551_205
 _KEPT_ERRORS = 100
+# The tap names every object type and link that a token may not read in one sentence each.
+LONGEST_REASON = 4000
 
 
 @dataclass
@@ -112,7 +113,7 @@ async def finish(
             return None
         # Under the tables' policies their owner sees nothing either: count as the tenant.
         await become(connection, scan["tenant_id"])
-        found = await figures(connection, scan)
+        found = await tally(connection, scan)
         await step_out(connection)
         ended = status == "completed" and scan["status"] == "running"
         errors = [*found.problems, *progress.errors][-_KEPT_ERRORS:]
@@ -217,7 +218,10 @@ async def sweep(
         row = await cursor.fetchone()
         if not row or not row["mine"]:
             return counts  # another worker is at it
-        cursor = await connection.execute(_LOST, {"after": lost_after})
+        cursor = await connection.execute(_WOKEN, {"after": lost_after})
+        jobs = [row["job_id"] for row in await cursor.fetchall()]
+        waiting = await engine.waiting(connection, jobs)
+        cursor = await connection.execute(_LOST, {"after": lost_after, "waiting": waiting})
         for scan in await cursor.fetchall():
             if scan["status"] not in ("pending", "running"):
                 await _let_go(connection, engine, scan)
@@ -241,18 +245,23 @@ async def sweep(
     return counts
 
 
+# Scans whose job should have been taken by now.
+_WOKEN = """
+select job_id from scan
+where slot is not null and run_id is null and job_id is not null
+    and admitted_at < clock_timestamp() - make_interval(secs => %(after)s)
+"""
+
 # Two ways to be lost: a run that says nothing any more, and a job that nobody can take any more
 # (its worker died between fetching it and taking the scan, or the job itself is gone).
 _LOST = """
-select scan.id, scan.tenant_id, scan.scan_id, scan.status, scan.attempt, scan.errors
-from scan left join procrastinate_jobs as job on job.id = scan.job_id
-where scan.slot is not null and (
-    (scan.run_id is not null
-        and scan.seen_at < clock_timestamp() - make_interval(secs => %(after)s))
-    or (scan.run_id is null and (job.id is null or job.status <> 'todo')
-        and scan.admitted_at < clock_timestamp() - make_interval(secs => %(after)s)))
-order by scan.place
-for update of scan skip locked
+select id, tenant_id, scan_id, status, attempt, errors from scan
+where slot is not null and (
+    (run_id is not null and seen_at < clock_timestamp() - make_interval(secs => %(after)s))
+    or (run_id is null and (job_id is null or job_id <> all(%(waiting)s::bigint[]))
+        and admitted_at < clock_timestamp() - make_interval(secs => %(after)s)))
+order by place
+for update skip locked
 """
 
 

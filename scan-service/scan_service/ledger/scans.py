@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scan_service.db import Connection, Database
-    from scan_service.door.models import ListQuery
     from scan_service.engine.jobs import Engine
     from scan_service.ledger.extraction import Extraction
 
@@ -158,10 +157,20 @@ async def find_in(connection: Connection, tenant_id: str, scan_id: str) -> dict[
 
 
 async def listed(
-    db: Database, tenant_id: str, query: ListQuery
+    db: Database, tenant_id: str, *, status: str, sort: str, order: str, number: int, size: int
 ) -> tuple[list[dict[str, Any]], int]:
-    """Return one page of the tenant's scans, and how many there are."""
-    order = {
+    """Return one page of the tenant's scans, and how many there are.
+
+    Args:
+        db: the database.
+        tenant_id: whose scans.
+        status: of these scans, or `all`.
+        sort: `created_at`, `started_at` or `status`.
+        order: `asc` or `desc`.
+        number: of the page, from 1.
+        size: how many scans a page has.
+    """
+    key = {
         "created_at": sql.SQL("created_at"),
         "started_at": sql.SQL("started_at"),
         # By the life of a scan, not by the alphabet.
@@ -169,14 +178,14 @@ async def listed(
             "array_position(array['pending', 'running', 'completed', 'failed', 'cancelled'],"
             " status)"
         ),
-    }[query.sort]
-    direction = sql.SQL("desc" if query.order == "desc" else "asc")
+    }[sort]
+    direction = sql.SQL("desc" if order == "desc" else "asc")
     where = sql.SQL("tenant_id = %(tenant)s and (%(status)s = 'all' or status = %(status)s)")
     values = {
         "tenant": tenant_id,
-        "status": query.status,
-        "limit": query.page_size,
-        "offset": (query.page - 1) * query.page_size,
+        "status": status,
+        "limit": size,
+        "offset": (number - 1) * size,
     }
     async with db.tenant(tenant_id) as connection:
         total = await _one(
@@ -186,7 +195,7 @@ async def listed(
             sql.SQL(
                 "select * from scan where {} order by {} {} nulls last, id {}"
                 " limit %(limit)s offset %(offset)s"
-            ).format(where, order, direction, direction),
+            ).format(where, key, direction, direction),
             values,
         )
         return await cursor.fetchall(), total["n"]

@@ -19,7 +19,6 @@ from scan_service.logs import logger
 
 if TYPE_CHECKING:
     from scan_service.db import Connection, Database
-    from scan_service.door.models import Schedule
     from scan_service.engine.jobs import Engine
     from scan_service.guard.vault import Vault
 
@@ -32,9 +31,10 @@ def next_time(cron: str, after: datetime) -> datetime:
     return next(CronSim(cron, after.astimezone(UTC)))
 
 
-async def create(db: Database, schedule: Schedule, token: bytes) -> dict[str, Any]:
-    """Enter a schedule into the ledger."""
-    config = schedule.config
+async def create(
+    db: Database, config: Extraction, *, schedule_id: str, cron: str, token: bytes
+) -> dict[str, Any]:
+    """Enter a schedule into the ledger; return its row."""
     async with db.tenant(config.tenant_id) as connection:
         cursor = await connection.execute(
             "select count(*) as n from schedule where tenant_id = %s", [config.tenant_id]
@@ -48,9 +48,9 @@ async def create(db: Database, schedule: Schedule, token: bytes) -> dict[str, An
                 " fingerprint, token, next_run_at) values (%s, %s, %s, %s, %s, %s, %s, %s)"
                 " returning *",
                 [
-                    config.tenant_id, schedule.schedule_id, config.organization_id, schedule.cron,
+                    config.tenant_id, schedule_id, config.organization_id, cron,
                     Jsonb(config.stored()), config.fingerprint(), token,
-                    next_time(schedule.cron, datetime.now(UTC)),
+                    next_time(cron, datetime.now(UTC)),
                 ],
             )  # fmt: skip
         except UniqueViolation:

@@ -20,8 +20,7 @@ from scan_service.db import RESULTS
 from scan_service.engine import processes
 from scan_service.engine.leash import hold, is_held
 from scan_service.pipeline.run_log import TAP, TARGET, LogReader
-from scan_service.records.objects import DEALS, LINKS, parts
-from scan_service.records.projection import NEEDED
+from scan_service.records.objects import DEALS, LINKS, NEEDED, parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

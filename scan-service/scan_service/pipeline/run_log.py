@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from scan_service.ledger.runs import LONGEST_REASON
 from scan_service.logs import mask
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ TAP = "tap-hubspot-deals"
 TARGET = "target-deals-postgres"
 _MOST_AT_ONCE = 4 * 1024 * 1024
 _KEPT_ERRORS = 20
-# The tap names every object type and link that a token may not read in one sentence each.
-LONGEST_REASON = 4000
 # The tap's and the target's sentences (their errors.py): which kind of failure each one tells.
 _AUTH = re.compile(r"refused the credentials|The token may not read|gives no token|that no token")
 _DAILY = re.compile(r"daily limit|another data centre")

@@ -19,14 +19,13 @@ from scan_service.engine import processes
 from scan_service.errors import InternalError
 from scan_service.logs import logger
 from scan_service.records.objects import DEALS, table_of
-from scan_service.records.pages import part_of
-from scan_service.records.projection import columns, file_columns, record_json, records_of
+from scan_service.records.projection import file_columns, record_json, records_of
+from scan_service.records.storage import columns
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from scan_service.db import Connection, Database
-    from scan_service.door.models import DownloadQuery
     from scan_service.records.objects import Part
     from scan_service.records.projection import Column
 
@@ -45,19 +44,32 @@ EXTENSIONS = {"json": "json", "csv": "csv", "excel": "xlsx"}
 
 @asynccontextmanager
 async def opened(
-    db: Database, scan: dict[str, Any], form: str, query: DownloadQuery
+    db: Database,
+    scan: Mapping[str, Any],
+    part: Part,
+    form: str,
+    *,
+    associations: bool,
+    custom: bool,
 ) -> AsyncIterator[AsyncIterator[bytes]]:
-    """Give the pieces of a file; whatever can fail early fails before the first one."""
-    part = part_of(scan, query.object)
+    """Give the pieces of a file; whatever can fail early fails before the first one.
+
+    Args:
+        db: the database.
+        scan: whose records.
+        part: what the scan reads of the object type.
+        form: one of `MEDIA_TYPES`.
+        associations: whether to show links.
+        custom: whether to show the tenant's own properties.
+    """
     async with db.export(scan["tenant_id"]) as connection:
         present = await columns(connection, table_of(part.name))
         rows = sql.SQL('from (select * {} order by id collate "C") as d').format(
             records_of(part, present, scan)
         )
-        shown = query.include_associations
         if form == "json":
             printed = record_json(
-                part, present, associations=shown, raw=False, custom=query.include_custom_props
+                part, present, associations=associations, raw=False, custom=custom
             )
             select = sql.SQL("select {} {}").format(printed, rows) if present else None
             yield _joined(_json_array(connection, select))
@@ -67,8 +79,8 @@ async def opened(
             part,
             present,
             standard=used["standard"],
-            custom=used["custom"] if query.include_custom_props else (),
-            associations=shown,
+            custom=used["custom"] if custom else (),
+            associations=associations,
         )
         if form == "csv":
             yield _joined(_csv(connection, table, rows if present else None))

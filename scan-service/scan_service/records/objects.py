@@ -28,6 +28,14 @@ STANDARD = (
 PIPELINED = frozenset({
     "appointments", "courses", "deals", "leads", "listings", "orders", "services", "tickets",
 })  # fmt: skip
+# The document's own fields of a deal.
+FIXED = (
+    "dealname", "amount", "closedate", "dealstage", "pipeline", "hubspot_owner_id",
+    "hs_is_closed_won", "hs_is_closed", "hs_deal_stage_probability", "createdate",
+    "hs_lastmodifieddate",
+)  # fmt: skip
+# Always asked for: the fixed fields of every answer, and what an honest sum of money needs.
+NEEDED = (*FIXED, "amount_in_home_currency")
 _DATED = frozenset({"companies", "contacts", "deals", "line_items", "products", "tickets"})
 # Names under which the tap or the target keeps something else.
 _TAKEN = frozenset({LINKS, "current_associations", "owners"})

@@ -3,37 +3,59 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
 
-from scan_service.errors import InvalidRequestError
-from scan_service.records.objects import DEALS, parts, table_of
-from scan_service.records.projection import columns, record_json, records_of
+from scan_service.records.objects import DEALS, table_of
+from scan_service.records.projection import record_json, records_of
+from scan_service.records.storage import columns
 from scan_service.records.tally import count, summarize
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scan_service.db import Database
-    from scan_service.door.models import ResultQuery
     from scan_service.records.objects import Part
 
 
-def part_of(scan: Mapping[str, Any], name: str) -> Part:
-    """Return what a scan reads of an object type; asking for one that it does not read is wrong."""
-    found = parts(scan["config"])
-    if name not in found:
-        raise InvalidRequestError.field(
-            "object", f"must be an object type of this scan: {', '.join(found)}",
-            message="Invalid query parameters",
-        )  # fmt: skip
-    return found[name]
+@dataclass(frozen=True)
+class Page:
+    """One page of a scan's records of one type.
+
+    Attributes:
+        records: a JSON array as PostgreSQL printed it: parsing it could only lose digits.
+        summary: a JSON object, of all records and not of the page's, printed likewise.
+        total: how many records there are.
+    """
+
+    records: str
+    summary: str
+    total: int
 
 
-async def page(db: Database, scan: Mapping[str, Any], query: ResultQuery) -> str:
-    """Return the `data` of one page of results, as JSON text."""
-    part = part_of(scan, query.object)
+async def page(
+    db: Database,
+    scan: Mapping[str, Any],
+    part: Part,
+    *,
+    number: int,
+    size: int,
+    associations: bool,
+    raw: bool,
+) -> Page:
+    """Return one page of what a scan has of an object type.
+
+    Args:
+        db: the database.
+        scan: whose records.
+        part: what the scan reads of the type.
+        number: of the page, from 1.
+        size: how many records a page has.
+        associations: whether to show links.
+        raw: whether to show HubSpot's own object.
+    """
     async with db.tenant(scan["tenant_id"]) as connection:
         present = await columns(connection, table_of(part.name))
         source = records_of(part, present, scan)
@@ -45,15 +67,10 @@ async def page(db: Database, scan: Mapping[str, Any], query: ResultQuery) -> str
                     "select coalesce(json_agg({} order by d.id collate \"C\"), '[]')::text as text"
                     ' from (select * {} order by id collate "C" limit {} offset {}) as d'
                 ).format(
-                    record_json(
-                        part,
-                        present,
-                        associations=query.include_associations,
-                        raw=query.include_raw,
-                    ),
+                    record_json(part, present, associations=associations, raw=raw),
                     source,
-                    sql.Literal(query.page_size),
-                    sql.Literal((query.page - 1) * query.page_size),
+                    sql.Literal(size),
+                    sql.Literal((number - 1) * size),
                 )
             )
             records = (await cursor.fetchone() or {})["text"]
@@ -61,25 +78,4 @@ async def page(db: Database, scan: Mapping[str, Any], query: ResultQuery) -> str
             summary = json.dumps({"totalRecords": total})
         else:
             summary = scan["summary"] or await summarize(connection, present, source)
-    head = f'"scanId":{json.dumps(scan["scan_id"])},"scanStatus":{json.dumps(scan["status"])}'
-    # Deals look as in the document; other types say what they are.
-    shown = f'"deals":{records}'
-    if part.name != DEALS:
-        shown = f'"object":{json.dumps(part.name)},"records":{records}'
-    pagination = json.dumps(paginate(query.page, query.page_size, total))
-    return f'{{{head},{shown},"pagination":{pagination},"summary":{summary}}}'
-
-
-def paginate(page: int, page_size: int, total: int) -> dict[str, Any]:
-    """Return the document's `pagination`."""
-    pages = -(-total // page_size)
-    return {
-        "current_page": page,
-        "page_size": page_size,
-        "total_items": total,
-        "total_pages": pages,
-        "has_next": page < pages,
-        "has_previous": page > 1 and pages > 0,
-        "next_page": page + 1 if page < pages else None,
-        "previous_page": min(page - 1, pages) if page > 1 and pages > 0 else None,
-    }
+    return Page(records, summary, total)

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 from psycopg import sql
 
 from scan_service.db import RESULTS
-from scan_service.records.objects import DEALS, singular, table_of
+from scan_service.records.objects import DEALS, FIXED, singular, table_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from scan_service.db import Connection
     from scan_service.records.objects import Part
 
 # What the tap adds to HubSpot's properties (docs/architecture.md), and is no property itself.
@@ -24,14 +23,6 @@ OWN_COLUMNS = frozenset({
     "id", "created_at", "updated_at", "archived", "archived_at", "merged_into", "read_at",
     "custom_properties", "unparsed_properties", "associations", "raw",
 })  # fmt: skip
-# The document's own fields of a deal.
-FIXED = (
-    "dealname", "amount", "closedate", "dealstage", "pipeline", "hubspot_owner_id",
-    "hs_is_closed_won", "hs_is_closed", "hs_deal_stage_probability", "createdate",
-    "hs_lastmodifieddate",
-)  # fmt: skip
-# Always asked for: the fixed fields of every answer, and what an honest sum of money needs.
-NEEDED = (*FIXED, "amount_in_home_currency")
 _PAIRS = 50  # PostgreSQL takes 100 arguments
 _NUMBERS = frozenset({"numeric", "integer", "bigint", "double precision", "real", "smallint"})
 _DEAL_HEADINGS = {
@@ -74,16 +65,6 @@ class Column:
     text: sql.Composable
     cell: sql.Composable
     kind: str
-
-
-async def columns(connection: Connection, table: str) -> dict[str, str]:
-    """Return name and type of the columns of a table of results; none if there is no table yet."""
-    cursor = await connection.execute(
-        "select column_name, data_type from information_schema.columns"
-        " where table_schema = %s and table_name = %s order by ordinal_position",
-        [RESULTS, table],
-    )
-    return {row["column_name"]: row["data_type"] for row in await cursor.fetchall()}
 
 
 def records_of(part: Part, present: Mapping[str, str], scan: Mapping[str, Any]) -> sql.Composable:

@@ -7,14 +7,26 @@ from typing import TYPE_CHECKING
 from psycopg import sql
 
 from scan_service.db import RESULTS
-from scan_service.records.projection import columns
-from scan_service.records.tally import REJECTED, refused_rows
 
 if TYPE_CHECKING:
+    from typing import LiteralString
+
     from scan_service.db import Connection
 
+# Where the target keeps what it refused, of all streams.
+REJECTED = "_rejected_records"
 # Rows that are weighed; weighing all would read everything that the tenant has.
 _SAMPLE = 1000
+
+
+async def columns(connection: Connection, table: str) -> dict[str, str]:
+    """Return name and type of the columns of a table of results; none if there is no table yet."""
+    cursor = await connection.execute(
+        "select column_name, data_type from information_schema.columns"
+        " where table_schema = %s and table_name = %s order by ordinal_position",
+        [RESULTS, table],
+    )
+    return {row["column_name"]: row["data_type"] for row in await cursor.fetchall()}
 
 
 async def result_tables(connection: Connection) -> list[str]:
@@ -63,3 +75,10 @@ async def weigh(connection: Connection, tenant_id: str) -> tuple[dict[str, int],
         octets += round(row["n"] * row["octets"])
         found[table] = row["n"]
     return found, octets
+
+
+def refused_rows(verb: LiteralString) -> sql.Composed:
+    """Return the statement about a scan's refused records; the scan is in their keys only."""
+    return sql.SQL(
+        "{} from {} where _tenant_id = %s and record_key::jsonb ->> '_scan_id' = %s"
+    ).format(sql.SQL(verb), sql.Identifier(RESULTS, REJECTED))

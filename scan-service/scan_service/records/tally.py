@@ -8,23 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
 
-from scan_service.db import RESULTS
+from scan_service.moments import timestamp
 from scan_service.records.objects import DEALS, parts, table_of
-from scan_service.records.projection import column, columns, properties_in, records_of
-from scan_service.wording import timestamp
+from scan_service.records.projection import column, properties_in, records_of
+from scan_service.records.storage import REJECTED, columns, refused_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import LiteralString
 
     from scan_service.db import Connection
 
-REJECTED = "_rejected_records"
 _LISTED_PROBLEMS = 100
 
 
 @dataclass
-class Figures:
+class Tally:
     """What a scan came to.
 
     Attributes:
@@ -71,9 +69,9 @@ class Figures:
         return {**deals, "objects": others} if others else deals
 
 
-async def figures(connection: Connection, scan: Mapping[str, Any]) -> Figures:
+async def tally(connection: Connection, scan: Mapping[str, Any]) -> Tally:
     """Count what a scan left, exactly: at its end, when nothing writes any more."""
-    found = Figures()
+    found = Tally()
     for name, part in parts(scan["config"]).items():
         present = await columns(connection, table_of(name))
         source = records_of(part, present, scan)
@@ -152,7 +150,7 @@ async def _used_columns(
     return {"standard": used, "custom": custom}
 
 
-async def _add_refused(connection: Connection, found: Figures, owner: list[str]) -> None:
+async def _add_refused(connection: Connection, found: Tally, owner: list[str]) -> None:
     """Count and list the records that the target refused."""
     if not await columns(connection, REJECTED):
         return
@@ -178,13 +176,6 @@ async def _add_refused(connection: Connection, found: Figures, owner: list[str])
         if not is_deal:
             problem |= {"object": row["stream"], "recordId": row["id"]}
         found.problems.append(problem)
-
-
-def refused_rows(verb: LiteralString) -> sql.Composed:
-    """Return the statement about a scan's refused records; the scan is in their keys only."""
-    return sql.SQL(
-        "{} from {} where _tenant_id = %s and record_key::jsonb ->> '_scan_id' = %s"
-    ).format(sql.SQL(verb), sql.Identifier(RESULTS, REJECTED))
 
 
 async def _row(connection: Connection, statement: sql.Composed) -> Any:

@@ -1,25 +1,9 @@
-"""Knows how times, durations and sizes are written in answers."""
+"""Knows how durations, sizes and rates are written in answers."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import overload
-
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _KILO = 1024
-
-
-@overload
-def timestamp(moment: datetime | None = ...) -> str: ...
-@overload
-def timestamp(moment: datetime | None, *, absent: None) -> str | None: ...
-def timestamp(moment: datetime | None = None, *, absent: str | None = "now") -> str | None:
-    """Write a moment as UTC with seconds; without one, now (or None with `absent=None`)."""
-    if moment is None:
-        if absent is None:
-            return None
-        moment = datetime.now(UTC)
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def duration(seconds: float | None) -> str | None:
