@@ -66,7 +66,9 @@ def run(program: Path, settings: Path, config: dict[str, Any], **streams: Any) -
     settings.write_text(json.dumps(config))
     streams.setdefault("stdout", subprocess.DEVNULL)
     command = [str(program), "--config", str(settings)]
-    cost, code, log = cost_of(lambda: subprocess.Popen(command, stderr=subprocess.PIPE, **streams))
+    cost, code, log = cost_of(
+        lambda meter: subprocess.Popen([*meter, *command], stderr=subprocess.PIPE, **streams)
+    )
     assert code == 0, log[-3000:]
     return cost
 

@@ -114,7 +114,9 @@ def run(pair: Pair, server: str) -> Cost:
         "TARGET_DEALS_POSTGRES_DATABASE_URL": url,
         "TARGET_POSTGRES_SQLALCHEMY_URL": url.replace("postgresql:", "postgresql+psycopg:"),
     }
-    cost, code, log = cost_of(lambda: pair.project.start(*pair.plugins, **where))
+    cost, code, log = cost_of(
+        lambda meter: pair.project.start(*pair.plugins, before=meter, **where)
+    )
     assert code == 0, log[-3000:]
     with connect(url) as opened, opened.cursor() as cursor:
         cursor.execute(

@@ -130,8 +130,8 @@ class Target:
         command = [*self.command, "--config", str(config)]
         with file.open("rb") as lines, (folder / "log").open("wb") as log:
             cost, code, _ = cost_of(
-                lambda: subprocess.Popen(
-                    command, stdin=lines, stdout=subprocess.DEVNULL, stderr=log
+                lambda meter: subprocess.Popen(
+                    [*meter, *command], stdin=lines, stdout=subprocess.DEVNULL, stderr=log
                 )
             )
         assert code == 0, (folder / "log").read_text()[-3000:]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import subprocess
 import sys
-import time
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from harness.database import Cluster
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+METER = Path(__file__).with_name("meter.py")
 # HubSpot taps have fixed addresses, and one asks for the properties of types that nobody selected.
 REDIRECTED = """
 import os, re
@@ -47,23 +49,21 @@ class Cost:
     peak: float
 
 
-def cost_of(start: Callable[[], subprocess.Popen[bytes]]) -> tuple[Cost, int, str]:
+def cost_of(start: Callable[[list[str]], subprocess.Popen[bytes]]) -> tuple[Cost, int, str]:
     """Run a process to its end.
 
     Args:
-        start: starts it; what it writes to a piped standard error is read.
+        start: starts it, with the words before its command that it is given; what it writes to a
+            piped standard error is read.
 
     Returns:
         What it cost, its exit code, and what it wrote to standard error.
     """
-    began = time.monotonic()
-    with start() as process:
-        log = process.stderr.read().decode(errors="replace") if process.stderr else ""
-        _, status, usage = os.wait4(process.pid, 0)  # its children's too, which it waited for
-        process.returncode = os.waitstatus_to_exitcode(status)
-    cpu = usage.ru_utime + usage.ru_stime
-    cost = Cost(time.monotonic() - began, cpu, usage.ru_maxrss / 1024)
-    return cost, process.returncode, log
+    with tempfile.NamedTemporaryFile() as figures:
+        with start([sys.executable, "-IS", str(METER), figures.name]) as process:
+            log = process.stderr.read().decode(errors="replace") if process.stderr else ""
+            code = process.wait()
+        return Cost(**json.loads(figures.read())), code, log
 
 
 def installed(folder: Path, package: str) -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -93,15 +93,21 @@ class Project:
         }
         return {**kept, **own, **text}
 
-    def start(self, *plugins: str, **changes: Any) -> subprocess.Popen[bytes]:
+    def start(
+        self, *plugins: str, before: Sequence[str] = (), **changes: Any
+    ) -> subprocess.Popen[bytes]:
         """Start a run of plugins (or of a job); its log comes through `stderr`."""
-        return self.meltano(["run", "--force", *(plugins or (TAP, TARGET))], **changes)
+        arguments = ["run", "--force", *(plugins or (TAP, TARGET))]
+        return self.meltano(arguments, before=before, **changes)
 
-    def meltano(self, arguments: list[str], **changes: Any) -> subprocess.Popen[bytes]:
-        """Start any Meltano command."""
+    def meltano(
+        self, arguments: list[str], *, before: Sequence[str] = (), **changes: Any
+    ) -> subprocess.Popen[bytes]:
+        """Start any Meltano command, with words before it that start something around it."""
         self.home.mkdir(parents=True, exist_ok=True)
         return subprocess.Popen(
             [
+                *before,
                 BIN / "meltano",
                 *("--log-format", "json", "--env-file", os.devnull),
                 *arguments,
