@@ -139,6 +139,7 @@ class Account:
         options: Iterable[str] = (),
         has_unique_value: bool = False,
         data_sensitivity: str = "non_sensitive",
+        hubspot_defined: bool = False,
     ) -> None:
         with self.lock:
             self.definitions(object_type).put(
@@ -149,6 +150,7 @@ class Account:
                     options=tuple(options),
                     has_unique_value=has_unique_value,
                     data_sensitivity=data_sensitivity,
+                    hubspot_defined=hubspot_defined,
                     updated_ms=self.clock.now_ms(),
                 )
             )

@@ -28,6 +28,7 @@ def validate(config: Mapping[str, Any]) -> list[str]:
         *faults_of(config),
         *_number_faults(config),
         *_address_faults(config),
+        *_form_faults(config),
         *(f for item in items_of(config) for f in (*_date_faults(item), *_name_faults(item))),
     ]
 
@@ -62,6 +63,12 @@ def _identity_faults(config: Mapping[str, Any]) -> list[str]:
         if "\0" in str(config.get(name) or "")
     ]
     return faults
+
+
+def _form_faults(config: Mapping[str, Any]) -> list[str]:
+    if config.get("flatten_custom_properties") and config.get("nest_properties"):
+        return ["`flatten_custom_properties` and `nest_properties` contradict each other: set one."]
+    return []
 
 
 def _date_faults(config: Mapping[str, Any]) -> list[str]:

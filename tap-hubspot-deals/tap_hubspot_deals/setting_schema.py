@@ -163,6 +163,16 @@ CONFIG_SCHEMA: dict[str, Any] = th.PropertiesList(
         ),
     ),
     th.Property(
+        "nest_properties",
+        th.BooleanType,
+        default=False,
+        title="Nest properties",
+        description=(
+            "HubSpot's own properties in one object `properties`, without the empty ones, instead "
+            "of one field each: for tables of many tenants, and for any number of properties."
+        ),
+    ),
+    th.Property(
         "include_raw",
         th.BooleanType,
         default=False,

@@ -56,6 +56,7 @@ class Settings:
     max_records: int | None
     skip_missing_scopes: bool
     flatten_custom_properties: bool
+    nest_properties: bool
     include_raw: bool
     page_size: int
     lookback: timedelta
@@ -86,6 +87,7 @@ def parse(config: Mapping[str, Any]) -> Settings:
         max_records=None,
         skip_missing_scopes=config.get("on_missing_scope") == "skip",
         flatten_custom_properties=bool(config.get("flatten_custom_properties")),
+        nest_properties=bool(config.get("nest_properties")),
         include_raw=bool(config.get("include_raw")),
         page_size=config.get("page_size", MAX_PAGE_SIZE),
         lookback=timedelta(minutes=config.get("lookback_minutes", 15)),

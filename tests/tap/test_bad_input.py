@@ -82,6 +82,10 @@ def faults(config: dict[str, Any]) -> list[str]:
         ({"base_url": "http://host:port"}, ["base_url"]),
         ({"base_url": "https://user:secret@api.hubapi.com"}, ["base_url"]),
         ({"archived": "perhaps"}, ["archived"]),
+        (
+            {"flatten_custom_properties": True, "nest_properties": True},
+            ["flatten_custom_properties", "nest_properties"],
+        ),
     ],
 )
 def test_a_bad_setting_is_named(changes: dict[str, Any], names: list[str]) -> None:

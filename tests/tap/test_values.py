@@ -262,6 +262,29 @@ def test_flattened_custom_properties_are_fields(mirroring: Mirroring) -> None:
     assert "custom_properties" not in mirroring.mirror.rows()[0]
 
 
+def test_nested_properties_are_the_same_values_in_two_objects(serve: Serve) -> None:
+    portal = Portal.generate(20)
+    portal.add_property("deals", "associations", "string", hubspot_defined=True)
+    long = "hs_v2_cumulative_time_in_" + "a" * 60
+    portal.add_property("deals", long, "number", hubspot_defined=True)
+    deal = portal.create("deals", {"associations": "its own", long: "7.50"})
+    hubspot = serve(portal)
+    plain = {r["id"]: r for r in Mirroring(hubspot).run().records()}
+    output = Mirroring(hubspot).run(nest_properties=True)
+    nested = {r["id"]: r for r in output.records()}
+    standard = {d.name for d in portal.records("deals").definitions.all() if d.hubspot_defined}
+    fields = set(output.schema()["properties"])
+    assert not standard - {"associations"} & fields
+    assert {"properties", "custom_properties"} <= fields
+    assert nested[deal]["properties"]["associations"] == "its own"
+    assert nested[deal]["properties"][long] == Decimal("7.50")
+    for key, record in plain.items():
+        found = nested[key]["properties"]
+        values = {n: record[n] for n in standard - {"associations"} if record[n] is not None}
+        assert {n: v for n, v in found.items() if n != "associations"} == values
+        assert nested[key]["custom_properties"] == record["custom_properties"]
+
+
 @pytest.mark.parametrize(
     "settings", [{}, {"archived": True}, {"start_date": "2000-01-01"}, {"page_size": 7}]
 )

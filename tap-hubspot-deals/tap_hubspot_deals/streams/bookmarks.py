@@ -205,5 +205,7 @@ def selection_of(settings: Settings, selected: Any = None) -> str:
         "scan": settings.scan_id,
         "selected": selected,
     }
+    if settings.nest_properties:  # so named only where it is set: older bookmarks stay good
+        asked["nested"] = True
     text = json.dumps(asked, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -84,9 +84,10 @@ class RecordFields:
         self._unasked = tuple(unasked)
         self._identity = identity.fields
         self._include_raw = settings.include_raw
+        self._nested = settings.nest_properties
         own = set(self._own_schema()) | set(identity.fields)
         flat = settings.flatten_custom_properties
-        in_record = [d for d in definitions if d.hubspot_defined or flat]
+        in_record = [d for d in definitions if (d.hubspot_defined or flat) and not self._nested]
         self._fields = _field_names([d.name for d in in_record], own)
         self._renamed = {n: f for n, f in self._fields.items() if n != f}
         self._custom = [] if flat else [d.name for d in definitions if not d.hubspot_defined]
@@ -100,11 +101,13 @@ class RecordFields:
     def properties_of(self, fields: Iterable[str]) -> list[str]:
         """The HubSpot properties that these record fields need, in the definitions' order."""
         wanted = set(fields)
-        return [
-            name
-            for name in self._definitions
-            if self._fields.get(name, "custom_properties") in wanted
-        ]
+        return [name for name in self._definitions if self._field_of(name) in wanted]
+
+    def _field_of(self, name: str) -> str:
+        """The field where a property's value stands, or the object that holds it."""
+        if name in self._fields:
+            return self._fields[name]
+        return "properties" if self._definitions[name].hubspot_defined else "custom_properties"
 
     def schema(self) -> dict[str, Any]:
         """The JSON schema of the fields, the identity's left out."""
@@ -112,13 +115,21 @@ class RecordFields:
         properties = {
             field: self._definitions[name].json_schema() for name, field in self._fields.items()
         }
+        if self._nested:
+            standard = [n for n, d in self._definitions.items() if d.hubspot_defined]
+            own["properties"] = self._object_schema("HubSpot's own properties", standard)
         if self._custom:
-            own["custom_properties"] = {
-                "type": ["object", "null"],
-                "title": "The account's own properties",
-                "properties": {n: self._definitions[n].json_schema() for n in self._custom},
-            }
+            own["custom_properties"] = self._object_schema(
+                "The account's own properties", self._custom
+            )
         return {**own, **properties}
+
+    def _object_schema(self, title: str, names: list[str]) -> dict[str, Any]:
+        return {
+            "type": ["object", "null"],
+            "title": title,
+            "properties": {n: self._definitions[n].json_schema() for n in names},
+        }
 
     def record(
         self, found: CrmObject, links: Links | None, read_at: str, raw: msgspec.Raw | None
@@ -139,7 +150,10 @@ class RecordFields:
         unparsed = self._convert(values)
         if self._custom:
             custom = {name: values.pop(name) for name in self._custom}
+            values = self._with_standard(values)
             values["custom_properties"] = custom
+        else:
+            values = self._with_standard(values)
         for name, field in self._renamed.items():
             values[field] = values.pop(name)
         values.update(self._identity)
@@ -158,6 +172,15 @@ class RecordFields:
         if raw is not None:
             values["raw"] = raw
         return values
+
+    def _with_standard(self, values: dict[str, Any]) -> dict[str, Any]:
+        """The standard properties as the record has them: as its fields, or in one object.
+
+        Most of an account's properties are empty in most records, so the object leaves them out.
+        """
+        if not self._nested:
+            return values
+        return {"properties": {n: value for n, value in values.items() if value is not None}}
 
     def merged_marker(self, old_id: str, survivor: CrmObject, read_at: str) -> dict[str, Any]:
         """The record that says: this deal is gone, that one took its place."""
