@@ -87,6 +87,29 @@ def test_wrong_surroundings_are_named_without_their_secrets(environment: dict[st
         assert "Traceback" not in done.stderr
 
 
+def test_a_worker_refuses_a_run_directory_that_is_not_its_own(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    shared = scan_service("work", **environment, SCAN_SERVICE_RUN_DIRECTORY="/dev/shm")  # noqa: S108
+    (tmp_path / "documents").mkdir()
+    tmp_path.chmod(0o700)
+    full = scan_service("work", **environment, SCAN_SERVICE_RUN_DIRECTORY=str(tmp_path))
+
+    assert (shared.returncode, full.returncode) == (1, 1)
+    assert "SCAN_SERVICE_RUN_DIRECTORY (/dev/shm)" in shared.stderr
+    assert "holds 1 other things ('documents')" in full.stderr
+
+
+def test_a_server_needs_no_project(ledger: Ledger, hubspot: Simulator, tmp_path: Path) -> None:
+    service = Installation(ledger.url, tmp_path, hubspot.url, project_root="/nowhere")
+    try:
+        service.serve()
+
+        assert service.ask("GET", "/api/v1/stats").status_code == 200
+    finally:
+        service.stop()
+
+
 def test_dev_serves_and_works_in_one_process_and_prints_lines_to_try(
     ledger: Ledger, hubspot: Simulator, tmp_path: Path
 ) -> None:

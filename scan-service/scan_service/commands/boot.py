@@ -18,6 +18,7 @@ from scan_service.guard import auth
 from scan_service.guard.vault import Vault, new_key
 from scan_service.ledger.migrations import migrate, pending
 from scan_service.logs import configure, logger
+from scan_service.pipeline.folders import RunDirectoryError, prepare
 from scan_service.pipeline.worker import Worker
 from scan_service.settings import Settings, find_project
 
@@ -36,7 +37,7 @@ class NotReadyError(Exception):
 def serve(settings: Settings) -> int:
     """Answer requests until a signal comes."""
     configure(settings.log_format)
-    asyncio.run(_check(settings))
+    asyncio.run(_check(settings, works=False))
     server = _server(settings)
     server.run()
     return 0 if server.started else 1
@@ -77,8 +78,13 @@ async def _work(settings: Settings, stop: asyncio.Event) -> None:
         await db.close()
 
 
-async def _check(settings: Settings) -> None:
-    """Refuse to start where nothing could work, and say what is missing."""
+async def _check(settings: Settings, *, works: bool = True) -> None:
+    """Refuse to start where nothing could work, and say what is missing.
+
+    Args:
+        settings: of the process.
+        works: whether it carries out scans, and needs what runs need.
+    """
     Vault(settings.secret_keys)
     for attempt in range(_WAIT_SECONDS):
         try:
@@ -94,6 +100,16 @@ async def _check(settings: Settings) -> None:
         raise NotReadyError(
             f"The database lacks {len(missing)} migrations; run `scan-service migrate` first"
         )
+    if not works:
+        return
+    try:
+        prepare(settings.run_directory)
+    except OSError as error:
+        raise NotReadyError(
+            str(error.strerror)
+            if isinstance(error, RunDirectoryError)
+            else f"SCAN_SERVICE_RUN_DIRECTORY cannot be made: {error.strerror}"
+        ) from None
     if not (settings.project_root / "meltano.yml").is_file():
         raise NotReadyError(
             "There is no meltano.yml here; set SCAN_SERVICE_PROJECT_ROOT to its folder"

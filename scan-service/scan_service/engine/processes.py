@@ -143,10 +143,12 @@ async def leashed(
 
 
 def end_abandoned(folder: Path) -> None:
-    """End processes whose environment names a run's folder, and remove the folder."""
-    mark = str(folder)
+    """End this user's processes whose environment names a run's folder, and remove the folder."""
+    mark, user = str(folder), os.geteuid()
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if process.pid != os.getpid() and mark in process.environ().get("SCAN_RUN_FOLDER", ""):
+            if process.pid == os.getpid() or process.uids().effective != user:
+                continue
+            if process.environ().get("SCAN_RUN_FOLDER") == mark:
                 process.send_signal(signal.SIGKILL)
     shutil.rmtree(folder, ignore_errors=True)

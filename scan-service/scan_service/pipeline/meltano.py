@@ -6,19 +6,15 @@ Concurrent runs in one Meltano system directory read each other's bookmarks and 
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import shutil
-import time
-import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scan_service.db import RESULTS
 from scan_service.engine import processes
-from scan_service.engine.leash import hold, is_held
+from scan_service.pipeline.folders import private_folder
 from scan_service.pipeline.run_log import TAP, TARGET, LogReader
 from scan_service.records.objects import DEALS, LINKS, NEEDED, parts
 
@@ -33,7 +29,6 @@ if TYPE_CHECKING:
 _ENVIRONMENT = "prod"
 _SUFFIX = "scan"
 _STATE_ID = f"{_ENVIRONMENT}:{TAP}-to-{TARGET}:{_SUFFIX}"
-_YOUNG_SECONDS = 60
 
 
 @dataclass
@@ -70,23 +65,16 @@ def _singer_state(content: dict[str, Any]) -> dict[str, Any] | None:
 
 
 @contextmanager
-def private_folder(settings: Settings, scan: Mapping[str, Any]) -> Iterator[Pipeline]:
-    """Make a folder that only this user can read, and remove it whatever happens."""
-    streams = frozenset(parts(scan["config"]))
-    settings.run_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if settings.run_directory.stat().st_uid != os.geteuid():
-        # In a folder that all may write to, somebody else was first: he could swap what is in it.
-        raise PermissionError(errno.EPERM, "the run directory belongs to another user")
-    folder = settings.run_directory / uuid.uuid4().hex
-    folder.mkdir(mode=0o700)
-    lock = hold(folder, "worker")
-    try:
+def prepared(settings: Settings, scan: Mapping[str, Any]) -> Iterator[Pipeline]:
+    """Make what a run of a scan needs, and remove it whatever happens.
+
+    Raises:
+        RunDirectoryError: there is no safe place for it.
+    """
+    with private_folder(settings.run_directory) as folder:
         for name in ("sys", "state", "home"):
             (folder / name).mkdir(mode=0o700)
-        yield Pipeline(folder, LogReader(folder / "run.log", streams))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
+        yield Pipeline(folder, LogReader(folder / "run.log", frozenset(parts(scan["config"]))))
 
 
 async def begin(
@@ -200,20 +188,3 @@ def _target(settings: Settings) -> dict[str, str]:
         "TARGET_DEALS_POSTGRES_BATCH_SECONDS": "2",
         "TARGET_DEALS_POSTGRES_MAX_REJECTED_RECORDS": str(settings.max_rejected_records),
     }
-
-
-def wipe_abandoned(settings: Settings) -> int:
-    """Remove what killed workers of this machine left behind, processes first; return how much."""
-    if not settings.run_directory.is_dir():
-        return 0
-    gone = 0
-    for folder in settings.run_directory.iterdir():
-        try:
-            young = time.time() - folder.stat().st_mtime < _YOUNG_SECONDS
-        except FileNotFoundError:
-            continue
-        if young or is_held(folder):
-            continue
-        processes.end_abandoned(folder)
-        gone += 1
-    return gone

@@ -15,6 +15,7 @@ from scan_service.guard.vault import VaultError
 from scan_service.ledger import runs, schedules
 from scan_service.logs import logger
 from scan_service.pipeline import meltano
+from scan_service.pipeline.folders import wipe_abandoned
 from scan_service.pipeline.run_log import TAP, Verdict
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class Worker:
                 if time.monotonic() - cleaned > _CLEAN_SECONDS:
                     cleaned = time.monotonic()
                     await self._engine.clean()
-                    await asyncio.to_thread(meltano.wipe_abandoned, self._settings)
+                    await asyncio.to_thread(wipe_abandoned, self._settings.run_directory)
             except Exception as error:  # noqa: BLE001 - the sweep must outlive everything
                 _log.warning("sweep failed, will be repeated", reason=repr(error))
             await asyncio.sleep(self._settings.sweep_seconds)
@@ -136,7 +137,7 @@ class _Attempt:
             "run started", attempt=self._attempt, resumed=self._scan["state"] is not None
         )
         try:
-            with meltano.private_folder(self._settings, self._scan) as run:
+            with meltano.prepared(self._settings, self._scan) as run:
                 verdict = await self._follow(run, stop)
         except VaultError as error:
             verdict = Verdict(completed=False, code="INTERNAL_ERROR", message=str(error))
@@ -146,7 +147,7 @@ class _Attempt:
             verdict = Verdict(
                 completed=False,
                 code="INTERNAL_ERROR",
-                message=f"The run could not be started: {error.strerror or type(error).__name__}",
+                message=f"The run could not be started: {os.strerror(error.errno or 0)}",
                 try_again=True,
             )
         if verdict is not None:
