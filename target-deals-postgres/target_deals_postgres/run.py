@@ -14,14 +14,14 @@ from singer_sdk.singerlib.json import serialize_json
 
 from target_deals_postgres.errors import InputError, SchemaMissingError
 from target_deals_postgres.records import batch_files
+from target_deals_postgres.records.columns import TENANT
 from target_deals_postgres.records.messages import Message, parse
 from target_deals_postgres.records.rows import MissingKeyError, UnknownFieldsError
 from target_deals_postgres.records.values import NarrowError, UnfitError, loads
 from target_deals_postgres.storing.commits import Commits
 from target_deals_postgres.storing.rejected import Rejected, Rejections
 from target_deals_postgres.streams import Stream
-from target_deals_postgres.tables import versions
-from target_deals_postgres.tables.security import TENANT
+from target_deals_postgres.tables import sdc_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -202,9 +202,8 @@ class Run:
             stream.versioned = True
             self._refit(stream)
         while True:
-            before = stream.batch.size
             try:
-                stream.add(message, plain=plain)
+                size = stream.add(message, plain=plain)
             except UnknownFieldsError:
                 stream.extra = True
                 self._refit(stream)
@@ -215,7 +214,7 @@ class Run:
                 self._reject(stream, message, error)
                 return
             else:
-                self._commits.grow(stream, stream.batch.size - before)
+                self._commits.grow(stream.destination, size)
                 return
 
     def _reject(self, stream: Stream, message: Message, error: Exception) -> None:
@@ -237,9 +236,7 @@ class Run:
             lacks_key=isinstance(error, MissingKeyError),
         )
         stream.counts.failed += 1
-        self._rejections.waiting.append(rejected)
-        self._rejections.tally(rejected)
-        self._commits.grow(stream, len(payload))
+        self._commits.reject(rejected)
 
     # ACTIVATE_VERSION
 
@@ -273,7 +270,7 @@ class Run:
 
         def work(cur: cursor) -> None:
             nonlocal deleted
-            deleted = versions.activate(
+            deleted = sdc_columns.activate(
                 cur,
                 stream.table,
                 version,

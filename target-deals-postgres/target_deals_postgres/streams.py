@@ -12,14 +12,19 @@ from singer_sdk.exceptions import InvalidRecord
 from singer_sdk.sinks.core import JSONSchemaValidator
 
 from target_deals_postgres.errors import DatabaseError, InputError
-from target_deals_postgres.records.batches import Batch
-from target_deals_postgres.records.columns import Field, Kind, fields_of
+from target_deals_postgres.records.columns import SCOPE, TENANT, Field, Kind, fields_of
 from target_deals_postgres.records.rows import Layout
 from target_deals_postgres.records.values import UnfitError, loads, unescape
+from target_deals_postgres.storing.destinations import Counts, Destination
 from target_deals_postgres.tables import catalog, evolution, hubspot_links, security
 from target_deals_postgres.tables.merge import Merge
-from target_deals_postgres.tables.metadata import METADATA, UNCOMPARED, metadata_of
-from target_deals_postgres.tables.versions import DELETED, VERSION
+from target_deals_postgres.tables.sdc_columns import (
+    DELETED,
+    METADATA,
+    UNCOMPARED,
+    VERSION,
+    metadata_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,28 +37,10 @@ if TYPE_CHECKING:
     from target_deals_postgres.storing.database import Database
     from target_deals_postgres.tables.catalog import Table
     from target_deals_postgres.tables.evolution import Places
-    from target_deals_postgres.tables.merge import Outcome
 
 logger = logging.getLogger("target-deals-postgres")
 
 METRIC_SECONDS = 2.0
-SCOPE = ("_tenant_id", "_scan_id")
-
-
-@dataclass
-class Counts:
-    """What became of a stream's records."""
-
-    processed: int = 0
-    created: int = 0
-    updated: int = 0
-    superseded: int = 0
-    failed: int = 0
-
-    @property
-    def unchanged(self) -> int:
-        """Records that were in the table already, exactly so."""
-        return self.processed - self.created - self.updated - self.superseded - self.failed
 
 
 @dataclass(eq=False)
@@ -101,8 +88,7 @@ class Stream:
                 )
         self.table: Table
         self.layout: Layout
-        self.merge: Merge
-        self.batch: Batch
+        self.destination: Destination
         self.ready = False
         self._reported = 0
         self._replaced = 0
@@ -161,13 +147,6 @@ class Stream:
         self.counter.increment(self.counts.processed - self._reported)
         self._reported = self.counts.processed
 
-    def tell(self, outcome: Outcome, batch: Batch) -> None:
-        """Count what became of a batch."""
-        self.counts.created += outcome.created
-        self.counts.updated += outcome.updated
-        self.counts.superseded += batch.superseded
-        self.counts.failed += len(outcome.refused)
-
     def summarize(self) -> None:
         """Log the last METRIC and what became of all records."""
         self.report()
@@ -190,11 +169,6 @@ class Stream:
                 self.name,
                 self.replaced,
             )
-
-    def take_batch(self) -> Batch:
-        """Give the waiting rows away and begin a new batch."""
-        batch, self.batch = self.batch, Batch(self.layout)
-        return batch
 
     @property
     def replaced(self) -> int:
@@ -228,7 +202,7 @@ class Stream:
             wider=self.wider,
         )
         table = places.table
-        if self.settings.row_level_security and security.TENANT in table.types:
+        if self.settings.row_level_security and TENANT in table.types:
             security.protect(cur, schema, table.name)
         if table.owned and hubspot_links.is_ours(table.name, set(table.types)):
             catalog.lock(cur, f"{schema} views")
@@ -250,7 +224,7 @@ class Stream:
             added=added,
             extra=places.extra,
         )
-        self.merge = Merge(
+        merge = Merge(
             places.table,
             self.layout,
             uncompared=UNCOMPARED if self.settings.add_record_metadata else frozenset(),
@@ -259,19 +233,24 @@ class Stream:
             direct=not (self.settings.row_level_security or self.table.secured)
             and not (self.keyed and self.table.filled),
         )
-        self.batch = Batch(self.layout)
+        self.destination = Destination(
+            self.name, self.keys, self.layout, merge, self.counts, repeatable=self.keyed
+        )
         self.ready = True
         self._added = [name for name, _ in added]
         at = [at for name in self.scope if (at := self.layout.position(name)) is not None]
         self._scope_of = itemgetter(*at) if at else None
         self._last_scope = None
 
-    def add(self, message: Message, *, plain: bool) -> None:
-        """Put a record into the batch.
+    def add(self, message: Message, *, plain: bool) -> int:
+        """Let a record's row wait.
 
         Args:
             message: the RECORD message.
             plain: see `Layout.row`.
+
+        Returns:
+            How many bytes of memory it takes, about.
 
         Raises:
             UnfitError, NarrowError, UnknownFieldsError: see `Layout.row`; nothing was put.
@@ -284,13 +263,14 @@ class Stream:
             row, present = self.layout.row_of(message.parsed)
         if self._added:
             row += metadata_of(message, self._added, self.settings.started)
-        self.batch.add(row, present)
+        size = self.destination.add(row, present)
         if self._scope_of is not None:
             scope = self._scope_of(row)
             if scope != self._last_scope:
                 self._last_scope = scope
                 parts = (scope,) if isinstance(scope, str) else scope
                 self.written.add(tuple(map(unescape, parts)))
+        return size
 
     def _validate(self, message: Message, validator: JSONSchemaValidator) -> None:
         if message.parsed is None:

@@ -12,6 +12,7 @@ from target_deals_postgres.records.values import NULL
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from target_deals_postgres.records.presence import Presence
     from target_deals_postgres.records.rows import Layout, Row
 
 ROW_OVERHEAD = 200  # bytes that Python needs to keep a row and its key
@@ -23,14 +24,12 @@ class Batch:
 
     Attributes:
         rows: COPY lines.
-        present: which columns a row has, by its number; complete rows are not listed.
-        size: bytes of memory, about.
+        incomplete: which columns a row has, by its number; complete rows are not listed.
     """
 
     layout: Layout
     rows: list[bytes] = field(default_factory=list)
-    present: dict[int, str] = field(default_factory=dict)
-    size: int = 0
+    incomplete: dict[int, Presence] = field(default_factory=dict)
     superseded: int = 0
     _numbers: dict[Any, int] = field(default_factory=dict)
 
@@ -39,8 +38,22 @@ class Batch:
         self._key: Callable[[Row], Any] | None = itemgetter(*keys) if keys else None
         self._single = len(keys) == 1
 
-    def add(self, row: Row, present: str) -> None:
+    def present(self, number: int) -> Presence:
+        """Which columns a row has."""
+        return self.incomplete.get(number, self.layout.everything)
+
+    def presences(self) -> set[Presence]:
+        """What the rows have; one of them where all are alike."""
+        found = set(self.incomplete.values())
+        if len(self.incomplete) < len(self.rows):
+            found.add(self.layout.everything)
+        return found
+
+    def add(self, row: Row, present: Presence) -> int:
         """Add a row that is complete with its added columns.
+
+        Returns:
+            How many bytes of memory it takes more, about.
 
         Raises:
             MissingKeyError: a part of its key is null.
@@ -52,29 +65,20 @@ class Batch:
                 raise MissingKeyError(self.layout.columns[at].field.name)
             number = self._numbers.setdefault(key, len(self.rows))
             if number < len(self.rows):
-                self._replace(number, row, present)
-                return
-        if present:
-            self.present[len(self.rows)] = present
+                return self._replace(number, row, present)
+        if not present.complete:
+            self.incomplete[len(self.rows)] = present
         line = "\t".join(row).encode()
         self.rows.append(line)
-        self.size += len(line) + ROW_OVERHEAD
+        return len(line) + ROW_OVERHEAD
 
-    def _replace(self, number: int, row: Row, present: str) -> None:
+    def _replace(self, number: int, row: Row, present: Presence) -> int:
         self.superseded += 1
         old = self.rows[number]
-        if present:
-            # The new record lacks fields: they keep what the old one said.
-            before = old.decode().split("\t")
-            row = [
-                text if at >= len(present) or present[at] == "1" else before[at]
-                for at, text in enumerate(row)
-            ]
-            row = self.layout.with_extra(before, row, present)
-            known = self.present.get(number)
-            if known is not None:
-                self.present[number] = "".join(map(max, known, present))
-        else:
-            self.present.pop(number, None)
-        self.rows[number] = line = "\t".join(row).encode()
-        self.size += len(line) - len(old)
+        line = "\t".join(self.layout.combined(old, row, present)).encode()
+        self.rows[number] = line
+        if known := self.incomplete.pop(number, None):
+            both = known | present
+            if not both.complete:
+                self.incomplete[number] = both
+        return len(line) - len(old)

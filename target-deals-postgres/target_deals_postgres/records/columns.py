@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+TENANT = "_tenant_id"
+SCOPE = (TENANT, "_scan_id")  # whose a row is
 LONGEST_IDENTIFIER = 63  # bytes, PostgreSQL's NAMEDATALEN - 1
 SYSTEM_COLUMNS = frozenset({"", "tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
 # What the target keeps itself; the version that a source's own column tells is another one's.

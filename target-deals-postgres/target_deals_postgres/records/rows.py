@@ -11,6 +11,7 @@ from singer_sdk.singerlib.json import serialize_json
 
 from target_deals_postgres.records.columns import EVERYTHING, Column, Field, Kind
 from target_deals_postgres.records.decoding import ABSENT, decoder, struct_type, text_of
+from target_deals_postgres.records.presence import Presence
 from target_deals_postgres.records.values import (
     NULL,
     NarrowError,
@@ -49,6 +50,7 @@ class Layout:
         columns: where the declared properties go, in the order of a row.
         names: the table's columns in the order of a row: `columns`, `_extra`, `cleared`, `added`.
         kinds: their types.
+        everything: what a complete record has.
         keys: positions of the key in a row; empty for a stream without keys.
         replaced: how many values had characters that PostgreSQL cannot store.
     """
@@ -79,7 +81,11 @@ class Layout:
         self._cleared = [NULL] * len(cleared)
         self.names = [column.name for column in columns] + [name for name, _ in [*tail, *added]]
         self.kinds = [column.kind for column in columns] + [kind for _, kind in [*tail, *added]]
-        self._tail = len(tail)
+        self.everything = Presence("1" * len(self.names))
+        self._tail = [NULL] * len(tail)
+        self._rest = "1" * (len(cleared) + len(added))
+        self._presences: dict[tuple[str, bool], Presence] = {}
+        self._without_extra = self._presence("1" * len(columns), has_extra=False)
         positions = {column.field.name: at for at, column in enumerate(columns)}
         self.keys = tuple(positions[key] for key in keys)
         self.key_fields = tuple(keys)
@@ -96,7 +102,7 @@ class Layout:
         """Where a property is in a row."""
         return self._by_field.get(name)
 
-    def row(self, record: bytes | Raw, *, plain: bool) -> tuple[Row, str]:
+    def row(self, record: bytes | Raw, *, plain: bool) -> tuple[Row, Presence]:
         """Read a record.
 
         Args:
@@ -104,8 +110,7 @@ class Layout:
             plain: no text in it needs an escape: its bytes have no backslash, tab or return.
 
         Returns:
-            The row without the added columns, and which of these columns the record has: "" for
-            all, else a 1 or 0 for each.
+            The row without the added columns, and which columns the record has.
 
         Raises:
             UnfitError: a value does not fit its schema.
@@ -123,22 +128,18 @@ class Layout:
                 self._decoder = self._partial
                 return self.row(record, plain=plain)
             return self.row_of(loads(bytes(record)))
-        present = ""
+        present = self._without_extra
         if self._decoder is self._partial:
-            present = self._presence(values)
+            present = self._present(values)
             values = tuple([None if value is UNSET else value for value in values])
         row = [NULL if value is None else value for value in values]
         for at, text in self._texts:
             row[at] = text(row[at])
         if not plain:
             row = [self._escaped(text, kind) for text, kind in zip(row, self.kinds, strict=False)]
-        if self._tail:
-            row += [NULL] * self.extra + self._cleared
-        if self.extra and not present:
-            present = self._all_present("1" * len(self.columns))
-        return row, present
+        return row + self._tail if self._tail else row, present
 
-    def row_of(self, record: Any) -> tuple[Row, str]:
+    def row_of(self, record: Any) -> tuple[Row, Presence]:
         """The same for a record that is parsed already, by a stream map for example."""
         if not isinstance(record, dict):
             raise UnfitError("the record is no object")
@@ -160,19 +161,22 @@ class Layout:
         if self.extra:
             text = as_text(rest, Kind.JSONB, EVERYTHING) or ""
             row.append(self._escaped(text, Kind.JSONB) if rest else NULL)
-        present = "".join("01"[column.field.name in record] for column in self.columns)
-        present += "01"[bool(rest)] * self.extra + "1" * len(self._cleared)
-        return row + self._cleared, present if "0" in present else ""
+        mask = "".join("01"[column.field.name in record] for column in self.columns)
+        return row + self._cleared, self._presence(mask, has_extra=bool(rest))
 
-    def with_extra(self, before: Row, row: Row, present: str) -> Row:
-        """Let a later row of a key keep what only the earlier one has in `_extra`."""
+    def combined(self, before: bytes, row: Row, present: Presence) -> Row:
+        """Two rows of one key: what the later record lacks stays as the earlier one has it."""
+        if present.complete:
+            return row
+        texts = before.decode().split("\t")
+        both = [text if present[at] else texts[at] for at, text in enumerate(row)]
         at = len(self.columns)
-        if self.extra and present[at] == "1":
-            old, new = (loads((unescape(one[at]) or "{}").encode()) for one in (before, row))
-            row[at] = self._escaped(serialize_json({**old, **new}), Kind.JSONB)
-        return row
+        if self.extra and present[at]:
+            old, new = (loads((unescape(one[at]) or "{}").encode()) for one in (texts, row))
+            both[at] = self._escaped(serialize_json({**old, **new}), Kind.JSONB)
+        return both
 
-    def payload(self, row: bytes, present: str) -> str:
+    def payload(self, row: bytes, present: Presence) -> str:
         """The record of a row again, as JSON, for the list of rejected records."""
         texts = row.decode().split("\t")
         members = [
@@ -180,19 +184,24 @@ class Layout:
             + ":"
             + as_json(unescape(texts[at]), column.kind, column.field.accepts)
             for at, column in enumerate(self.columns)
-            if not present or present[at] == "1"
+            if present[at]
         ]
         return "{" + ",".join(members) + "}"
 
-    def _presence(self, values: tuple[Any, ...]) -> str:
-        present = "".join(["0" if one is UNSET or one is ABSENT else "1" for one in values])
+    def _present(self, values: tuple[Any, ...]) -> Presence:
+        mask = "".join(["0" if one is UNSET or one is ABSENT else "1" for one in values])
         for at in self.keys:
-            if present[at] == "0":
+            if mask[at] == "0":
                 raise MissingKeyError(self.columns[at].field.name)
-        return self._all_present(present) if "0" in present else ""
+        return self._presence(mask, has_extra=False)
 
-    def _all_present(self, present: str) -> str:
-        return present + "0" * self.extra + "1" * len(self._cleared)
+    def _presence(self, mask: str, *, has_extra: bool) -> Presence:
+        # One object for all records with the same fields.
+        shared = self._presences.get((mask, has_extra))
+        if shared is None:
+            shared = Presence(mask + "01"[has_extra] * self.extra + self._rest)
+            self._presences[mask, has_extra] = shared
+        return shared
 
     def _escaped(self, text: str, kind: Kind) -> str:
         if text is NULL:

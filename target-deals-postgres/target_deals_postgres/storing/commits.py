@@ -13,11 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk import metrics
-from singer_sdk.singerlib.json import serialize_json
-
-from target_deals_postgres.records.values import unescape
-from target_deals_postgres.storing.rejected import Rejected
-from target_deals_postgres.tables.security import TENANT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,9 +22,9 @@ if TYPE_CHECKING:
     from target_deals_postgres.records.batches import Batch
     from target_deals_postgres.settings import Settings
     from target_deals_postgres.storing.database import Database
-    from target_deals_postgres.storing.rejected import Rejections
-    from target_deals_postgres.streams import Stream
-    from target_deals_postgres.tables.merge import Merge, Outcome
+    from target_deals_postgres.storing.destinations import Destination
+    from target_deals_postgres.storing.rejected import Rejected, Rejections
+    from target_deals_postgres.tables.merge import Outcome
 
 logger = logging.getLogger("target-deals-postgres")
 
@@ -38,8 +33,7 @@ MEGABYTE = 1 << 20
 
 @dataclass(frozen=True)
 class _Part:
-    stream: Stream
-    merge: Merge
+    destination: Destination
     batch: Batch
 
 
@@ -63,7 +57,8 @@ class Commits:
         self._settings = settings
         self._database = database
         self._rejections = rejections
-        self._streams: list[Stream] = []
+        self._destinations: list[Destination] = []
+        self._rejected: list[Rejected] = []
         self._rows = 0
         self._size = 0
         self._waiting_since: float | None = None
@@ -71,15 +66,24 @@ class Commits:
         self._worker = ThreadPoolExecutor(1, "commit")
         self._running: Future[list[tuple[_Part, Outcome]]] | None = None
 
-    def grow(self, stream: Stream, size: int) -> None:
-        """Count a row, or a rejected record, that waits; commit when there is enough.
+    def grow(self, destination: Destination, size: int) -> None:
+        """Count a row that waits; commit when there is enough.
 
         Args:
-            stream: its stream.
+            destination: where it waits.
             size: the memory that it takes.
         """
-        if stream not in self._streams:
-            self._streams.append(stream)
+        if destination not in self._destinations:
+            self._destinations.append(destination)
+        self._count(size)
+
+    def reject(self, rejected: Rejected) -> None:
+        """Let a rejected record wait for the next transaction; commit when there is enough."""
+        self._rejections.tally(rejected)
+        self._rejected.append(rejected)
+        self._count(len(rejected.payload))
+
+    def _count(self, size: int) -> None:
         self._rows += 1
         self._size += size
         self._wait()
@@ -122,13 +126,13 @@ class Commits:
         """
         self._collect()
         parts = [
-            _Part(stream, stream.merge, stream.take_batch())
-            for stream in self._streams
-            if stream.batch.rows
+            _Part(destination, destination.take())
+            for destination in self._destinations
+            if destination.batch.rows
         ]
-        commit = _Commit(parts, list(self._rejections.waiting), then, self._state)
-        self._rejections.waiting.clear()
-        self._streams.clear()
+        commit = _Commit(parts, list(self._rejected), then, self._state)
+        self._rejected.clear()
+        self._destinations.clear()
         self._rows = self._size = 0
         self._waiting_since = self._state = None
         if parts or commit.rejected or then or commit.state is not None:
@@ -148,9 +152,9 @@ class Commits:
             return
         running, self._running = self._running, None
         for part, outcome in running.result():
-            part.stream.tell(outcome, part.batch)
+            part.destination.counts.add(outcome, part.batch)
             for number, why in outcome.refused:
-                self._rejections.tally(_refusal(part, number, why))
+                self._rejections.tally(part.destination.rejected(part.batch, number, why))
 
     # In the thread
 
@@ -158,7 +162,7 @@ class Commits:
         def work(cur: cursor) -> list[tuple[_Part, Outcome]]:
             done = [(part, _load(cur, part)) for part in commit.parts]
             refused = [
-                _refusal(part, number, why)
+                part.destination.rejected(part.batch, number, why)
                 for part, outcome in done
                 for number, why in outcome.refused
             ]
@@ -171,7 +175,7 @@ class Commits:
         done = []
         if commit.parts or commit.rejected or commit.then:
             done = self._database.transaction(
-                work, repeatable=all(part.stream.keyed for part in commit.parts)
+                work, repeatable=all(part.destination.repeatable for part in commit.parts)
             )
         if commit.state is not None and not self._settings.dry_run:
             sys.stdout.write(commit.state.decode("utf-8", "replace") + "\n")
@@ -180,23 +184,6 @@ class Commits:
 
 
 def _load(cur: cursor, part: _Part) -> Outcome:
-    tags = {metrics.Tag.STREAM: part.stream.name}
+    tags = {metrics.Tag.STREAM: part.destination.stream}
     with metrics.Timer(metrics.Metric.BATCH_PROCESSING_TIME, tags):
-        return part.merge.load(cur, part.batch)
-
-
-def _refusal(part: _Part, number: int, why: str) -> Rejected:
-    layout, row = part.batch.layout, part.batch.rows[number]
-    texts = row.decode().split("\t")
-
-    def value(name: str) -> str | None:
-        at = layout.position(name)
-        return None if at is None else unescape(texts[at])
-
-    return Rejected(
-        part.stream.name,
-        value(TENANT),
-        serialize_json({key: value(key) for key in part.stream.keys}),
-        why,
-        layout.payload(row, part.batch.present.get(number, "")),
-    )
+        return part.destination.merge.load(cur, part.batch)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from psycopg2.extras import execute_values
@@ -58,12 +58,10 @@ class Rejections:
     """The rejected records of a run.
 
     Attributes:
-        waiting: those that the next transaction stores.
         count: how many there were.
     """
 
     settings: Settings
-    waiting: list[Rejected] = field(default_factory=list)
     count: int = 0
     _only_keys_missing: bool = True
     _has_table: bool = False

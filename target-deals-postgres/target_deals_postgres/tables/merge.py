@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from psycopg2.sql import Composable
 
     from target_deals_postgres.records.batches import Batch
+    from target_deals_postgres.records.presence import Presence
     from target_deals_postgres.records.rows import Layout
     from target_deals_postgres.tables.catalog import Table
 
@@ -69,7 +70,7 @@ class Merge:
         self._partitioned = table.partitioned
         self._stage = Identifier(f"stage_{next(_numbers)}")
         self._statements = Statements(table, layout, self._stage, uncompared)
-        self._alike: dict[str, Composable] = {}
+        self._alike: dict[Presence, Composable] = {}
 
     def load(self, cur: cursor, batch: Batch) -> Outcome:
         """Merge a batch, inside the caller's transaction.
@@ -156,19 +157,16 @@ class Merge:
 
     def _copy_rows(self, cur: cursor, batch: Batch, numbers: range) -> None:
         rows: Iterable[bytes] = batch.rows[numbers.start : numbers.stop]
-        if batch.present:
-            complete = "1" * len(self._layout.names)
+        if batch.incomplete:
             rows = (
-                batch.rows[number] + b"\t" + batch.present.get(number, complete).encode()
+                batch.rows[number] + b"\t" + batch.present(number).mask.encode()
                 for number in numbers
             )
-        statement = self._statements.copy_to_stage(with_present=bool(batch.present))
+        statement = self._statements.copy_to_stage(with_present=bool(batch.incomplete))
         cur.copy_expert(statement, _Lines(rows))
 
     def _merge(self, cur: cursor, batch: Batch) -> tuple[int, int]:
-        known = set(batch.present.values())
-        if len(batch.present) < len(batch.rows):
-            known.add("")
+        known = batch.presences()
         if len(known) > 1 or self._partitioned:  # whose INSERT cannot tell which rows are new
             counts = self._merge_mixed(cur, known)
         else:
@@ -177,14 +175,14 @@ class Merge:
             cur.execute(self._statements.delete_marked())
         return counts
 
-    def _merge_alike(self, cur: cursor, present: str) -> tuple[int, int]:
+    def _merge_alike(self, cur: cursor, present: Presence) -> tuple[int, int]:
         if present not in self._alike:
             self._alike[present] = self._statements.merge_alike(present)
         cur.execute(self._alike[present])
         created, updated = cur.fetchone() or (0, 0)
         return created, updated
 
-    def _merge_mixed(self, cur: cursor, known: set[str]) -> tuple[int, int]:
+    def _merge_mixed(self, cur: cursor, known: set[Presence]) -> tuple[int, int]:
         # Records with different fields: new rows first, then each value that its record has.
         cur.execute(self._statements.insert_missing())
         created = cur.rowcount

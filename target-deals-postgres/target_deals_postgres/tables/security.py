@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from psycopg2.sql import SQL, Identifier
 
+from target_deals_postgres.records.columns import TENANT
+
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor
 
-TENANT = "_tenant_id"
 TENANT_POLICY = "tenant"
 LOADER_POLICY = "loader"
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from psycopg2.sql import Composable
 
+    from target_deals_postgres.records.presence import Presence
     from target_deals_postgres.records.rows import Layout
     from target_deals_postgres.tables.catalog import Table
 
@@ -59,16 +60,16 @@ class Statements:
         fields = [*self._fields, Identifier("present")] if with_present else self._fields
         return SQL("COPY {} ({}) FROM STDIN").format(self._stage, _joined(fields))
 
-    def merge_alike(self, present: str) -> Composable:
+    def merge_alike(self, present: Presence) -> Composable:
         """Merge rows that all have the same fields.
 
         Args:
-            present: which columns they have, a 1 or 0 for each; "" for all.
+            present: which columns they have.
 
         Returns:
             A query of one row: how many rows were created, and how many updated.
         """
-        ats = [at for at in range(len(self._names)) if present[at : at + 1] != "0"]
+        ats = [at for at in range(len(self._names)) if present[at]]
         news = self._insert(ats, SQL(""))
         if self._key:
             values = [at for at in ats if at not in self._layout.keys]
@@ -93,18 +94,18 @@ class Statements:
             conflict = SQL(" ON CONFLICT ({}) DO NOTHING").format(_joined(self._key))
         return self._insert(range(len(self._names)), conflict)
 
-    def update_present(self, known: set[str]) -> Composable | None:
+    def update_present(self, known: set[Presence]) -> Composable | None:
         """Update the rows in the table with the fields that each row of the stage has.
 
         Args:
-            known: every list of fields that a row of the stage may have.
+            known: what rows of the stage may have.
         """
         new: dict[int, Composable] = {}
         for at in range(len(self._names)):
             if at in self._layout.keys:
                 continue
             new[at] = self._staged[at]
-            if any(present[at : at + 1] == "0" for present in known):
+            if not all(present[at] for present in known):
                 new[at] = SQL(
                     "CASE substr(s.present, {}, 1) WHEN '1' THEN {} ELSE t.{} END"
                 ).format(SQL(str(at + 1)), self._staged[at], self._names[at])

@@ -1,10 +1,15 @@
-"""ACTIVATE_VERSION: rows that a full read did not bring again go, of the tenants it wrote only."""
+"""The `_sdc_` columns: what a record gets there, and the rows that a newer version leaves."""
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from psycopg2.sql import SQL, Identifier, Literal
+
+from target_deals_postgres.records.columns import Kind
+from target_deals_postgres.records.values import NULL, escape
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -12,10 +17,43 @@ if TYPE_CHECKING:
     from psycopg2.extensions import cursor
     from psycopg2.sql import Composable
 
+    from target_deals_postgres.records.messages import Message
     from target_deals_postgres.tables.catalog import Table
 
 VERSION = "_sdc_table_version"
 DELETED = "_sdc_deleted_at"
+METADATA = {
+    "_sdc_extracted_at": Kind.TIMESTAMP,
+    "_sdc_received_at": Kind.TIMESTAMP,
+    "_sdc_batched_at": Kind.TIMESTAMP,
+    DELETED: Kind.TIMESTAMP,
+    "_sdc_sequence": Kind.BIGINT,
+    VERSION: Kind.BIGINT,
+    "_sdc_sync_started_at": Kind.BIGINT,
+}
+# Metadata says when a row last changed: being seen again is no change.
+UNCOMPARED = frozenset(METADATA) - {DELETED, VERSION}
+
+
+def metadata_of(message: Message, names: Sequence[str], started: datetime) -> list[str]:
+    """The texts of a record's metadata.
+
+    Args:
+        message: the record's message.
+        names: the columns.
+        started: when the run started.
+    """
+    now = time.time()
+    moment = datetime.fromtimestamp(now, UTC).isoformat()
+    known = {
+        "_sdc_extracted_at": escape(message.time_extracted) if message.time_extracted else NULL,
+        "_sdc_received_at": moment,
+        "_sdc_batched_at": moment,
+        "_sdc_sequence": str(round(now * 1000)),
+        VERSION: NULL if message.version is None else str(message.version),
+        "_sdc_sync_started_at": str(round(started.timestamp() * 1000)),
+    }
+    return [known.get(name, NULL) for name in names]
 
 
 def activate(

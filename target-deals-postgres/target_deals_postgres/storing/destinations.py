@@ -1,0 +1,90 @@
+"""Where a stream's rows go: those that wait, the merge that stores them, what became of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from singer_sdk.singerlib.json import serialize_json
+
+from target_deals_postgres.records.batches import Batch
+from target_deals_postgres.records.columns import TENANT
+from target_deals_postgres.records.values import unescape
+from target_deals_postgres.storing.rejected import Rejected
+
+if TYPE_CHECKING:
+    from target_deals_postgres.records.presence import Presence
+    from target_deals_postgres.records.rows import Layout, Row
+    from target_deals_postgres.tables.merge import Merge, Outcome
+
+
+@dataclass
+class Counts:
+    """What became of a stream's records."""
+
+    processed: int = 0
+    created: int = 0
+    updated: int = 0
+    superseded: int = 0
+    failed: int = 0
+
+    @property
+    def unchanged(self) -> int:
+        """Records that were in the table already, exactly so."""
+        return self.processed - self.created - self.updated - self.superseded - self.failed
+
+    def add(self, outcome: Outcome, batch: Batch) -> None:
+        """Count what became of a batch."""
+        self.created += outcome.created
+        self.updated += outcome.updated
+        self.superseded += batch.superseded
+        self.failed += len(outcome.refused)
+
+
+@dataclass(eq=False)
+class Destination:
+    """One layout of a stream's rows in its table, until the stream's schema changes.
+
+    Attributes:
+        stream: the stream's name.
+        keys: its key properties.
+        repeatable: whether storing a row twice does no harm.
+    """
+
+    stream: str
+    keys: tuple[str, ...]
+    layout: Layout
+    merge: Merge
+    counts: Counts
+    repeatable: bool
+    batch: Batch = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin with no row."""
+        self.batch = Batch(self.layout)
+
+    def add(self, row: Row, present: Presence) -> int:
+        """Let a row wait; see `Batch.add`."""
+        return self.batch.add(row, present)
+
+    def take(self) -> Batch:
+        """Give the waiting rows away."""
+        batch, self.batch = self.batch, Batch(self.layout)
+        return batch
+
+    def rejected(self, batch: Batch, number: int, why: str) -> Rejected:
+        """Describe a row that PostgreSQL refused."""
+        row = batch.rows[number]
+        texts = row.decode().split("\t")
+
+        def value(name: str) -> str | None:
+            at = self.layout.position(name)
+            return None if at is None else unescape(texts[at])
+
+        return Rejected(
+            self.stream,
+            value(TENANT),
+            serialize_json({key: value(key) for key in self.keys}),
+            why,
+            self.layout.payload(row, batch.present(number)),
+        )
