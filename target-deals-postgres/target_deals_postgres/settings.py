@@ -68,6 +68,14 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         description="Tables with _tenant_id show a session only the rows of its app.tenant_id.",
     ),
     th.Property(
+        "current_associations",
+        th.BooleanType(nullable=False),
+        default=True,
+        title="Current associations",
+        description="Where tables of tap-hubspot-deals are found, keep the view "
+        "current_associations and the index of links from their other end.",
+    ),
+    th.Property(
         "validate_records",
         th.BooleanType(nullable=False),
         default=False,
@@ -126,6 +134,7 @@ class Settings:
     process_activate_version_messages: bool
     add_record_metadata: bool
     row_level_security: bool
+    current_associations: bool
     validate_records: bool
     max_rejected_records: int
     dry_run: bool

@@ -16,7 +16,8 @@ from target_deals_postgres.records.columns import SCOPE, TENANT, Field, Kind, fi
 from target_deals_postgres.records.rows import Layout
 from target_deals_postgres.records.values import UnfitError, loads, unescape
 from target_deals_postgres.storing.destinations import Counts, Destination
-from target_deals_postgres.tables import catalog, evolution, hubspot_links, security
+from target_deals_postgres.tables import catalog, evolution, security
+from target_deals_postgres.tables.hubspot_links import CurrentLinks
 from target_deals_postgres.tables.merge import Merge
 from target_deals_postgres.tables.sdc_columns import (
     DELETED,
@@ -186,7 +187,10 @@ class Stream:
     def _fit(self, cur: cursor) -> Places:
         schema = self.settings.default_target_schema
         catalog.ensure_schema(cur, schema)
-        visit = evolution.Evolution(cur, schema, self.name)
+        links = CurrentLinks(cur, schema) if self.settings.current_associations else None
+        visit = evolution.Evolution(
+            cur, schema, self.name, step_aside=links.step_aside if links else None
+        )
         if visit.table.key and self.settings.load_method == "append-only":
             raise DatabaseError(
                 f"load_method append-only needs a table without a primary key, but "
@@ -204,9 +208,8 @@ class Stream:
         table = places.table
         if self.settings.row_level_security and TENANT in table.types:
             security.protect(cur, schema, table.name)
-        if table.owned and hubspot_links.is_ours(table.name, set(table.types)):
-            catalog.lock(cur, f"{schema} views")
-            hubspot_links.ensure(cur, schema, visit.view_grants)
+        if links and table.owned:
+            links.follow(table.name, table.types)
         return places
 
     def _settle(self, places: Places) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from harness.database import connect
 
 if TYPE_CHECKING:
     from target.conftest import Loader
@@ -193,3 +194,28 @@ def test_links_are_found_from_their_other_end(pg: Loader) -> None:
     load(pg, [deal("1")], [link("1", "x")])
     [(definition,)] = pg.rows("SELECT indexdef FROM pg_indexes WHERE indexname = 'associations_to'")
     assert definition.endswith("(_tenant_id, to_object_type, to_id)")
+
+
+def test_a_reader_of_the_view_blocks_no_run_and_no_other_reader(pg: Loader) -> None:
+    load(pg, [deal("1")], [link("1", "x")])
+    with connect(pg.url) as reader, reader.cursor() as cursor:
+        reader.autocommit = False
+        cursor.execute("SELECT count(*) FROM hubspot.current_associations")
+        load(pg, [deal("1", SECOND)], [link("1", "y", SECOND)])  # without this it waits for good
+        assert current(pg) == [("1", "y")]
+
+
+def test_the_view_is_made_only_where_it_is_wanted(pg: Loader) -> None:
+    messages = [
+        pg.schema("associations", LINKS, LINK_KEYS),
+        pg.schema("deals", DEALS, ["_tenant_id", "id"]),
+    ]
+    pg.load(*messages, current_associations=False)
+    relations = "SELECT relname FROM pg_class WHERE relname IN ('current_associations', "
+    relations += "'associations_to') ORDER BY 1"
+    assert pg.rows(relations) == []
+    pg.load(*messages)
+    assert pg.rows(relations) == [("associations_to",), ("current_associations",)]
+    wider = {**LINKS, "type_id": {"type": ["number", "null"]}}
+    pg.load(pg.schema("associations", wider, LINK_KEYS[:-1]), current_associations=False)
+    assert pg.types("associations")["type_id__number"] == "numeric"  # the view is not ours now

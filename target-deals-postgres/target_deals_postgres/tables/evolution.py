@@ -27,12 +27,11 @@ from target_deals_postgres.records.columns import (
 )
 from target_deals_postgres.records.rows import EXTRA
 from target_deals_postgres.records.values import storable
-from target_deals_postgres.tables import hubspot_links
 from target_deals_postgres.tables.catalog import describe, lock
 from target_deals_postgres.tables.comments import comment_of, stores
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from psycopg2.extensions import cursor
     from psycopg2.sql import Composable
@@ -57,12 +56,26 @@ class Places:
 class Evolution:
     """One visit to a table, inside one transaction: it ends with a place for every property."""
 
-    def __init__(self, cur: cursor, schema: str, stream: str) -> None:
-        """Lock the table against other targets and read it."""
+    def __init__(
+        self,
+        cur: cursor,
+        schema: str,
+        stream: str,
+        *,
+        step_aside: Callable[[], None] | None = None,
+    ) -> None:
+        """Lock the table against other targets and read it.
+
+        Args:
+            cur: inside the transaction of the visit.
+            schema: the table's schema.
+            stream: the stream's name.
+            step_aside: drops views of ours, which may use a column that changes its type.
+        """
         self._cur = cur
+        self._step_aside = step_aside
         lock(cur, f"{schema}.{identifier(stream)}")
         self.table = describe(cur, schema, stream)
-        self.view_grants: list[hubspot_links.Grant] = []
         self._pending: list[Composable] = []
         self._comments: list[Composable] = []
         self._own: set[str] = set()
@@ -235,8 +248,9 @@ class Evolution:
                 self._cur.execute(statement)
             except (errors.FeatureNotSupported, errors.DependentObjectsStillExist):
                 self._cur.execute("ROLLBACK TO SAVEPOINT retype")
-                lock(self._cur, f"{self.table.schema} views")
-                self.view_grants = hubspot_links.drop(self._cur, self.table.schema)
+                if self._step_aside is None:
+                    return False
+                self._step_aside()
                 self._cur.execute(statement)
         except (errors.FeatureNotSupported, errors.DependentObjectsStillExist):
             self._cur.execute("ROLLBACK TO SAVEPOINT retype")

@@ -1,4 +1,4 @@
-"""What the tables of our tap get besides: an index, and the view `current_associations`."""
+"""What tables of tap-hubspot-deals get besides: an index, and the view `current_associations`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from psycopg2 import errors
 from psycopg2.sql import SQL, Identifier, Literal
 
+from target_deals_postgres.records.columns import SCOPE
+from target_deals_postgres.tables.catalog import lock
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from psycopg2.extensions import cursor
     from psycopg2.sql import Composable
@@ -20,7 +23,8 @@ LINKS = "associations"
 VIEW = "current_associations"
 COMMENT = "The links as they are now: read together with their parents"
 LINK_COLUMNS = {"from_object_type", "from_id", "to_object_type", "to_id", "read_at"}
-SCOPE = ("_tenant_id", "_scan_id")
+INDEX = "associations_to"
+TRIAL = "current_associations_trial"
 SECURITY_INVOKER = 150000  # the first server version where a view can use its reader's rights
 
 
@@ -31,88 +35,124 @@ class Grant(NamedTuple):
     grantee: str | None
 
 
-def is_ours(table: str, columns: set[str]) -> bool:
-    """Whether a table takes part in the view: the links, or objects that they may start from."""
-    return columns >= LINK_COLUMNS if table == LINKS else {"id", "read_at"} <= columns
+class CurrentLinks:
+    """The view `current_associations` and the links' index, inside one transaction."""
 
+    def __init__(self, cur: cursor, schema: str) -> None:
+        """Remember where; nothing is looked at yet."""
+        self._cur = cur
+        self._schema = schema
+        self._name = Identifier(schema, VIEW)
+        self._grants: list[Grant] = []
 
-def drop(cur: cursor, schema: str) -> list[Grant]:
-    """Drop the view before a column that it uses changes; `ensure` makes it again.
-
-    Returns:
-        Who was allowed to do what with it.
-    """
-    cur.execute(
-        """
-        SELECT privilege_type, CASE grantee WHEN 0 THEN NULL ELSE pg_get_userbyid(grantee) END
-        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, aclexplode(relacl)
-        WHERE n.nspname = %s AND c.relname = %s AND grantee <> relowner
-        """,
-        (schema, VIEW),
-    )
-    grants = [Grant(*row) for row in cur.fetchall()]
-    cur.execute(SQL("DROP VIEW IF EXISTS {}").format(Identifier(schema, VIEW)))
-    return grants
-
-
-def ensure(cur: cursor, schema: str, grants: Sequence[Grant] = ()) -> None:
-    """Make the view `current_associations`, when the links and at least one parent are there.
-
-    A link is current when it was read together with its parent as the parent is now, and the
-    parent is neither archived nor merged nor deleted.
-    """
-    tables = _columns(cur, schema)
-    links = tables.get(LINKS, {})
-    if not links.keys() >= LINK_COLUMNS or links["from_object_type"] != "text":
-        return
-    scope = [name for name in SCOPE if name in links]
-    cur.execute(
-        SQL("CREATE INDEX IF NOT EXISTS {} ON {} ({})").format(
-            Identifier("associations_to"),
-            Identifier(schema, LINKS),
-            SQL(", ").join(map(Identifier, [*scope, "to_object_type", "to_id"])),
+    def step_aside(self) -> None:
+        """Drop the view before a column that it uses changes; `follow` makes it again."""
+        lock(self._cur, f"{self._schema} views")
+        self._cur.execute(
+            """
+            SELECT privilege_type, CASE grantee WHEN 0 THEN NULL ELSE pg_get_userbyid(grantee) END
+            FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, aclexplode(relacl)
+            WHERE n.nspname = %s AND c.relname = %s AND grantee <> relowner
+            """,
+            (self._schema, VIEW),
         )
-    )
-    parents = {
-        name: columns
-        for name, columns in tables.items()
-        if name != LINKS and _is_parent(columns, links, scope)
-    }
-    if not parents or cur.connection.server_version < SECURITY_INVOKER:
-        return
-    if VIEW in tables:
-        logger.warning("the view %s.%s is not made: a table has its name", schema, VIEW)
-        return
-    query = SQL(" UNION ALL ").join(
-        _current(schema, parent, columns, links, scope)
-        for parent, columns in sorted(parents.items())
-    )
-    grants = [*grants, *_replace(cur, schema, query)]
-    name = Identifier(schema, VIEW)
-    cur.execute(SQL("COMMENT ON VIEW {} IS {}").format(name, Literal(COMMENT)))
-    for grant in grants:
-        grantee = SQL("PUBLIC") if grant.grantee is None else Identifier(grant.grantee)
-        cur.execute(SQL("GRANT {} ON {} TO {}").format(SQL(grant.privilege), name, grantee))
+        self._grants += [Grant(*row) for row in self._cur.fetchall()]
+        self._cur.execute(SQL("DROP VIEW IF EXISTS {}").format(self._name))
 
+    def follow(self, table: str, columns: Collection[str]) -> None:
+        """Make the view as the tables are now, after a visit to one that may take part in it.
 
-def _replace(cur: cursor, schema: str, query: Composable) -> list[Grant]:
-    statement = SQL("CREATE OR REPLACE VIEW {} WITH (security_invoker = true) AS {}").format(
-        Identifier(schema, VIEW), query
-    )
-    grants: list[Grant] = []
-    cur.execute("SAVEPOINT view")
-    try:
-        cur.execute(statement)
-    except errors.InvalidTableDefinition:  # only new columns at the end can be replaced
-        cur.execute("ROLLBACK TO SAVEPOINT view")
+        A link is current when it was read together with its parent as the parent is now, and the
+        parent is neither archived nor merged nor deleted.
+
+        Args:
+            table: the visited table.
+            columns: its columns.
+        """
+        wanted = LINK_COLUMNS if table == LINKS else {"id", "read_at"}
+        if not wanted <= set(columns):
+            return
+        lock(self._cur, f"{self._schema} views")
+        tables = _columns(self._cur, self._schema)
+        links = tables.get(LINKS, {})
+        if not links.keys() >= LINK_COLUMNS or links["from_object_type"] != "text":
+            return
+        scope = [name for name in SCOPE if name in links]
+        self._ensure_index(scope)
+        parents = {
+            name: columns
+            for name, columns in tables.items()
+            if name != LINKS and _is_parent(columns, links, scope)
+        }
+        if not parents or self._cur.connection.server_version < SECURITY_INVOKER:
+            return
+        if VIEW in tables:
+            logger.warning("the view %s.%s is not made: a table has its name", self._schema, VIEW)
+            return
+        query = SQL(" UNION ALL ").join(
+            _current(self._schema, parent, columns, links, scope)
+            for parent, columns in sorted(parents.items())
+        )
+        self._replace(query)
+
+    def _ensure_index(self, scope: Sequence[str]) -> None:
+        # Asked before: IF NOT EXISTS locks the table against writers before it looks.
+        self._cur.execute(
+            "SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+            "WHERE n.nspname = %s AND c.relname = %s",
+            (self._schema, INDEX),
+        )
+        if not self._cur.rowcount:
+            self._cur.execute(
+                SQL("CREATE INDEX {} ON {} ({})").format(
+                    Identifier(INDEX),
+                    Identifier(self._schema, LINKS),
+                    SQL(", ").join(map(Identifier, [*scope, "to_object_type", "to_id"])),
+                )
+            )
+
+    def _replace(self, query: Composable) -> None:
+        if self._is_as(query):
+            return
+        statement = SQL("CREATE OR REPLACE VIEW {} WITH (security_invoker = true) AS {}").format(
+            self._name, query
+        )
+        self._cur.execute("SAVEPOINT view")
         try:
-            grants = drop(cur, schema)
-            cur.execute(statement)
-        except errors.DependentObjectsStillExist:
-            cur.execute("ROLLBACK TO SAVEPOINT view")
-            logger.warning("%s.%s stays as it was: other views use it", schema, VIEW)
-            return []
-    return grants
+            self._cur.execute(statement)
+        except errors.InvalidTableDefinition:  # only new columns at the end can be replaced
+            self._cur.execute("ROLLBACK TO SAVEPOINT view")
+            try:
+                self.step_aside()
+                self._cur.execute(statement)
+            except errors.DependentObjectsStillExist:
+                self._cur.execute("ROLLBACK TO SAVEPOINT view")
+                logger.warning("%s.%s stays as it was: other views use it", self._schema, VIEW)
+                return
+        self._cur.execute(SQL("COMMENT ON VIEW {} IS {}").format(self._name, Literal(COMMENT)))
+        for privilege, grantee in self._grants:
+            to = SQL("PUBLIC") if grantee is None else Identifier(grantee)
+            self._cur.execute(SQL("GRANT {} ON {} TO {}").format(SQL(privilege), self._name, to))
+
+    def _is_as(self, query: Composable) -> bool:
+        # Replacing a view waits for all that read it, and makes all others wait behind: so
+        # PostgreSQL says first, by a view that nobody reads, whether anything would change.
+        self._cur.execute(
+            "SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+            "WHERE n.nspname = %s AND c.relname = %s AND 'security_invoker=true' = ANY(reloptions)",
+            (self._schema, VIEW),
+        )
+        found = self._cur.fetchone()
+        if found is None:
+            return False
+        self._cur.execute(SQL("CREATE TEMPORARY VIEW {} AS {}").format(Identifier(TRIAL), query))
+        self._cur.execute(
+            "SELECT pg_get_viewdef(%s) = pg_get_viewdef(('pg_temp.' || %s)::regclass)",
+            (found[0], TRIAL),
+        )
+        [same] = self._cur.fetchone() or (False,)
+        self._cur.execute(SQL("DROP VIEW pg_temp.{}").format(Identifier(TRIAL)))
+        return bool(same)
 
 
 def _columns(cur: cursor, schema: str) -> dict[str, dict[str, str]]:
