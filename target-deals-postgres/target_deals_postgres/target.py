@@ -8,21 +8,19 @@ import signal
 import sys
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
-from singer_sdk import Target
 from singer_sdk.exceptions import MapExpressionError, StreamMapConfigError
 from singer_sdk.helpers.capabilities import PluginCapabilities, TargetCapabilities
-from singer_sdk.singerlib.encoding import GenericSingerReader
 from typing_extensions import override
 
 from target_deals_postgres.errors import TargetError
 from target_deals_postgres.records.messages import Lines
 from target_deals_postgres.run import Run
+from target_deals_postgres.sdk import ByteTarget
 from target_deals_postgres.settings import SCHEMA, settings_of
 from target_deals_postgres.storing.database import Database
 
 if TYPE_CHECKING:
     from collections import Counter
-    from types import FrameType
 
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
 
@@ -31,7 +29,7 @@ OBJECTS_BETWEEN_COLLECTIONS = 50_000
 SWITCH_SECONDS = 0.0005  # the commit asks for Python between chunks: with 5 ms it mostly waits
 
 
-class TargetDealsPostgres(Target):
+class TargetDealsPostgres(ByteTarget):
     """Loads Singer streams into PostgreSQL: exact values, COPY and merge, STATE after commit."""
 
     name = "target-deals-postgres"
@@ -66,22 +64,14 @@ class TargetDealsPostgres(Target):
         self.run = Run(
             settings, Database(settings.database_url, dry_run=settings.dry_run), self.mapper
         )
-        self.message_reader = _Reader(self)
 
     def __del__(self) -> None:
         """Close the pipe of the signals."""
         for descriptor in (self._woken, self._wakeup):
             os.close(descriptor)
 
+    @override
     def read(self, source: IO[str] | None) -> Counter[str]:
-        """Read all messages, or those before a signal to stop.
-
-        Args:
-            source: where from; None for standard input.
-
-        Returns:
-            How many messages of each type were read.
-        """
         self.run.read(Lines(source, self._woken, PAUSE), lambda: bool(self._stop_signal))
         return self.run.lines
 
@@ -93,12 +83,12 @@ class TargetDealsPostgres(Target):
         self.run.judge()
 
     @override
-    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
+    def heed(self, number: int) -> None:
         # Never drain in here: whatever runs now may be in the middle of a commit. A second signal
         # (Meltano sends one to the group, one to the process) changes nothing, up to the exit.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
-        self._stop_signal = signum
+        for one in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(one, signal.SIG_IGN)
+        self._stop_signal = number
         os.write(self._wakeup, b"!")
 
     @classmethod
@@ -113,27 +103,6 @@ class TargetDealsPostgres(Target):
         except (TargetError, MapExpressionError, StreamMapConfigError) as error:
             cls.logger.error("%s", error)  # noqa: TRY400 - a sentence, no traceback
             sys.exit(1)
-
-
-class _Reader(GenericSingerReader[bytes]):
-    """Where the SDK asks for messages: the target reads bytes, and handles them itself."""
-
-    def __init__(self, target: TargetDealsPostgres) -> None:
-        super().__init__()
-        self._target = target
-
-    @property
-    @override
-    def default_input(self) -> IO[bytes]:
-        return sys.stdin.buffer
-
-    @override
-    def deserialize_json(self, line: bytes) -> dict[str, Any]:
-        raise NotImplementedError
-
-    @override
-    def process_lines(self, file_input: Any, callbacks: Any) -> Counter[str]:
-        return self._target.read(file_input)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,8 @@ import contextlib
 import gzip
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from singer_sdk.helpers._batch import BaseBatchFileEncoding, BatchFileFormat, StorageTarget
-
 from target_deals_postgres.errors import InputError
+from target_deals_postgres.sdk import BaseBatchFileEncoding, BatchFileFormat, StorageTarget
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
