@@ -1,37 +1,114 @@
-"""What ends a run: each message is one sentence for the person who has to act.
+"""What ends a run: a sentence for the person who has to act, and a code for programs.
 
 TargetError
-├── InputError              the tap sent something that is no Singer message
-│   └── SchemaMissingError  a record came before its stream's SCHEMA
-├── DatabaseError           the database cannot be reached or refuses what is needed
-└── RejectedRecordsError    more records were refused than `max_rejected_records` allows
-    └── KeyMissingError     and all of them because they lack a key
+├── SettingsError              a setting makes no sense
+├── InputError                 the tap sent something that is no Singer message
+│   └── SchemaMissingError     a record came before its stream's SCHEMA
+├── StreamMapError             a stream map cannot be used
+├── DatabaseError
+│   ├── DatabaseUnreachableError  no connection, or one that was lost; trying again can help
+│   ├── DatabaseRefusedError      the database refuses what is needed
+│   └── CommitUnknownError        a connection was lost while rows without a key were committed
+├── RejectedRecordsError       more records were refused than `max_rejected_records` allows
+│   └── KeyMissingError        and all of them because they lack a key
+├── StateUnreadError           nobody reads the STATEs any more
+├── InterruptedRunError        a signal ended the run
+└── UnexpectedError            a fault of the target
 """
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 from singer_sdk.exceptions import MissingKeyPropertiesError, RecordsWithoutSchemaException
 
 
 class TargetError(Exception):
-    """Ends the run with exit code 1 and its message, without a traceback."""
+    """Ends the run with its message, without a traceback.
+
+    Attributes:
+        code: what programs know it by; docs/codes.md lists all.
+        retryable: whether the same run may succeed later, with nothing changed.
+    """
+
+    code: ClassVar[str]
+    retryable: ClassVar[bool] = False
+
+
+class SettingsError(TargetError):
+    """A setting is missing or makes no sense; the message names it."""
+
+    code = "settings_invalid"
 
 
 class InputError(TargetError):
     """A line of the input is no Singer message, or one that makes no sense where it stands."""
 
+    code = "input_invalid"
+
 
 class SchemaMissingError(InputError, RecordsWithoutSchemaException):
     """A message names a stream whose SCHEMA has not been sent."""
+
+    code = "schema_missing"
+
+
+class StreamMapError(TargetError):
+    """A stream map cannot be read, or fails."""
+
+    code = "stream_map_failed"
 
 
 class DatabaseError(TargetError):
     """The database cannot be reached, or it refuses something that the run needs."""
 
 
+class DatabaseUnreachableError(DatabaseError):
+    """No connection, or one that was lost; a deadlock or a lock that does not end."""
+
+    code = "database_unreachable"
+    retryable = True
+
+
+class DatabaseRefusedError(DatabaseError):
+    """The database refuses something that the run needs, and will again."""
+
+    code = "database_refused"
+
+
+class CommitUnknownError(DatabaseError):
+    """It is unknown whether rows without a key are stored; storing them again might double them."""
+
+    code = "commit_unknown"
+
+
 class RejectedRecordsError(TargetError):
     """More records were rejected than `max_rejected_records` allows; all others are committed."""
+
+    code = "records_rejected"
 
 
 class KeyMissingError(RejectedRecordsError, MissingKeyPropertiesError):
     """The rejected records lack key properties."""
+
+    code = "key_missing"
+
+
+class StateUnreadError(TargetError):
+    """Whoever read the STATEs is gone; all data before it is committed."""
+
+    code = "state_unread"
+    retryable = True
+
+
+class InterruptedRunError(TargetError):
+    """A signal ended the run after a last commit."""
+
+    code = "interrupted"
+    retryable = True
+
+
+class UnexpectedError(TargetError):
+    """Something that the target does not know; the log has the traceback."""
+
+    code = "unexpected"

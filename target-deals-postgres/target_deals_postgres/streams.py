@@ -11,7 +11,7 @@ from singer_sdk import metrics
 from singer_sdk.exceptions import InvalidRecord
 from singer_sdk.sinks.core import JSONSchemaValidator
 
-from target_deals_postgres.errors import DatabaseError, InputError
+from target_deals_postgres.errors import DatabaseRefusedError, InputError
 from target_deals_postgres.records.columns import SCOPE, TENANT, Field, Kind, fields_of
 from target_deals_postgres.records.rows import Layout
 from target_deals_postgres.records.values import UnfitError, loads, unescape
@@ -180,7 +180,7 @@ class Stream:
         """Make the table hold the stream; no row waits at this moment.
 
         Raises:
-            DatabaseError: the table cannot be changed as needed.
+            DatabaseRefusedError: the table cannot be changed as needed.
         """
         self._settle(database.transaction(self._fit))
 
@@ -192,7 +192,7 @@ class Stream:
             cur, schema, self.name, step_aside=links.step_aside if links else None
         )
         if visit.table.key and self.settings.load_method == "append-only":
-            raise DatabaseError(
+            raise DatabaseRefusedError(
                 f"load_method append-only needs a table without a primary key, but "
                 f"{visit.table} has one"
             )

@@ -8,11 +8,21 @@ import signal
 import sys
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
-from singer_sdk.exceptions import MapExpressionError, StreamMapConfigError
+from singer_sdk.exceptions import (
+    ConfigValidationError,
+    MapExpressionError,
+    StreamMapConfigError,
+)
 from singer_sdk.helpers.capabilities import PluginCapabilities, TargetCapabilities
 from typing_extensions import override
 
-from target_deals_postgres.errors import TargetError
+from target_deals_postgres.errors import (
+    InterruptedRunError,
+    SettingsError,
+    StreamMapError,
+    TargetError,
+    UnexpectedError,
+)
 from target_deals_postgres.records.messages import Lines
 from target_deals_postgres.run import Run
 from target_deals_postgres.sdk import ByteTarget
@@ -20,6 +30,7 @@ from target_deals_postgres.settings import SCHEMA, settings_of
 from target_deals_postgres.storing.database import Database
 
 if TYPE_CHECKING:
+    import logging
     from collections import Counter
 
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
@@ -79,6 +90,10 @@ class TargetDealsPostgres(ByteTarget):
     def process_endofpipe(self) -> None:
         self.run.finish()
         if self._stop_signal:
+            name = signal.Signals(self._stop_signal).name
+            _tell(
+                self.logger, InterruptedRunError(f"{name} ended the run; what was read is stored")
+            )
             sys.exit(128 + self._stop_signal)
         self.run.judge()
 
@@ -100,9 +115,36 @@ class TargetDealsPostgres(ByteTarget):
         sys.setswitchinterval(SWITCH_SECONDS)
         try:
             super().invoke(**options)
-        except (TargetError, MapExpressionError, StreamMapConfigError) as error:
-            cls.logger.error("%s", error)  # noqa: TRY400 - a sentence, no traceback
+        except Exception as error:  # noqa: BLE001 - each way to end is told
+            _tell(cls.logger, error)
             sys.exit(1)
+
+    @classmethod
+    @override
+    def cb_config(cls, ctx: Any, param: Any, value: tuple[str, ...]) -> Any:
+        try:
+            return super().cb_config(ctx, param, value)
+        except (OSError, ValueError) as error:
+            _tell(cls.logger, SettingsError(f"the file of --config cannot be read: {error}"))
+            sys.exit(1)
+
+
+def _tell(logger: logging.Logger, error: Exception) -> None:
+    known: TargetError
+    if isinstance(error, TargetError):
+        known = error
+    elif isinstance(error, ConfigValidationError):
+        known = SettingsError("; ".join(error.errors) or str(error))
+    elif isinstance(error, MapExpressionError | StreamMapConfigError):
+        known = StreamMapError(str(error))
+    else:
+        known = UnexpectedError(f"{type(error).__name__}: a fault of the target")
+    logger.error(
+        "%s",
+        known,
+        exc_info=error if isinstance(known, UnexpectedError) else None,
+        extra={"code": known.code, "retryable": known.retryable},
+    )
 
 
 if __name__ == "__main__":

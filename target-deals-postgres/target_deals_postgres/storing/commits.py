@@ -6,6 +6,7 @@ A second thread commits while the first one reads on: never more than one batch 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk import metrics
+
+from target_deals_postgres.errors import StateUnreadError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -178,8 +181,7 @@ class Commits:
                 work, repeatable=all(part.destination.repeatable for part in commit.parts)
             )
         if commit.state is not None and not self._settings.dry_run:
-            sys.stdout.write(commit.state.decode("utf-8", "replace") + "\n")
-            sys.stdout.flush()
+            _emit(commit.state)
         return done
 
 
@@ -187,3 +189,15 @@ def _load(cur: cursor, part: _Part) -> Outcome:
     tags = {metrics.Tag.STREAM: part.destination.stream}
     with metrics.Timer(metrics.Metric.BATCH_PROCESSING_TIME, tags):
         return part.destination.merge.load(cur, part.batch)
+
+
+def _emit(state: bytes) -> None:
+    try:
+        sys.stdout.write(state.decode("utf-8", "replace") + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python would try once more at its end, and say so in its own words.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise StateUnreadError(
+            "nobody reads the STATEs of the target any more; all data before it is committed"
+        ) from None

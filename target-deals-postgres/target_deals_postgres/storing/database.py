@@ -14,7 +14,13 @@ from psycopg2 import errorcodes, errors
 from psycopg2.extensions import parse_dsn
 
 from target_deals_postgres import embedded
-from target_deals_postgres.errors import DatabaseError
+from target_deals_postgres.errors import (
+    CommitUnknownError,
+    DatabaseError,
+    DatabaseRefusedError,
+    DatabaseUnreachableError,
+    SettingsError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +52,8 @@ SESSION = """
 """
 REPEAT = {errorcodes.DEADLOCK_DETECTED, errorcodes.SERIALIZATION_FAILURE}
 STARTING = "starting up"
+PASSING = ("08", "57P", "53300", errorcodes.LOCK_NOT_AVAILABLE)  # SQLSTATEs begin like this
+PASSING_WORDS = (STARTING, "shutting down", "recovery", "too many clients", "connection slots")
 
 
 class Database:
@@ -89,17 +97,18 @@ class Database:
                 lost = self._is_lost(error)
                 self.close()
                 if lost and committing and not repeatable:
-                    raise DatabaseError(
+                    raise CommitUnknownError(
                         "the connection was lost during a COMMIT of rows without a key, so it is "
                         "unknown whether they are stored; compare the table before the next run"
                     ) from None
                 if pause is None or self._dry_run or not (lost or error.pgcode in REPEAT):
-                    raise self._explained(error) from None
+                    raise self._explained(error, lost=lost) from None
                 logger.warning("%s; trying again in %s s", self._sentence(error), pause)
                 time.sleep(pause)
             except psycopg2.Error as error:
+                lost = self._is_lost(error)
                 self.close()
-                raise self._explained(error) from None
+                raise self._explained(error, lost=lost) from None
             except BaseException:
                 self.close()
                 raise
@@ -111,12 +120,13 @@ class Database:
         """Open the connection now, so that a wrong setting is told before anything is read.
 
         Raises:
-            DatabaseError: the database cannot be reached.
+            DatabaseError: the database cannot be reached, or refuses the connection.
+            SettingsError: `database_url` is no URL.
         """
         try:
             self._open(patient=False)
         except psycopg2.Error as error:
-            raise self._explained(error) from None
+            raise self._explained(error, lost=False) from None
 
     def close(self) -> None:
         """Close the connection; an open transaction is rolled back."""
@@ -131,11 +141,11 @@ class Database:
         try:
             dsn = self._url or embedded.project_server().start()
         except (embedded.ServerError, OSError) as error:
-            raise DatabaseError(f"database_url is not set, and {error}") from None
+            raise DatabaseUnreachableError(f"database_url is not set, and {error}") from None
         try:
             given = parse_dsn(dsn)
         except psycopg2.ProgrammingError:
-            raise DatabaseError(
+            raise SettingsError(
                 "database_url is no PostgreSQL URL (postgresql://user:password@host:5432/database)"
             ) from None
         missing = {name: value for name, value in DEFAULTS.items() if name not in given}
@@ -151,7 +161,7 @@ class Database:
         if opened.server_version < OLDEST_SERVER:
             version = opened.info.parameter_status("server_version")
             opened.close()
-            raise DatabaseError(
+            raise DatabaseRefusedError(
                 f"database_url leads to PostgreSQL {version}, but "
                 f"{OLDEST_SERVER // 10000} or newer is needed"
             )
@@ -169,11 +179,12 @@ class Database:
             error, errors.AdminShutdown | errors.CrashShutdown | errors.CannotConnectNow
         )
 
-    def _explained(self, error: psycopg2.Error) -> DatabaseError:
+    def _explained(self, error: psycopg2.Error, *, lost: bool) -> DatabaseError:
         sentence = self._sentence(error)
+        kind = DatabaseUnreachableError if lost or _is_passing(error) else DatabaseRefusedError
         if not self.sessions:
-            return DatabaseError(f"the database of database_url cannot be reached: {sentence}")
-        return DatabaseError(f"the database refused: {sentence}")
+            return kind(f"the database of database_url cannot be reached: {sentence}")
+        return kind(f"the database refused: {sentence}")
 
     def _sentence(self, error: psycopg2.Error) -> str:
         diagnosis = error.diag.message_primary
@@ -191,3 +202,11 @@ class Database:
             if secret:
                 message = message.replace(secret, "***")
         return message
+
+
+def _is_passing(error: psycopg2.Error) -> bool:
+    # Before a session there is no SQLSTATE: a server that answers says FATAL, and why.
+    if error.pgcode is None:
+        text = str(error)
+        return "FATAL" not in text or any(words in text for words in PASSING_WORDS)
+    return error.pgcode in REPEAT or error.pgcode.startswith(PASSING)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from psycopg2 import errors
 from psycopg2.sql import SQL, Identifier
 
-from target_deals_postgres.errors import DatabaseError
+from target_deals_postgres.errors import DatabaseRefusedError
 from target_deals_postgres.records.columns import identifier
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def ensure_schema(cur: cursor, name: str) -> None:
     """Create the schema when it is missing.
 
     Raises:
-        DatabaseError: it is missing and may not be created.
+        DatabaseRefusedError: it is missing and may not be created.
     """
     cur.execute("SELECT FROM pg_namespace WHERE nspname = %s", (name,))
     if cur.rowcount:
@@ -75,7 +75,7 @@ def ensure_schema(cur: cursor, name: str) -> None:
     try:
         cur.execute(SQL("CREATE SCHEMA IF NOT EXISTS {}").format(Identifier(name)))
     except errors.InsufficientPrivilege:
-        raise DatabaseError(
+        raise DatabaseRefusedError(
             f"the schema {name} (default_target_schema) does not exist, and the role of "
             "database_url may not create it"
         ) from None
@@ -92,7 +92,7 @@ def describe(cur: cursor, schema: str, stream: str) -> Table:
     """Read a stream's table from the catalog.
 
     Raises:
-        DatabaseError: something else than a table has its name.
+        DatabaseRefusedError: something else than a table has its name.
     """
     table = Table(schema, identifier(stream), stream)
     cur.execute(
@@ -110,7 +110,7 @@ def describe(cur: cursor, schema: str, stream: str) -> Table:
         return table
     oid, table.owned, table.comment, table.used, table.secured, kind = row
     if kind not in {"r", "p"}:
-        raise DatabaseError(
+        raise DatabaseRefusedError(
             f"{table} exists and is no table ({KINDS.get(kind, kind)}), so the stream {stream} has "
             "no place: rename it, or choose another default_target_schema"
         )

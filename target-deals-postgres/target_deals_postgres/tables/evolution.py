@@ -14,7 +14,7 @@ import psycopg2
 from psycopg2 import errors
 from psycopg2.sql import SQL, Identifier, Literal
 
-from target_deals_postgres.errors import DatabaseError
+from target_deals_postgres.errors import DatabaseRefusedError
 from target_deals_postgres.records.columns import (
     AS_IS,
     VARIANTS,
@@ -103,7 +103,7 @@ class Evolution:
             wider: integer properties that need `numeric`, because a value was too big.
 
         Raises:
-            DatabaseError: the table cannot be changed as needed.
+            DatabaseRefusedError: the table cannot be changed as needed.
         """
         fields = [replace(one, kind=Kind.NUMERIC) if one.name in wider else one for one in fields]
         # Names that the properties take themselves: no other property's variant may use them.
@@ -145,7 +145,7 @@ class Evolution:
             elif (kind := self._widened(one, name, there, is_key=is_key)) is not None:
                 return Column(one, name, kind)
         if is_key:
-            raise DatabaseError(
+            raise DatabaseRefusedError(
                 f"the key column {name} of {self.table} has type {there} and cannot become "
                 f"{one.kind}, because a view, rule or policy uses it: drop that first"
             )
@@ -298,7 +298,7 @@ class Evolution:
                 )
             )
         except psycopg2.Error as error:
-            raise DatabaseError(
+            raise DatabaseRefusedError(
                 f"the stream {self.table.stream} has the key ({', '.join(key)}), but {self.table} "
                 f"has ({', '.join(self.table.key)}) and cannot take the new one "
                 f"({error.diag.message_primary}): rename or empty the table"
