@@ -39,14 +39,20 @@ label)` between live records; `portal.ids("deals", archived=False)` is a list.
 association_page, ...), `portal.search_lag` in seconds, `portal.limits` (see `RateLimits`;
 `enabled` is off), `hubspot.latency_ms`, `hubspot.advance(seconds)` for lag, expiry and limits.
 
+*Writes over HTTP*: create, update, upsert, archive (one or a batch), links and property
+definitions, in both path families. `portal.writes` lists every `Write` that was taken: action,
+record, trace id, changed properties; `portal.records("contacts").rules` are an admin's rules;
+`portal.search_flicker` lets search lose a new record once more.
+
 *Faults*: `hubspot.fail("status", status=502, endpoint="list", nth=3)`; kinds and choices of
-requests are in `Fault`; `hubspot.heal()` ends them.
+requests are in `Fault`; `carried_out=True` fails after the write; `hubspot.heal()` ends them.
 
 *Requests*: `hubspot.requests.count(endpoint="list", object_type="deals", status=200)`,
 `.all(...)`, `.counts("endpoint")`, `.max_in_flight`, `.clear()`. Endpoints: list, single, search,
 batch_read, associations, labels, properties, pipelines, owners, schemas, account, oauth,
-legacy_list, unknown. `family` is numbered (v1, v3, v4) or dated (2026-09); `body` is there for
-hooks and `when` only.
+legacy_list, unknown; create, update, archive, batch_create, batch_update, batch_upsert,
+batch_archive, link, unlink, define. `family` is numbered (v1, v3, v4) or dated (2026-09); `body`
+is there for hooks and `when` only.
 
 *Hooks*: `hubspot.on_request(callback)` before each answer is made; `hubspot.after(3, do,
 endpoint="list")` once, when the third answer is made but not yet sent.
@@ -56,7 +62,7 @@ endpoint="list")` once, when the third answer is made but not yet sent.
 `/_simulator/{portal_id}/settings` with names of switches, `/_simulator/faults` with the arguments
 of `Fault`, `/_simulator/world` with `latency_ms` or `advance`; GET
 `/_simulator/{portal_id}/truth/{type}`, `/_simulator/{portal_id}/truth/links/{from}/{to}`,
-`/_simulator/requests`, `/_simulator/portals`.
+`/_simulator/{portal_id}/writes`, `/_simulator/requests`, `/_simulator/portals`.
 """
 
 from hubspot_simulator.behaviour import Behaviour
@@ -67,6 +73,7 @@ from hubspot_simulator.portal import Portal
 from hubspot_simulator.request_log import LoggedRequest
 from hubspot_simulator.simulator import Simulator
 from hubspot_simulator.truth import TrueLink, TrueRecord, Truth
+from hubspot_simulator.write_log import Write
 
 __all__ = [
     "Behaviour",
@@ -78,5 +85,6 @@ __all__ = [
     "TrueLink",
     "TrueRecord",
     "Truth",
+    "Write",
     "csv_portal",
 ]

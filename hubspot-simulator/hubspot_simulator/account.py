@@ -23,6 +23,8 @@ from hubspot_simulator.truth import TrueLink, Truth, truth_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from hubspot_simulator.write_log import Write
+
 TEST_SECRET = "secret-1"
 TEST_REFRESH_TOKEN = "refresh-1"
 
@@ -45,6 +47,7 @@ class Account:
         self.limits = limits or RateLimits()
         self.clock = Clock()
         self.lists_served = 0
+        self.writes: list[Write] = []
         self.lock = RLock()
         self.types = TypeNames(portal_id)
         self.association_types = AssociationTypes()
@@ -58,7 +61,7 @@ class Account:
         self.credentials: dict[str, Credential] = {}
         self.add_token(token, scopes=scopes)
         self._records: dict[str, Records] = {}
-        self._search_lag = 0.0
+        self._search_lag = self._search_flicker = 0.0
         for object_type in self.types.types.values():
             self.fill(object_type, Base())
 
@@ -70,6 +73,7 @@ class Account:
         definitions = known.definitions if known else Definitions(standard_properties(object_type))
         records = Records(object_type, definitions, base, self.clock)
         records.search_lag = self._search_lag
+        records.search_flicker = self._search_flicker
         self._records[object_type.name] = records
         return records
 
@@ -123,6 +127,20 @@ class Account:
         self._search_lag = seconds
         for records in self._records.values():
             records.search_lag = seconds
+
+    @property
+    def search_flicker(self) -> float:
+        """Seconds for which search finds a new record, loses it, and only then keeps it.
+
+        RudderStack's live tests wait for five hits in a row for that reason.
+        """
+        return self._search_flicker
+
+    @search_flicker.setter
+    def search_flicker(self, seconds: float) -> None:
+        self._search_flicker = seconds
+        for records in self._records.values():
+            records.search_flicker = seconds
 
     # Properties
 

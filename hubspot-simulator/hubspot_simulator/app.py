@@ -14,6 +14,7 @@ from hubspot_simulator.batch_read import batch_read
 from hubspot_simulator.control import control_routes
 from hubspot_simulator.exchange import Endpoint, Responder
 from hubspot_simulator.search import search
+from hubspot_simulator.writing.routes import WRITING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -191,7 +192,7 @@ TOKEN_PATHS = ("/oauth/v1/token", "/oauth/v3/token", "/oauth/{version:dated}/tok
 def build(world: World) -> Callable[[Scope, Receive, Send], Any]:
     register_url_convertor("dated", DatedVersion())
     routes: list[Route | Mount] = []
-    for method, name, respond, paths in READING:
+    for method, name, respond, paths in (*READING, *WRITING):
         for path in paths:
             version = next((part for part in path.split("/") if part in {"v1", "v3", "v4"}), "")
             endpoint = Endpoint(world, name, respond, version=version)

@@ -28,6 +28,18 @@ UNLABELED = (
     ("contacts", "companies", 279, 280),
     ("contacts", "tickets", 15, 16),
     ("tickets", "companies", 339, 340),
+    ("contacts", "contacts", 449, 449),
+    ("companies", "companies", 450, 450),
+    ("tickets", "tickets", 452, 452),
+    ("contacts", "notes", 201, 202),
+    ("companies", "notes", 189, 190),
+    ("tickets", "notes", 227, 228),
+    ("contacts", "tasks", 203, 204),
+    ("companies", "tasks", 191, 192),
+    ("tickets", "tasks", 229, 230),
+    ("contacts", "meetings", 199, 200),
+    ("companies", "meetings", 187, 188),
+    ("tickets", "meetings", 225, 226),
 )
 PRIMARY = (
     ("deals", "companies", 5, 6),

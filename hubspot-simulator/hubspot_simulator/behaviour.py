@@ -27,6 +27,13 @@ class Behaviour:
     # Associations
     association_page: int = 500
     numeric_to_object_id: bool = True  # observed a number, described as a string
+    # Writes
+    multi_status: int = 0  # of a batch with errors; 0: 207, since 2026-09 the ordinary one
+    echo_trace_ids: bool = True  # in the schema, but not in every recording
+    conflict_names_id: bool = True  # in a 409's text; not always
+    aliases_collide: bool = True  # two addresses of one contact in one batch
+    unique_emails: bool = True  # a few accounts refuse `email` as a key
+    requires_basics: bool = True  # documented; some accounts take deals without a stage
     # All
     url_limit: int = 16_384
     compressed: bool = False  # gzip for those who accept it, which costs time here

@@ -42,6 +42,14 @@ class Call:
             raise invalid("Invalid input JSON on line 1, column 1: expected an object")
         return body
 
+    @cached_property
+    def array(self) -> list[Any]:
+        """Read a body that is an array."""
+        try:
+            return msgspec.json.decode(self.raw_body, type=list[Any])
+        except msgspec.DecodeError as error:
+            raise invalid(f"Invalid input JSON: {error}") from None
+
     @property
     def is_dated(self) -> bool:
         return not self.version.startswith("v")

@@ -72,12 +72,18 @@ class Control:
         found = self._portal(request).true_links(path["from_type"], path["to_type"])
         return JSONResponse([asdict(each) for each in found])
 
+    async def writes(self, request: Request) -> Response:
+        """List what was written over HTTP; `trace_id` picks the writes of one input."""
+        wanted = request.query_params.get("trace_id")
+        found = self._portal(request).writes
+        return JSONResponse([asdict(each) for each in found if wanted in {None, each.trace_id}])
+
     async def settings(self, request: Request) -> Response:
         """Change a portal's behaviour, limits or search lag."""
         portal = self._portal(request)
         for name, value in (await request.json()).items():
-            if name == "search_lag":
-                portal.search_lag = float(value)
+            if name in {"search_lag", "search_flicker"}:
+                setattr(portal, name, float(value))
                 continue
             owners = [getattr(portal, each) for each in SETTINGS]
             known = [each for each in owners if name in {field.name for field in fields(each)}]
@@ -141,6 +147,7 @@ def control_routes(world: World) -> list[Route]:
         ("DELETE", "/requests", control.clear_requests),
         ("GET", "/{portal_id:int}/truth/{object_type}", control.truth),
         ("GET", "/{portal_id:int}/truth/links/{from_type}/{to_type}", control.links),
+        ("GET", "/{portal_id:int}/writes", control.writes),
         ("POST", "/{portal_id:int}/settings", control.settings),
         ("POST", "/{portal_id:int}/{operation}", control.operate),
     )

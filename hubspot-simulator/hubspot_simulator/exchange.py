@@ -74,6 +74,8 @@ class Endpoint:
         client = scope["client"]
         if fault is not None:
             request.fault = fault.kind
+            if fault.carried_out and early is None:
+                self._answer(request, call, raw_body)
             if await self._strike(fault, client):
                 return
             early = fault.answer() or early

@@ -34,6 +34,7 @@ Kind = Literal[
     "reset",  # the connection is reset before an answer
     "cut",  # the connection ends in the middle of the body
     "truncated",  # half of the JSON in a complete HTTP answer
+    "silent",  # 200 that names no input: neither a result nor an error
     "slow",  # the right answer after `seconds`
     "hang",  # no answer
 ]
@@ -55,6 +56,7 @@ class Fault:
 
     Matching requests are counted from 1: `nth` picks some of them, `every` each so many,
     `probability` draws from the seed, `when` decides; `times` ends it after so many faults.
+    `carried_out` lets HubSpot do what was asked before it fails: the write that timed out.
     """
 
     kind: Kind
@@ -70,12 +72,15 @@ class Fault:
     retry_after: float | None = None
     seconds: float = 1.0
     seed: int = 0
+    carried_out: bool = False
     seen: int = field(default=0, init=False)
     struck: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"Unknown fault {self.kind!r}; known are {', '.join(KINDS)}")
+        if self.carried_out and self.kind in {"slow", "cut", "truncated"}:
+            raise ValueError(f"A {self.kind} answer is always carried out")
         self._rng = Random(self.seed)
         self._path = re.compile(self.path)
 
@@ -110,6 +115,8 @@ class Fault:
             return Answer(page, self.status, headers, "text/html")
         if self.kind == "partial":
             return _partial()
+        if self.kind == "silent":
+            return Answer(msgspec.json.encode({"status": "COMPLETE", "results": []}))
         error: ApiError | None = None
         match self.kind:
             case "status":

@@ -68,7 +68,10 @@ class RateLimits:
     def _bucket(self, app: str, endpoint: str) -> tuple[str, tuple[str, str], int, float]:
         if endpoint == "search":
             return "SECONDLY", ("", "search"), self.search - self.others_search, 1.0
-        if endpoint in {"associations", "labels"} and not self.shared_associations:
+        if (
+            endpoint in {"associations", "labels", "link", "unlink"}
+            and not self.shared_associations
+        ):
             return "TEN_SECONDLY_ROLLING", (app, "associations"), self.associations, 10.0
         return "TEN_SECONDLY_ROLLING", (app, "general"), self.general - self.others_general, 10.0
 

@@ -170,11 +170,7 @@ def find_by(records: Records, name: str, value: str) -> Record | None:
     definition = records.definitions.get(name)
     if definition is None or not (definition.has_unique_value or name == "email"):
         raise invalid(f"idProperty {name} is not a unique property")
-    for each in records.ids_from():
-        record = records.get(each)
-        if record is not None and record.properties.get(name) == value:
-            return record
-    return None
+    return records.find_key(name, value)
 
 
 def single_record(call: Call) -> bytes:

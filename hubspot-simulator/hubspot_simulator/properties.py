@@ -99,6 +99,9 @@ class Definitions:
         found = self._by_name.get(name)
         return found is not None and not found.archived
 
+    def __getitem__(self, name: str) -> PropertyDefinition:
+        return self._by_name[name]
+
     def get(self, name: str) -> PropertyDefinition | None:
         return self._by_name.get(name)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections import deque
 from dataclasses import dataclass, field
-from heapq import merge
+from heapq import heappop, heappush, merge
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from hubspot_simulator.keys import Keys
+from hubspot_simulator.rules import Rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,6 +46,9 @@ class Records:
         self.base = base
         self.clock = clock
         self.search_lag = 0.0
+        self.search_flicker = 0.0
+        self.keys = Keys()
+        self.rules = Rules()
         self.written: dict[int, Record | None] = {}
         self.merged: dict[int, int] = {}
         self.deleted: set[int] = set()
@@ -55,7 +60,8 @@ class Records:
         self.indexed: dict[int, Record | None] = {}
         self.index_version = 0
         self._cache: dict[Any, Any] = {}
-        self._pending: deque[tuple[float, int, Record | None]] = deque()
+        self._pending: list[tuple[float, int, int, Record | None]] = []
+        self._told = 0
 
     def new_id(self) -> int:
         self._next_id += 3
@@ -90,12 +96,26 @@ class Records:
             object_id = self.merged[object_id]
         return object_id
 
+    def find_key(self, name: str, value: str) -> Record | None:
+        """Find the live record that a unique value stands for."""
+        if not self.keys.knows(name):
+            found = (record for each in self.ids_from() if (record := self.get(each)) is not None)
+            self.keys.build(name, ((record.id, record.properties) for record in found))
+        object_id = self.keys.find(name, value)
+        return None if object_id is None else self.get(object_id)
+
     def put(self, record: Record) -> None:
+        is_new = self.get(record.id) is None
         self._forget(record.id)
         self.written[record.id] = record
         insort(self._live if record.archived_ms is None else self._archived, record.id)
         self._next_id = max(self._next_id, record.id)
+        if record.archived_ms is None:
+            self.keys.add(record.id, record.properties)
         self._tell_search(record.id, None if record.archived_ms is not None else record)
+        if is_new and self.search_flicker:
+            self._tell_search(record.id, None, later=self.search_flicker)
+            self._tell_search(record.id, record, later=2 * self.search_flicker)
 
     def remove(self, object_id: int) -> None:
         self._forget(object_id)
@@ -104,20 +124,27 @@ class Records:
 
     def _forget(self, object_id: int) -> None:
         self.version += 1
+        old = self.get(object_id)
+        if old is not None:
+            self.keys.forget(object_id, old.properties)
         for ids in (self._live, self._archived):
             place = bisect_left(ids, object_id)
             if place < len(ids) and ids[place] == object_id:
                 del ids[place]
 
-    def _tell_search(self, object_id: int, record: Record | None) -> None:
-        self._pending.append((self.clock.now() + self.search_lag, object_id, record))
+    def _tell_search(self, object_id: int, record: Record | None, *, later: float = 0.0) -> None:
+        self._told += 1
+        due = self.clock.now() + self.search_lag + later
+        heappush(self._pending, (due, self._told, object_id, record))
 
     def refresh_index(self) -> None:
         """Let search see the writes whose lag is over."""
         now = self.clock.now()
         while self._pending and self._pending[0][0] <= now:
-            _, object_id, record = self._pending.popleft()
-            self.indexed[object_id] = record
+            _, _, object_id, record = heappop(self._pending)
+            known = self.indexed.get(object_id)
+            if record is None or known is None or known.updated_ms <= record.updated_ms:
+                self.indexed[object_id] = record
             self.index_version += 1
 
     def cached(self, key: Any, make: Callable[[], T]) -> T:

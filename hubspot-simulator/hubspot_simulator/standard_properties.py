@@ -82,7 +82,7 @@ createdate datetime
 date_of_birth string
 email string
 firstname string
-hs_additional_emails enumeration checkbox r
+hs_additional_emails string
 hs_calculated_merged_vids enumeration checkbox r
 hs_email_domain string c
 hs_email_optout bool

@@ -1,4 +1,4 @@
-"""HubSpot's own Python client reads the simulator."""
+"""HubSpot's own Python client reads and writes the simulator."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hubspot import HubSpot
 from hubspot.crm.associations.v4 import BatchInputPublicFetchAssociationsBatchRequest
+from hubspot.crm.contacts import BatchInputSimplePublicObjectBatchInputUpsert
 from hubspot.crm.deals import (
     BatchReadInputSimplePublicObjectId,
     Filter,
     FilterGroup,
     PublicObjectSearchRequest,
+    SimplePublicObjectInput,
+    SimplePublicObjectInputForCreate,
 )
 from hubspot.crm.deals.exceptions import ApiException
 
@@ -135,3 +138,47 @@ def test_it_understands_refusals(client: Any, hubspot: Simulator) -> None:
         client.crm.deals.basic_api.get_page()
 
     assert refused.value.status == 429
+
+
+def test_it_writes_records_one_by_one_and_in_batches(client: Any, portal: Portal) -> None:
+    made = client.crm.deals.basic_api.create(
+        SimplePublicObjectInputForCreate(
+            properties={"dealname": "new", "dealstage": "closedwon"}, associations=[]
+        )
+    )
+    client.crm.deals.basic_api.update(
+        made.id, SimplePublicObjectInput(properties={"dealname": "newer"})
+    )
+    answer = client.crm.contacts.batch_api.upsert(
+        BatchInputSimplePublicObjectBatchInputUpsert(
+            inputs=[
+                {
+                    "id": "a@example.com",
+                    "idProperty": "email",
+                    "properties": {"city": "Ulm"},
+                    "objectWriteTraceId": "0",
+                },
+                {
+                    "id": "b@example.com",
+                    "idProperty": "email",
+                    "properties": {"nothing": "1"},
+                    "objectWriteTraceId": "1",
+                },
+            ]
+        )
+    )
+    client.crm.deals.basic_api.archive(portal.ids()[0])
+
+    assert portal.truth().live[made.id].properties["dealname"] == "newer"
+    assert [each.new for each in answer.results] == [True]
+    assert answer.errors[0].context == {"objectWriteTraceId": ["1"]}
+    actions = [each.action for each in portal.writes]
+    assert actions == ["created", "updated", "created", "archived"]
+
+
+def test_it_links(client: Any, portal: Portal) -> None:
+    deal, contact = portal.create("deals", {"dealname": "x"}), portal.ids("contacts")[0]
+
+    client.crm.associations.v4.basic_api.create_default("deals", deal, "contacts", contact)
+
+    assert any((each.from_id, each.to_id) == (deal, contact) for each in portal.true_links())

@@ -158,3 +158,66 @@ def test_errors_fit(served: tuple[Api, Portal]) -> None:
         api.post("/crm/v3/objects/deals/search", {"limit": 1000}),
     ):
         jsonschema.validate(answer.json(), schema, cls=Draft4Validator)
+
+
+@pytest.mark.parametrize("root", ["/crm/v3/objects", "/crm/objects/2026-09"])
+@pytest.mark.parametrize("extra", [{}, {"nothing": "1"}])
+def test_record_writes_fit(served: tuple[Api, Portal], root: str, extra: dict[str, str]) -> None:
+    api, portal = served
+    company = portal.ids("companies")[0]
+    fresh = f"{len(portal.writes)}@example.com"
+    traced = {"objectWriteTraceId": "0"}
+    bad = {"objectWriteTraceId": "1", "id": "x@example.com", "idProperty": "email"}
+    upserts = [{"id": fresh, "idProperty": "email", "properties": {"city": "Ulm"}, **traced}]
+    upserts += [{**bad, "properties": extra}] if extra else []
+    creates = [{"properties": {"lastname": "x"}, "associations": [], **traced}]
+    updates = [{"id": company, "properties": {"city": "Ulm"}}]
+    updates += [{"id": "1", "properties": {}}] if extra else []
+
+    for path, inputs in (
+        (f"{root}/contacts/batch/upsert", upserts),
+        (f"{root}/contacts/batch/create", creates),
+        (f"{root}/companies/batch/update", updates),
+    ):
+        answer = api.post(path, {"inputs": inputs})
+        check("post", path, answer.status_code, answer.json())
+
+
+@pytest.mark.parametrize(
+    ("root", "objects"),
+    [
+        ("/crm/v4/associations", "/crm/v4/objects"),
+        ("/crm/associations/2026-09", "/crm/objects/2026-09"),
+    ],
+)
+def test_link_writes_fit(served: tuple[Api, Portal], root: str, objects: str) -> None:
+    api, portal = served
+    deal, contact = portal.ids()[0], portal.ids("contacts")[0]
+    spec = [{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": 3}]
+    pairs = [{"from": {"id": deal}, "to": {"id": each}, "types": spec} for each in (contact, "1")]
+    plain = [{"from": each["from"], "to": each["to"]} for each in pairs[:1]]
+
+    for path, inputs in (
+        (f"{root}/deals/contacts/batch/create", pairs),
+        (f"{root}/deals/contacts/batch/create", pairs[:1]),
+        (f"{root}/deals/contacts/batch/associate/default", plain),
+    ):
+        answer = api.post(path, {"inputs": inputs})
+        check("post", path, answer.status_code, answer.json())
+    path = f"{objects}/deals/{deal}/associations/contacts/{contact}"
+    answer = api.session.put(api.url + path, json=spec, timeout=10)
+    check("put", path, answer.status_code, answer.json())
+
+
+@pytest.mark.parametrize("root", ["/crm/v3/objects", "/crm/objects/2026-09"])
+def test_single_writes_and_refusals_fit(served: tuple[Api, Portal], root: str) -> None:
+    api, _ = served
+    document = json.loads((FILES / "objects.2026-09.json").read_text(encoding="utf-8"))
+    schema = {"$ref": "#/components/schemas/Error", "components": document["components"]}
+    path = f"{root}/contacts"
+
+    made = api.post(path, {"properties": {"lastname": "x"}, "associations": []})
+    refused = api.post(path, {"properties": {"lastname": "x", "nothing": "1"}})
+
+    check("post", path, made.status_code, made.json())
+    jsonschema.validate(refused.json(), schema, cls=Draft4Validator)

@@ -1,0 +1,1 @@
+"""What programs write over HTTP: records, links and property definitions."""
