@@ -3,14 +3,19 @@
 HubSpotError                 the run cannot go on
 ├── AuthenticationError      no token, or one that HubSpot refuses
 ├── MissingScopeError        the token may not read this
+├── InconsistentError        HubSpot's answers contradict themselves
 ├── StopCleanlyError         HubSpot wants us to come back later; the state is good
+│   ├── DailyLimitError      the account's requests of the day are used up
+│   └── AccountMovingError   the account goes to another data centre
 └── TransientError           worth another try; fatal when the tries are used up
     └── RateLimitedError     429
+
+Each has a `code` for programs, and says by `retryable` whether the same run may do better later.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
@@ -21,12 +26,15 @@ MESSAGE_LIMIT = 300
 
 
 class HubSpotError(Exception):
-    """HubSpot answered something that this run cannot go on with.
+    """HubSpot refused a request, or gave an answer of an unknown shape.
 
     Args:
         message: One sentence: what was wrong, where, and what to do.
         status: The HTTP status, when there was an answer.
     """
+
+    code: ClassVar[str] = "hubspot_refused"
+    retryable: ClassVar[bool] = False
 
     def __init__(self, message: str, *, status: int | None = None) -> None:
         super().__init__(message)
@@ -34,25 +42,51 @@ class HubSpotError(Exception):
 
 
 class AuthenticationError(HubSpotError):
-    """HubSpot does not accept the credentials."""
+    """HubSpot does not accept the token."""
+
+    code = "hubspot_unauthorized"
 
 
 class MissingScopeError(HubSpotError):
-    """The credentials are good but may not read what was asked."""
+    """The token is good but may not read what was asked."""
+
+    code = "hubspot_missing_scope"
+
+
+class InconsistentError(HubSpotError):
+    """HubSpot's answers contradict themselves, so that something may be missing."""
+
+    code = "hubspot_inconsistent"
+    retryable = True
 
 
 class StopCleanlyError(HubSpotError):
     """HubSpot asks to come back much later: the daily limit, or a data-centre migration."""
 
 
+class DailyLimitError(StopCleanlyError):
+    """The account's requests of the day are used up: run again after its midnight."""
+
+    code = "hubspot_daily_limit"
+
+
+class AccountMovingError(StopCleanlyError):
+    """The account is on its way to another data centre (477)."""
+
+    code = "hubspot_account_moving"
+
+
 class TransientError(HubSpotError):
-    """A failure that another try may cure.
+    """No answer or half of one, 423 or 5xx, also after all tries.
 
     Args:
         message: What happened, for the log and for the end if the tries run out.
         wait: Seconds that HubSpot asked to wait; None where it named none.
         status: The HTTP status, when there was an answer.
     """
+
+    code = "hubspot_unavailable"
+    retryable = True
 
     def __init__(
         self, message: str, *, wait: float | None = None, status: int | None = None
@@ -62,7 +96,7 @@ class TransientError(HubSpotError):
 
 
 class RateLimitedError(TransientError):
-    """429: more requests than the policy named by HubSpot allows.
+    """More requests than the account allows (429), also after a quarter of an hour.
 
     Args:
         message: What happened.
@@ -71,6 +105,8 @@ class RateLimitedError(TransientError):
         pause: Seconds that the thread itself waits. None are needed where the budget, which all
             threads share, was closed for a while.
     """
+
+    code = "hubspot_rate_limited"
 
     def __init__(
         self, message: str, *, policy: str, wait: float | None, pause: float = 0.0
@@ -148,7 +184,7 @@ def error_for(
         return _rate_limit_error(body, said, wait, what)
     if status == 477:  # noqa: PLR2004
         hint = f"in {wait:.0f} seconds" if wait else "in up to 24 hours"
-        return StopCleanlyError(
+        return AccountMovingError(
             f"HubSpot is moving this account to another data centre; run again {hint}. "
             "The state is saved.",
             status=status,
@@ -182,7 +218,7 @@ def _rate_limit_error(body: ErrorBody, said: str, wait: float | None, what: str)
     """The daily limit ends the run; the short ones (ten-secondly, secondly) are waited for."""
     policy = (body.policy_name or "").upper()
     if policy == "DAILY" or "daily limit" in body.message.lower():
-        return StopCleanlyError(
+        return DailyLimitError(
             f"The account's daily limit of HubSpot requests is used up (reading {what}). "
             "Run again after midnight in the account's time zone; the state is saved.",
             status=429,

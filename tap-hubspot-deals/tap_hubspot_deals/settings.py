@@ -1,36 +1,384 @@
-"""The tap's settings as the rest of it uses them: final types, defaults filled in."""
+"""The tap's settings: one table of their names, types, bounds and words, and what is made of them.
+
+A new setting is a line of `TABLE` and a field of `Settings`. One that each object type may have for
+itself says so by `in_objects`.
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, fields
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from hubspot_client.access import API_VERSION, BASE_URL, Access
 from hubspot_client.clock import milliseconds, parse_time
-
-from tap_hubspot_deals.object_settings import (
-    ObjectSettings,
-    items_of,
-    object_settings,
-)
+from hubspot_client.object_types import DEALS
+from hubspot_client.paths import DATED, LEGACY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-DATE_ONLY = re.compile(r"^\d{4}-\d{2}-\d{2}$")
 MAX_PAGE_SIZE = 100
-MAX_DELAY_MS = 60_000
+DATE_ONLY = re.compile(r"^\d{4}-\d{2}-\d{2}$")
 DAY_MS = 24 * 60 * 60 * 1000
+TEXT, FLAG, NUMBER = "string", "boolean", "integer"
+NAMES = "array"
+"""A list of texts."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting.
+
+    Args:
+        name: What people write.
+        type: Its JSON type.
+        title: For forms.
+        description: One or two sentences.
+        default: What stands where nothing is written.
+        secret: Whether it must not be shown.
+        required: Whether a run needs it.
+        bounds: The least and the greatest number.
+        choices: The only texts allowed.
+        in_objects: What it is called in an item of `objects`; None: it is the same for all types.
+        field: The field of `Settings` that it becomes, where that has another name.
+        read: Makes the final value; None: the value is final.
+    """
+
+    name: str
+    type: str
+    title: str
+    description: str
+    default: Any = None
+    secret: bool = False
+    required: bool = False
+    bounds: tuple[int, int] | None = None
+    choices: tuple[str, ...] = ()
+    in_objects: str | None = None
+    field: str = ""
+    read: Callable[[Any], Any] | None = None
+
+    def schema(self, name: str) -> dict[str, Any]:
+        """The JSON schema of its values."""
+        schema: dict[str, Any] = {"type": [self.type, "null"]}
+        if self.required:
+            schema["type"] = [self.type]
+        if self.type == NAMES:
+            schema["items"] = {"type": TEXT}
+        if name == "objects":
+            schema["items"] = _item_schema()
+        if self.choices:
+            schema["enum"] = [*self.choices, None]
+        return schema
+
+    def value(self, written: Any) -> Any:
+        """The final value of what is written; the default's where nothing is."""
+        chosen = self.default if written is None or written == "" else written
+        return chosen if self.read is None else self.read(chosen)
+
+
+def _start(text: str | None) -> int | None:
+    """The first millisecond included."""
+    return None if text is None else milliseconds(parse_time(text))
+
+
+def _end(text: str | None) -> int | None:
+    """The last millisecond included: of the day for a date, of the instant for a time."""
+    if text is None:
+        return None
+    return milliseconds(parse_time(text)) + (DAY_MS - 1 if DATE_ONLY.match(text) else 0)
+
+
+def _distinct(names: list[str] | None) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names or ()))
+
+
+TABLE: tuple[Setting, ...] = (
+    Setting(
+        "access_token",
+        TEXT,
+        "Access token",
+        "Private app token or service key. Either this, or the three OAuth settings.",
+        secret=True,
+    ),
+    Setting(
+        "client_id",
+        TEXT,
+        "OAuth client ID",
+        "With `client_secret` and `refresh_token`, instead of `access_token`.",
+    ),
+    Setting(
+        "client_secret",
+        TEXT,
+        "OAuth client secret",
+        "With `client_id` and `refresh_token`.",
+        secret=True,
+    ),
+    Setting(
+        "refresh_token",
+        TEXT,
+        "OAuth refresh token",
+        "With `client_id` and `client_secret`.",
+        secret=True,
+    ),
+    Setting(
+        "tenant_id",
+        TEXT,
+        "Tenant",
+        "Whose HubSpot account this is; `_tenant_id` of every record and key.",
+        required=True,
+    ),
+    Setting(
+        "organization_id", TEXT, "Organization", "`_organization_id` of every record, when set."
+    ),
+    Setting(
+        "scan_id",
+        TEXT,
+        "Scan",
+        "`_scan_id` of every record and key, when set: makes the run a snapshot.",
+    ),
+    Setting(
+        "objects",
+        NAMES,
+        "Objects",
+        "Object types to read: names such as `contacts` or a custom object's, or objects with "
+        "`name` and, for this type alone, `properties`, `associations`, `association_ids`, "
+        "`pipeline`, `stage`, `start_date`, `end_date`, `archived`, `max_records`. The "
+        "settings of these names below are those of `deals`.",
+        default=[DEALS.name],
+    ),
+    Setting(
+        "start_date",
+        TEXT,
+        "Created from",
+        "Only deals created at or after this ISO 8601 date or time (UTC).",
+        in_objects="start_date",
+        field="created_from",
+        read=_start,
+    ),
+    Setting(
+        "end_date",
+        TEXT,
+        "Created until",
+        "Only deals created until then; a date without time includes that whole day.",
+        in_objects="end_date",
+        field="created_until",
+        read=_end,
+    ),
+    Setting(
+        "pipeline",
+        TEXT,
+        "Pipeline",
+        "Only deals of the pipeline with this ID.",
+        in_objects="pipeline",
+    ),
+    Setting(
+        "deal_stage",
+        TEXT,
+        "Deal stage",
+        "Only deals in the stage with this ID.",
+        in_objects="stage",
+        field="stage",
+    ),
+    Setting(
+        "archived",
+        FLAG,
+        "Archived deals",
+        "Read all archived deals too. Without it, deals archived since the last run are still "
+        "marked, so that a mirror stays true.",
+        default=False,
+        in_objects="archived",
+    ),
+    Setting(
+        "properties",
+        NAMES,
+        "Properties",
+        "Names of the deal properties to read; all of them by default.",
+        in_objects="properties",
+        read=lambda names: _distinct(names) or None,
+    ),
+    Setting(
+        "associations",
+        NAMES,
+        "Associations",
+        "Object types whose links to deals are read.",
+        default=["contacts", "companies"],
+        in_objects="associations",
+        read=_distinct,
+    ),
+    Setting(
+        "association_ids",
+        NAMES,
+        "Association IDs",
+        "Read the links of these deals only; with the stream `deals` deselected, nothing but "
+        "these deals is read.",
+        in_objects="association_ids",
+        read=_distinct,
+    ),
+    Setting(
+        "associations_per_pair",
+        FLAG,
+        "Associations per pair",
+        "A stream `deals_contacts` for each pair of object types, instead of `associations`.",
+        default=False,
+    ),
+    Setting(
+        "max_records",
+        NUMBER,
+        "Most records",
+        "Read at most so many deals, as a sample: the run then keeps no bookmark. "
+        "No limit by default.",
+        bounds=(1, 10**12),
+        in_objects="max_records",
+    ),
+    Setting(
+        "on_missing_scope",
+        TEXT,
+        "On a missing scope",
+        "What to do with an object type that the token may not read, when several are asked "
+        "for: fail before anything is written, or skip it and say so.",
+        default="fail",
+        choices=("fail", "skip"),
+        field="skip_missing_scopes",
+        read=lambda choice: choice == "skip",
+    ),
+    Setting(
+        "flatten_custom_properties",
+        FLAG,
+        "Flatten custom properties",
+        "One field per custom property instead of the object `custom_properties`: "
+        "for tables of one tenant.",
+        default=False,
+    ),
+    Setting(
+        "nest_properties",
+        FLAG,
+        "Nest properties",
+        "HubSpot's own properties in one object `properties`, without the empty ones, instead "
+        "of one field each: for tables of many tenants, and for any number of properties.",
+        default=False,
+    ),
+    Setting(
+        "include_raw",
+        FLAG,
+        "Include raw",
+        "Add HubSpot's own object to each deal, as `raw`.",
+        default=False,
+    ),
+    Setting(
+        "page_size",
+        NUMBER,
+        "Page size",
+        "Deals per request, 1 to 100.",
+        default=MAX_PAGE_SIZE,
+        bounds=(1, MAX_PAGE_SIZE),
+    ),
+    Setting(
+        "request_delay_ms",
+        NUMBER,
+        "Request delay",
+        "At least so many milliseconds between two requests, 0 to 60,000.",
+        default=0,
+        bounds=(0, 60_000),
+        field="request_delay",
+        read=lambda number: timedelta(milliseconds=number),
+    ),
+    Setting(
+        "requests_per_10_seconds",
+        NUMBER,
+        "Request budget",
+        "The share of the account's limit that this run may use, searches and associations "
+        "included. By default nine tenths of the limit that HubSpot's answers name.",
+        bounds=(1, 10_000),
+    ),
+    Setting(
+        "lookback_minutes",
+        NUMBER,
+        "Look-back",
+        "An incremental run reads again what changed so many minutes before its bookmark: "
+        "HubSpot's search shows changes late.",
+        default=15,
+        bounds=(0, 7 * 24 * 60),
+        field="lookback",
+        read=lambda number: timedelta(minutes=number),
+    ),
+    Setting(
+        "association_refresh_hours",
+        NUMBER,
+        "Refresh",
+        "So many hours after the last full read, a run reads everything again, to see links "
+        "that changed without their deal and deals deleted for good. 0: every run.",
+        default=24,
+        bounds=(0, 10 * 365 * 24),
+        field="refresh_after",
+        read=lambda number: timedelta(hours=number),
+    ),
+    Setting(
+        "api_version",
+        TEXT,
+        "API version",
+        "`2026-09`, `2026-03`, or `v3` (with v4 associations).",
+        default=API_VERSION,
+    ),
+    Setting(
+        "base_url",
+        TEXT,
+        "Base URL",
+        "Where HubSpot's API is; the simulator's address in tests.",
+        default=BASE_URL,
+        read=lambda address: address.rstrip("/"),
+    ),
+    Setting(
+        "emit_activate_version_messages",
+        FLAG,
+        "Activate versions",
+        "End each full read with ACTIVATE_VERSION, so that the target marks what is gone. Only "
+        "for targets that limit this to one tenant, as target-deals-postgres does.",
+        default=False,
+        field="activate_versions",
+    ),
+)
+
+OF_OBJECTS = {s.in_objects: s for s in TABLE if s.in_objects}
+"""The settings that an item of `objects` may have, by their names there."""
+
+
+def _item_schema() -> dict[str, Any]:
+    """One item of `objects`: a name, or a name with what is asked of this type."""
+    return {
+        "type": [TEXT, "object"],
+        "properties": {
+            "name": {"type": TEXT},
+            **{name: setting.schema(name) for name, setting in OF_OBJECTS.items()},
+        },
+        "required": ["name"],
+        "additionalProperties": False,
+    }
+
+
+def _config_schema() -> dict[str, Any]:
+    """The table as Singer and Meltano read it."""
+    properties = {}
+    for setting in TABLE:
+        words = {"title": setting.title, "description": setting.description}
+        default = {} if setting.default is None else {"default": setting.default}
+        hidden = {"secret": True, "writeOnly": True} if setting.secret else {}
+        properties[setting.name] = {**setting.schema(setting.name), **default, **words, **hidden}
+    required = [setting.name for setting in TABLE if setting.required]
+    return {"type": "object", "properties": properties, "required": required}
+
+
+CONFIG_SCHEMA = _config_schema()
 
 
 @dataclass(frozen=True)
 class Filters:
-    """Which deals are asked for. Dates are epoch milliseconds, both ends inclusive."""
+    """Which records are asked for. Dates are epoch milliseconds, both ends inclusive."""
 
     pipeline: str | None = None
-    deal_stage: str | None = None
+    stage: str | None = None
     created_from: int | None = None
     created_until: int | None = None
 
@@ -39,15 +387,22 @@ class Filters:
         return self != Filters()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The validated settings; every field has its final type and default."""
+    """The validated settings, as they apply to one object type; every field has its final type.
 
+    Args:
+        name: The object type as the settings write it; empty for what belongs to none.
+    """
+
+    name: str
     tenant_id: str
     organization_id: str | None
     scan_id: str | None
-    access: Access
-    filters: Filters
+    created_from: int | None
+    created_until: int | None
+    pipeline: str | None
+    stage: str | None
     archived: bool
     properties: tuple[str, ...] | None
     associations: tuple[str, ...]
@@ -63,75 +418,182 @@ class Settings:
     refresh_after: timedelta
     activate_versions: bool
 
+    @property
+    def filters(self) -> Filters:
+        """Which records are asked for."""
+        return Filters(self.pipeline, self.stage, self.created_from, self.created_until)
 
-def parse(config: Mapping[str, Any]) -> Settings:
+
+def parse(config: Mapping[str, Any], item: Mapping[str, Any] | None = None) -> Settings:
     """The settings of a config that `validate` found nothing wrong with.
 
-    What differs between object types is empty here: see `parse_objects`.
+    Args:
+        config: The settings as they are written.
+        item: The object type that they are for, from `items_of`; None: for no type.
     """
-
-    def text(name: str) -> str | None:
-        return config.get(name) or None
-
-    return Settings(
-        tenant_id=config["tenant_id"],
-        organization_id=text("organization_id"),
-        scan_id=text("scan_id"),
-        access=_access(config),
-        filters=Filters(),
-        archived=False,
-        properties=None,
-        associations=(),
-        association_ids=(),
-        associations_per_pair=bool(config.get("associations_per_pair")),
-        max_records=None,
-        skip_missing_scopes=config.get("on_missing_scope") == "skip",
-        flatten_custom_properties=bool(config.get("flatten_custom_properties")),
-        nest_properties=bool(config.get("nest_properties")),
-        include_raw=bool(config.get("include_raw")),
-        page_size=config.get("page_size", MAX_PAGE_SIZE),
-        lookback=timedelta(minutes=config.get("lookback_minutes", 15)),
-        refresh_after=timedelta(hours=config.get("association_refresh_hours", 24)),
-        activate_versions=bool(config.get("emit_activate_version_messages")),
-    )
+    own = item or {"name": ""}
+    values: dict[str, Any] = {"name": own["name"]}
+    for setting in TABLE:
+        if setting.in_objects is None:
+            written = config.get(setting.name)
+        else:
+            written = own.get(setting.in_objects)
+            if written is None and setting.type == NAMES:
+                written = []  # what is asked by default is asked of deals
+        values[setting.field or setting.name] = setting.value(written)
+    return Settings(**{field.name: values[field.name] for field in fields(Settings)})
 
 
-def _access(config: Mapping[str, Any]) -> Access:
-    secrets = ("access_token", "client_id", "client_secret", "refresh_token")
-    return Access(
-        **{name: config.get(name) or None for name in secrets},
-        base_url=(config.get("base_url") or BASE_URL).rstrip("/"),
-        api_version=config.get("api_version") or API_VERSION,
-        requests_per_10_seconds=config.get("requests_per_10_seconds"),
-        request_delay=timedelta(milliseconds=config.get("request_delay_ms") or 0),
-        user_agent="tap-hubspot-deals",
-    )
-
-
-def parse_objects(config: Mapping[str, Any]) -> list[ObjectSettings]:
+def parse_objects(config: Mapping[str, Any]) -> list[Settings]:
     """The object types to read, each with its own settings."""
-    settings = parse(config)
-    return [object_settings(settings, item, _filters_of(item)) for item in items_of(config)]
+    return [parse(config, item) for item in items_of(config)]
 
 
-def _filters_of(item: Mapping[str, Any]) -> Filters:
-    return Filters(
-        pipeline=item.get("pipeline") or None,
-        deal_stage=item.get("stage") or None,
-        created_from=start_of(item.get("start_date") or None),
-        created_until=end_of(item.get("end_date") or None),
-    )
+def access_of(config: Mapping[str, Any]) -> Access:
+    """How the account is reached, for a config that `validate` found nothing wrong with."""
+    known = {field.name for field in fields(Access)}
+    values = {s.field or s.name: s.value(config.get(s.name)) for s in TABLE if not s.in_objects}
+    given = {name: value for name, value in values.items() if name in known}
+    return Access(**given, user_agent="tap-hubspot-deals")
 
 
-def start_of(text: str | None) -> int | None:
-    """The first millisecond included."""
-    return None if text is None else milliseconds(parse_time(text))
+def items_of(config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The items of `objects` as dictionaries.
+
+    A bare `deals`, or one that says nothing of its own, takes the tap's top-level `properties`,
+    `associations`, filters and `archived`: they are the settings of deals.
+    """
+    items = []
+    for item in config.get("objects") or [DEALS.name]:
+        own = {"name": item} if isinstance(item, str) else dict(item)
+        if own["name"] == DEALS.name:
+            of_deals = {name: config.get(s.name) for name, s in OF_OBJECTS.items()}
+            own = {**of_deals, **{k: v for k, v in own.items() if v is not None}}
+        items.append(own)
+    return items
 
 
-def end_of(text: str | None) -> int | None:
-    """The last millisecond included: of the day for a date, of the instant for a time."""
-    if text is None:
-        return None
-    if DATE_ONLY.match(text):
-        return milliseconds(parse_time(text)) + DAY_MS - 1
-    return milliseconds(parse_time(text))
+def validate(config: Mapping[str, Any]) -> list[str]:
+    """What is wrong with a config that already has the right JSON types.
+
+    Returns:
+        One sentence per fault, each naming its setting; empty when all is well.
+    """
+    return [
+        *_credential_faults(config),
+        *_identity_faults(config),
+        *_object_faults(config),
+        *_number_faults({s.name: s for s in TABLE}, config),
+        *_address_faults(config),
+        *_form_faults(config),
+        *(
+            fault
+            for item in items_of(config)
+            for fault in (
+                *_date_faults(item),
+                *_name_faults(item),
+                *(_number_faults(OF_OBJECTS, item) if item["name"] != DEALS.name else ()),
+            )
+        ),
+    ]
+
+
+def _credential_faults(config: Mapping[str, Any]) -> list[str]:
+    oauth = [n for n in ("client_id", "client_secret", "refresh_token") if config.get(n)]
+    if config.get("access_token"):
+        if any(c.isspace() for c in config["access_token"]):
+            return ["`access_token` has a space or line break in it: copy it again from HubSpot."]
+        if not (config["access_token"].isascii() and config["access_token"].isprintable()):
+            return [
+                "`access_token` holds characters that no token has: copy it again from HubSpot."
+            ]
+        return []
+    if not oauth:
+        text = (
+            "`access_token` is missing: set it to a HubSpot private app token or service key "
+            "(or set `client_id`, `client_secret` and `refresh_token`)."
+        )
+        return [text]
+    missing = [n for n in ("client_id", "client_secret", "refresh_token") if n not in oauth]
+    return [f"`{name}` is missing: OAuth needs all three of its settings." for name in missing]
+
+
+def _identity_faults(config: Mapping[str, Any]) -> list[str]:
+    faults = []
+    if not str(config.get("tenant_id") or "").strip():
+        faults.append("`tenant_id` is missing: name the tenant whose HubSpot account this is.")
+    faults += [
+        f"`{name}` must not hold a NUL character."
+        for name in ("tenant_id", "organization_id", "scan_id")
+        if "\0" in str(config.get(name) or "")
+    ]
+    return faults
+
+
+def _object_faults(config: Mapping[str, Any]) -> list[str]:
+    names = [item["name"] for item in items_of(config)]
+    faults = [f"`objects` names '{n}' twice." for n in sorted(set(names)) if names.count(n) > 1]
+    return faults + [f"`objects` holds {n!r}, which is no HubSpot name." for n in names if not n]
+
+
+def _form_faults(config: Mapping[str, Any]) -> list[str]:
+    if config.get("flatten_custom_properties") and config.get("nest_properties"):
+        return ["`flatten_custom_properties` and `nest_properties` contradict each other: set one."]
+    return []
+
+
+def _date_faults(item: Mapping[str, Any]) -> list[str]:
+    faults = []
+    for name in ("start_date", "end_date"):
+        text = item.get(name)
+        if text in {None, ""}:
+            continue
+        try:
+            parse_time(text)
+        except ValueError:
+            example = date(2025, 1, 31).isoformat()
+            faults.append(f"`{name}` is no ISO 8601 date: {text!r}. Write it like {example}.")
+    if not faults:
+        start, end = _start(item.get("start_date") or None), _end(item.get("end_date") or None)
+        if start is not None and end is not None and end < start:
+            faults.append("`end_date` is before `start_date`.")
+    return faults
+
+
+def _number_faults(table: Mapping[str, Setting], written: Mapping[str, Any]) -> list[str]:
+    return [
+        f"`{name}` must be from {setting.bounds[0]} to {setting.bounds[1]:,}, not {value}."
+        for name, setting in table.items()
+        if setting.bounds is not None
+        and (value := written.get(name)) is not None
+        and not setting.bounds[0] <= value <= setting.bounds[1]
+    ]
+
+
+def _name_faults(item: Mapping[str, Any]) -> list[str]:
+    return [
+        f"`{name}` holds {text!r}, which is no HubSpot name."
+        for name, setting in OF_OBJECTS.items()
+        if setting.type == NAMES
+        for text in item.get(name) or ()
+        if not text.strip() or any(c.isspace() or c in ",/?&#\0" for c in text)
+    ]
+
+
+def _address_faults(config: Mapping[str, Any]) -> list[str]:
+    faults = []
+    version = config.get("api_version")
+    if version and version != LEGACY and not DATED.match(version):
+        faults.append(f"`api_version` must be `v3` or a date such as `2026-09`, not {version!r}.")
+    address = config.get("base_url")
+    if address:
+        try:
+            parts = urlsplit(address)
+            whole = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        except ValueError:
+            whole = False
+        if not whole or any(c.isspace() for c in address):
+            faults.append(f"`base_url` must be an http or https address, not {address!r}.")
+        elif parts.username or parts.password or parts.query or parts.fragment:
+            faults.append("`base_url` must end before any `?` or `#` and hold no user name.")
+    return faults

@@ -14,9 +14,7 @@ from hubspot_client.properties import CONVERTERS, to_bool, to_date, to_datetime,
 from hubspot_client.properties import to_number as number
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tap_hubspot_deals.setting_faults import validate
-from tap_hubspot_deals.setting_schema import CONFIG_SCHEMA
-from tap_hubspot_deals.settings import parse
+from tap_hubspot_deals.settings import CONFIG_SCHEMA, parse, validate
 
 encode = msgspec.json.Encoder(decimal_format="number").encode
 moments = st.datetimes(timezones=st.just(UTC))

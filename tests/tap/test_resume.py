@@ -8,7 +8,7 @@ import pytest
 from harness.singer import Mirror, Mirroring, Output, config_for, finished, read, run, start
 from hubspot_simulator import Portal
 from singer_sdk.exceptions import ConfigValidationError
-from tap_hubspot_deals.streams.bookmarks import Progress
+from tap_hubspot_deals.reading.progress import Progress
 
 if TYPE_CHECKING:
     import subprocess

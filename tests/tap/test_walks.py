@@ -16,11 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tap_hubspot_deals.reading.archive import Sweep
 from tap_hubspot_deals.reading.legs import Leg, OutOfOrder
+from tap_hubspot_deals.reading.objects import CrmObject, ObjectPage
 from tap_hubspot_deals.reading.searching import SearchSource
-from tap_hubspot_deals.reading.sources import Page
 from tap_hubspot_deals.reading.walks import Walk
 from tap_hubspot_deals.settings import Filters
-from tap_hubspot_deals.streams.records import CrmObject
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -155,7 +154,7 @@ class Listed:
         self.given: set[str] = set()
         self.fetched = 0
 
-    def fetch(self, position: str | None) -> Page:
+    def fetch(self, position: str | None) -> ObjectPage:
         self.fetched += 1
         if self.fetched % 3 == 0 and self.vanishing:
             gone = self.vanishing.pop()
@@ -177,7 +176,7 @@ class Listed:
         following = str(rest[0]) if rest else None
         if following:
             self.given.add(following)
-        return Page([CrmObject(str(i), {}) for i in page], following)
+        return ObjectPage([CrmObject(str(i), {}) for i in page], following)
 
 
 @settings(max_examples=300, deadline=None)
@@ -225,14 +224,14 @@ def test_a_walk_notices_a_list_that_is_out_of_order(ids: list[int], page_size: i
     class Disordered(Listed):
         """The ids as they came; cursors are places."""
 
-        def fetch(self, position: str | None) -> Page:
+        def fetch(self, position: str | None) -> ObjectPage:
             start = int(position or 0) if position in {None, *self.given} else 0
             page = self.ids[start : start + self.page_size]
             end = start + self.page_size
             following = str(end) if end < len(self.ids) else None
             if following:
                 self.given.add(following)
-            return Page([CrmObject(str(i), {}) for i in page], following)
+            return ObjectPage([CrmObject(str(i), {}) for i in page], following)
 
     listed = Disordered(ids, page_size, [], "plain")
     walk = Walk(listed, Here(), [Leg()], ordered=True, extent=lambda: (1000, max(ids)))
@@ -259,7 +258,9 @@ def test_a_sweep_tells_what_left_the_recycle_bin(
         sweep = Sweep(Filters(), DEALS, None, known, complete=True)
         ids = sorted(binned)
         for start in range(0, len(ids), page_size):
-            sweep.cut(Page([CrmObject(str(i), {}) for i in ids[start : start + page_size]], None))
+            sweep.cut(
+                ObjectPage([CrmObject(str(i), {}) for i in ids[start : start + page_size]], None)
+            )
         return sweep
 
     known = swept(before, "").now_known()
@@ -270,7 +271,7 @@ def test_a_search_that_gives_nothing_though_some_are_left_is_refused(hubspot: Si
     output = read(config_for(hubspot, start_date="2000-01-01"))
     assert len(output.ids()) == 250
     source = SearchSource.__new__(SearchSource)
-    object.__setattr__(source, "reading", type("R", (), {"object_type": DEALS})())
+    object.__setattr__(source, "reader", type("R", (), {"object_type": DEALS})())
     for position, ids, total in [("5", ["5", "6"], 2), ("5", ["7", "6"], 2), (None, [], 3)]:
         with pytest.raises(HubSpotError, match="Run again"):
             source._refuse_gaps(position, ids, total)

@@ -15,13 +15,10 @@ from hubspot_client.clock import milliseconds, parse_time
 from hubspot_client.properties import to_datetime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from hubspot_client.object_types import ObjectType
 
-    from tap_hubspot_deals.reading.sources import Page
+    from tap_hubspot_deals.reading.objects import CrmObject, ObjectPage
     from tap_hubspot_deals.settings import Filters
-    from tap_hubspot_deals.streams.records import CrmObject
 
 KNOWN_LIMIT = 1000
 """Ids kept in the bookmark, the latest archived ones: it goes out with every page."""
@@ -57,9 +54,9 @@ class Sweep:
         self._left = set(self.known.split())
         self._latest = []
 
-    def cut(self, page: Page) -> None:
+    def cut(self, page: ObjectPage) -> None:
         """Leave on the page what has to go out, and remember the latest of all in the bin."""
-        keep(page, lambda found: is_asked_for(found, self.filters, self.object_type))
+        page.keep(lambda found: is_asked_for(found, self.filters, self.object_type))
         for found in page.objects:
             self._left.discard(found.id)
             entry = (found.archived_at or "", found.id)
@@ -73,7 +70,7 @@ class Sweep:
             archived_at = found.archived_at
             return since is None or not archived_at or parse_time(archived_at) >= since
 
-        keep(page, goes_out)
+        page.keep(goes_out)
 
     def left(self) -> list[str]:
         """The known ids that are not in the bin any more; none if this sweep saw only a part."""
@@ -86,14 +83,6 @@ class Sweep:
         return " ".join(sorted(found_id for _, found_id in self._latest))
 
 
-def keep(page: Page, wanted: Callable[[CrmObject], bool]) -> None:
-    """Leave only the wanted records on a page."""
-    kept = [i for i, found in enumerate(page.objects) if wanted(found)]
-    page.objects = [page.objects[i] for i in kept]
-    if page.raws is not None:
-        page.raws = [page.raws[i] for i in kept]
-
-
 def is_asked_for(found: CrmObject, filters: Filters, object_type: ObjectType) -> bool:
     """Whether a record passes the filters, as HubSpot's search would judge it."""
     if not filters:
@@ -103,7 +92,7 @@ def is_asked_for(found: CrmObject, filters: Filters, object_type: ObjectType) ->
     stamp = _created(found, object_type)
     return (
         filters.pipeline in {None, values.get(pipeline)}
-        and filters.deal_stage in {None, values.get(stage)}
+        and filters.stage in {None, values.get(stage)}
         and (filters.created_from is None or stamp >= filters.created_from)
         and (filters.created_until is None or stamp <= filters.created_until)
     )

@@ -11,7 +11,7 @@ from hubspot_client.errors import HubSpotError
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
-    from tap_hubspot_deals.reading.sources import Page, Source
+    from tap_hubspot_deals.reading.objects import ObjectPage, Source
 
 BAD_REQUEST = 400
 
@@ -52,7 +52,7 @@ class Step:
         legs: All legs that are still unfinished once this page is out.
     """
 
-    page: Page
+    page: ObjectPage
     legs: list[dict[str, Any]]
 
 
@@ -69,19 +69,19 @@ class Walker:
         self.empty_splits = 0
         self._source = source
         self._pool = pool
-        self._coming: Future[Page] | None = pool.submit(source.fetch, leg.after)
+        self._coming: Future[ObjectPage] | None = pool.submit(source.fetch, leg.after)
 
     @property
     def done(self) -> bool:
         """Whether there is nothing left to take."""
         return self._coming is None
 
-    def peek(self) -> Page:
+    def peek(self) -> ObjectPage:
         """The page on its way, which stays the next to be taken."""
         assert self._coming is not None  # noqa: S101 - callers ask `done` first
         return self._coming.result()
 
-    def take(self, *, ordered: bool) -> Page:
+    def take(self, *, ordered: bool) -> ObjectPage:
         """The next page, cut at `until`; the one after it is asked for at once."""
         page = self.peek()
         if ordered:
@@ -125,7 +125,7 @@ class Walker:
         assert self.last_id is not None  # noqa: S101 - the same
         return (self.last_id + end) // 2
 
-    def _check_order(self, page: Page) -> None:
+    def _check_order(self, page: ObjectPage) -> None:
         ids = [int(o.id) for o in page.objects]
         if not ids:
             return
@@ -137,7 +137,7 @@ class Walker:
         self.last_id = ids[-1]
         self.count += len(ids)
 
-    def _cut(self, page: Page) -> None:
+    def _cut(self, page: ObjectPage) -> None:
         until = self.leg.until
         if until is None or self.last_id is None or self.last_id < until:
             return

@@ -63,6 +63,7 @@ class LinkReader:
     """
 
     def __init__(self, client: Client, from_type: ObjectType, to_type: ObjectType) -> None:
+        self.to_type = to_type.name
         self._client = client
         self._path = client.paths.associations(from_type.in_paths, to_type.in_paths)
         self._what = f"associations from {from_type.name} to {to_type.name}"

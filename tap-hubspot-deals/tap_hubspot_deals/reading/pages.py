@@ -1,46 +1,52 @@
-"""From pages of objects to what goes out: records, markers of merged ones, and links."""
+"""Pages of objects with their links, which are asked for by the thousand, for a group of pages."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hubspot_client.clock import iso, parse_time
+from hubspot_client.clock import iso
 
-from tap_hubspot_deals.reading.links import BATCH, LinkReader
-from tap_hubspot_deals.streams.records import merged_ids
+from tap_hubspot_deals.reading.links import BATCH
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Iterator, Sequence
     from concurrent.futures import Executor, Future
 
+    from hubspot_client.clock import Clock
+
     from tap_hubspot_deals.reading.legs import Step
-    from tap_hubspot_deals.reading.links import Links
-    from tap_hubspot_deals.streams.bookmarks import Progress
-    from tap_hubspot_deals.streams.objects import ObjectStream
-    from tap_hubspot_deals.streams.records import CrmObject, RecordFields
+    from tap_hubspot_deals.reading.links import LinkReader, Links
+    from tap_hubspot_deals.reading.objects import ObjectPage
+    from tap_hubspot_deals.reading.progress import Progress
 
 LinksOf = dict[str, list[dict[str, Any]]]
 """By record id, its links to one object type."""
 
 
 @dataclass
-class ReadPage:
-    """One page as it goes out.
+class LinkedPage:
+    """One page with its links.
 
     Args:
-        records: The records of the object type.
-        links: The records of their links, by the object type they lead to.
-        read_at: When they were read, ISO 8601.
-        version: The table version they carry, when versions are used.
-        progress: Where the run stands once this page is out.
+        page: The objects.
+        links: Their links, by the object type they lead to; None: not read.
+        only: The objects whose links were asked for; None: all.
+        read_at: When the links were asked for, ISO 8601.
+        progress: Where the read stands once this page is out.
     """
 
-    records: list[dict[str, Any]]
-    links: dict[str, list[dict[str, Any]]]
+    page: ObjectPage
+    links: dict[str, LinksOf] | None
+    only: frozenset[str] | None
     read_at: str
-    version: int | None
     progress: Progress
+
+    def links_of(self, object_id: str) -> Links | None:
+        """One object's complete links by object type; None where they were not read."""
+        if self.links is None or (self.only is not None and object_id not in self.only):
+            return None
+        return {to_type: of.get(object_id, []) for to_type, of in self.links.items()}
 
 
 @dataclass
@@ -59,47 +65,41 @@ class Group:
     asked: list[tuple[str, Future[LinksOf]]] | None
     only: frozenset[str] | None = None
 
-    def links(self) -> dict[str, LinksOf] | None:
-        """All links by object type and record; waits until they are there."""
-        if self.asked is None:
-            return None
-        found: dict[str, LinksOf] = {}
-        for to_type, future in self.asked:
-            found.setdefault(to_type, {}).update(future.result())
-        return found
+    def pages(self, progress: Progress) -> Iterator[LinkedPage]:
+        """The pages, once all of their links are there."""
+        links: dict[str, LinksOf] | None = None
+        if self.asked is not None:
+            links = {}
+            for to_type, future in self.asked:
+                links.setdefault(to_type, {}).update(future.result())
+        for step in self.steps:
+            yield LinkedPage(step.page, links, self.only, self.read_at, progress.at(step.legs))
+            step.page.release()
 
 
-class PageMaker:
-    """Asks for the links of pages and makes their records.
+class LinkAsker:
+    """Asks for the links of pages.
 
     Args:
-        stream: The stream of the records.
-        links: The object types whose links have a selected stream.
-        fields: Makes the single records.
+        readers: One for each object type that links lead to.
+        only: The records whose links are wanted; None: all.
+        clock: HubSpot's.
         pool: Where requests run.
     """
 
     def __init__(
         self,
-        stream: ObjectStream,
-        links: Collection[str],
-        fields: RecordFields,
+        readers: Sequence[LinkReader],
+        only: frozenset[str] | None,
+        clock: Clock,
         pool: Executor,
     ) -> None:
+        self._readers = readers
+        self._only = only
+        self._clock = clock
         self._pool = pool
-        self._clock = stream.hubspot.clock
-        self._readers = [
-            (to_type.name, LinkReader(stream.hubspot, stream.object_type, to_type))
-            for to_type in stream.linked
-        ]
-        self._only = frozenset(stream.settings.association_ids) or None
-        self._settings = stream.settings
-        self._identity = stream.identity
-        self._from_type = stream.object_type.name
-        self._links = links
-        self._fields = fields
 
-    def ask_links(self, steps: list[Step], *, live: bool) -> Group:
+    def ask(self, steps: list[Step], *, live: bool) -> Group:
         """Ask for the links of live records; archived ones have none (HubSpot hides them)."""
         read_at = iso(self._clock.now())
         if not live:
@@ -108,63 +108,8 @@ class PageMaker:
         if self._only is not None:
             ids = [i for i in ids if i in self._only]
         asked = [
-            (to_type, self._pool.submit(reader.read, ids[start : start + BATCH]))
-            for to_type, reader in self._readers
+            (reader.to_type, self._pool.submit(reader.read, ids[start : start + BATCH]))
+            for reader in self._readers
             for start in range(0, len(ids), BATCH)
         ]
         return Group(steps, read_at, asked, self._only)
-
-    def pages(self, group: Group, progress: Progress) -> Iterator[ReadPage]:
-        """The pages of a group; taking one moves the progress behind it."""
-        links = group.links()
-        version = progress.version if self._settings.activate_versions else None
-        for step in group.steps:
-            progress.legs = step.legs
-            records: list[dict[str, Any]] = []
-            link_records: dict[str, list[dict[str, Any]]] = {t: [] for t in self._links}
-            for found, raw in step.page.pairs():
-                own: Links | None = None
-                if links is not None and (group.only is None or found.id in group.only):
-                    own = {to_type: of.get(found.id, []) for to_type, of in links.items()}
-                    for to_type, of_type in link_records.items():
-                        of_type.extend(
-                            self._link_records(found.id, to_type, own[to_type], group.read_at)
-                        )
-                markers = self._merged_markers(found, progress, group.read_at)
-                records.append(self._fields.record(found, own, group.read_at, raw))
-                records += markers
-            step.page.release()
-            yield ReadPage(records, link_records, group.read_at, version, progress)
-
-    def _link_records(
-        self, from_id: str, to_type: str, all_linked: list[dict[str, Any]], read_at: str
-    ) -> list[dict[str, Any]]:
-        if not all_linked:
-            return []
-        head = {
-            **self._identity.fields,
-            "from_object_type": self._from_type,
-            "from_id": from_id,
-            "to_object_type": to_type,
-        }
-        return [
-            {**head, "to_id": linked["id"], **link_type, "read_at": read_at}
-            for linked in all_linked
-            for link_type in linked["types"]
-        ]
-
-    def _merged_markers(
-        self, found: CrmObject, progress: Progress, read_at: str
-    ) -> list[dict[str, Any]]:
-        """Markers for the records that this one took the place of.
-
-        A first read never gave those out, unless they were merged since it began.
-        """
-        old_ids = merged_ids(found)
-        if not old_ids:
-            return []
-        if progress.first and found.updated_at is not None:
-            began = parse_time(progress.started_at) - self._settings.lookback
-            if parse_time(found.updated_at) < began:
-                return []
-        return [self._fields.merged_marker(i, found, read_at) for i in old_ids if i != found.id]

@@ -9,23 +9,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from hubspot_client.errors import HubSpotError
 
-from tap_hubspot_deals.reading.sources import Page, Reading
-from tap_hubspot_deals.streams.records import CrmObject
+from tap_hubspot_deals.reading.objects import CrmObject, ObjectPage
 
 if TYPE_CHECKING:
+    from tap_hubspot_deals.reading.objects import ObjectReader
+    from tap_hubspot_deals.reading.progress import Window
     from tap_hubspot_deals.settings import Filters
 
 SEARCH_PAGE = 200
 SEARCH_BODY_LIMIT = 3000
 """HubSpot documents 400 for search bodies above 3,000 characters."""
-
-
-@dataclass(frozen=True)
-class Window:
-    """A closed interval of the modified date, in epoch milliseconds."""
-
-    since: int
-    until: int
 
 
 @dataclass(frozen=True)
@@ -36,53 +29,53 @@ class SearchSource:
     search page through, nor any number of records on one millisecond is a limit then.
 
     Args:
-        reading: What to read.
+        reader: What to read.
         filters: The user's filters.
         window: Only records modified within; None for all.
         fresh: Read the properties by id, not from the search index, which lags behind.
     """
 
-    reading: Reading
+    reader: ObjectReader
     filters: Filters
     window: Window | None = None
     fresh: bool = True
 
-    def fetch(self, position: str | None) -> Page:
+    def fetch(self, position: str | None) -> ObjectPage:
         """The page after a record id."""
-        reading = self.reading
-        body = self._body(position, list(reading.properties))
+        reader = self.reader
+        body = self._body(position, list(reader.properties))
         inline = not self.fresh and len(msgspec.json.encode(body)) <= SEARCH_BODY_LIMIT
         if not inline:
             body["properties"] = ["hs_object_id"]
-        name = reading.object_type.name
-        page = reading.decode(
-            reading.client.post(
-                reading.client.paths.search(reading.object_type.in_paths),
+        name = reader.object_type.name
+        page = reader.decode(
+            reader.client.post(
+                reader.client.paths.search(reader.object_type.in_paths),
                 body,
                 family="search",
                 what=f"{name} (search)",
-                shape=reading.shape,
+                shape=reader.shape,
             )
         )
         ids = [o.id for o in page.objects]
         self._refuse_gaps(position, ids, page.total)
         following = ids[-1] if ids and page.total > len(ids) else None
         if inline:
-            return Page(page.objects, following, page.raws)
-        full = reading.batch(ids, archived=False)
-        return Page(full.objects, following, full.raws)
+            return ObjectPage(page.objects, following, page.raws)
+        full = reader.batch(ids, archived=False)
+        return ObjectPage(full.objects, following, full.raws)
 
     def _refuse_gaps(self, position: str | None, ids: list[str], total: int) -> None:
         """Walking by id rests on ascending ids and on pages that come while some are left."""
         numbers = [int(position or 0), *map(int, ids)]
         if any(b <= a for a, b in pairwise(numbers)):
             raise HubSpotError(
-                f"HubSpot's search for {self.reading.object_type.name} came out of order after "
+                f"HubSpot's search for {self.reader.object_type.name} came out of order after "
                 f"record {position or 'none'}; nothing was skipped. Run again."
             )
         if total > 0 and not ids:
             raise HubSpotError(
-                f"HubSpot's search says that {total} {self.reading.object_type.name} are left "
+                f"HubSpot's search says that {total} {self.reader.object_type.name} are left "
                 f"after record {position or 'none'} but gives none of them. Run again."
             )
 
@@ -98,18 +91,18 @@ class SearchSource:
     def _filters(self, position: str | None) -> list[dict[str, Any]]:
         """At most five filters; HubSpot allows six in a group."""
         wanted: list[dict[str, Any]] = []
-        pipeline, stage = self.reading.object_type.pipeline or ("", "")
+        pipeline, stage = self.reader.object_type.pipeline or ("", "")
         if self.window:
-            modified = self.reading.object_type.modified
+            modified = self.reader.object_type.modified
             wanted.append(_between(modified, self.window.since, self.window.until))
         if self.filters.pipeline:
             wanted.append(_equal(pipeline, self.filters.pipeline))
-        if self.filters.deal_stage:
-            wanted.append(_equal(stage, self.filters.deal_stage))
+        if self.filters.stage:
+            wanted.append(_equal(stage, self.filters.stage))
         if self.filters.created_from is not None or self.filters.created_until is not None:
             wanted.append(
                 _between(
-                    self.reading.object_type.created,
+                    self.reader.object_type.created,
                     self.filters.created_from,
                     self.filters.created_until,
                 )
@@ -142,15 +135,15 @@ class _Extent(msgspec.Struct):
     results: list[CrmObject]
 
 
-def extent(reading: Reading, filters: Filters) -> tuple[int, str | None]:
+def extent(reader: ObjectReader, filters: Filters) -> tuple[int, str | None]:
     """How many records a search would find, and the highest id among them: one request."""
-    source = SearchSource(reading, filters)
+    source = SearchSource(reader, filters)
     body = source._body(None, ["hs_object_id"])  # noqa: SLF001 - the same module
     body["sorts"] = [{"propertyName": "hs_object_id", "direction": "DESCENDING"}]
     body["limit"] = 1
-    name = reading.object_type.name
-    answer = reading.client.post(
-        reading.client.paths.search(reading.object_type.in_paths),
+    name = reader.object_type.name
+    answer = reader.client.post(
+        reader.client.paths.search(reader.object_type.in_paths),
         body,
         family="search",
         what=f"{name} (count)",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Executor
 
-    from tap_hubspot_deals.reading.sources import Source
+    from tap_hubspot_deals.reading.objects import Source
 
     Extent = Callable[[], tuple[int, int | None]]
 

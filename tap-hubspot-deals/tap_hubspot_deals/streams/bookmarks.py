@@ -15,67 +15,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal
+import logging
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from hubspot_client.clock import EPOCH, iso, milliseconds, parse_time
-from singer_sdk.exceptions import ConfigValidationError
 
-from tap_hubspot_deals.reading.searching import Window
+from tap_hubspot_deals.ending import StateError
+from tap_hubspot_deals.reading.progress import PROGRESS_FIELDS, Progress
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
     from tap_hubspot_deals.settings import Settings
-
-Mode = Literal["full", "changes"]
-Phase = Literal["live", "archived"]
-BEGINNING: list[dict[str, Any]] = [{"after": None, "until": None}]
-
-
-@dataclass
-class Progress:
-    """An unfinished run.
-
-    Args:
-        mode: `full` reads all that the filters let through, `changes` a window.
-        started_at: When it began, and the bookmark once it is finished.
-        since: The beginning of the window of a `changes` run.
-        archived_since: Records archived before it do not go out; None: all do.
-        version: The table version that its records carry.
-        first: Whether nothing was read before it.
-        phase: Live records first, then archived ones.
-        legs: The unfinished legs of the phase.
-        one_cursor: The list proved to be out of order: it must not be cut.
-    """
-
-    mode: Mode
-    started_at: str
-    version: int
-    since: str | None = None
-    archived_since: str | None = None
-    first: bool = False
-    phase: Phase = "live"
-    legs: list[dict[str, Any]] = field(default_factory=lambda: list(BEGINNING))
-    one_cursor: bool = False
-
-    @property
-    def window(self) -> Window | None:
-        """The interval of modified dates to search; None for a full read."""
-        if self.since is None:
-            return None
-        return Window(
-            milliseconds(parse_time(self.since)), milliseconds(parse_time(self.started_at))
-        )
-
-    def enter(self, phase: Phase) -> None:
-        """Go on to a phase, from its beginning."""
-        self.phase = phase
-        self.legs = list(BEGINNING)
-
-
-PROGRESS_FIELDS = {field.name for field in fields(Progress)}
 
 
 class Bookmark:
@@ -85,13 +38,23 @@ class Bookmark:
         state: The writable dictionary that Singer's STATE messages carry.
         settings: What is asked for, and the look-back.
         selected: What of it the catalog selects, and the types it has.
+        kept: Whether a later run may go on from this one.
 
     Raises:
-        ConfigValidationError: If the state holds a time that is none.
+        StateError: If the state holds a time that is none.
     """
 
-    def __init__(self, state: dict[str, Any], settings: Settings, *, selected: Any = None) -> None:
+    def __init__(
+        self,
+        state: dict[str, Any],
+        settings: Settings,
+        *,
+        selected: Any = None,
+        kept: bool = True,
+    ) -> None:
         self._state = state
+        self._logger = logging.getLogger("tap-hubspot-deals")
+        self.kept = kept
         self._settings = settings
         self._selection = selection_of(settings, selected)
         for name in ("replication_key_value", "full_read_at"):
@@ -111,6 +74,23 @@ class Bookmark:
     def asks_for_something_else(self) -> bool:
         """Whether the last runs read another selection, so that their bookmark says nothing."""
         return bool(self._state.get("selection", self._selection) != self._selection)
+
+    def due(self, now: Callable[[], datetime]) -> Iterator[Progress]:
+        """What to read: the end of an unfinished run, then what this one is for.
+
+        Args:
+            now: Tells the time at HubSpot.
+        """
+        unfinished = self.unfinished()
+        if unfinished is not None:
+            self._logger.info(
+                "Going on with the unfinished %s read that began at %s.",
+                unfinished.mode,
+                unfinished.started_at,
+            )
+            yield unfinished
+        refresh = unfinished is None or unfinished.mode == "changes"
+        yield self.next_run(now(), refresh=refresh)
 
     def unfinished(self) -> Progress | None:
         """The run that a kill or a failure left behind, if it asked for the same.
@@ -190,7 +170,7 @@ def _check_time(state: dict[str, Any], name: str) -> None:
             f"The state's `{name}` is {value!r}, which is no time. Mend it, or run without state "
             "to read everything."
         )
-        raise ConfigValidationError("State validation failed", errors=[fault]) from None
+        raise StateError("State validation failed", errors=[fault]) from None
 
 
 def selection_of(settings: Settings, selected: Any = None) -> str:
@@ -201,6 +181,7 @@ def selection_of(settings: Settings, selected: Any = None) -> str:
         "properties": sorted(settings.properties or ()),
         "associations": sorted(settings.associations),
         "flatten": settings.flatten_custom_properties,
+        "nested": settings.nest_properties,
         "raw": settings.include_raw,
         "scan": settings.scan_id,
         "selected": selected,

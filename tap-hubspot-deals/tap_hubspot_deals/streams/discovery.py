@@ -21,9 +21,8 @@ from tap_hubspot_deals.streams.metadata import (
 from tap_hubspot_deals.streams.objects import AssociationsStream, ObjectStream
 
 if TYPE_CHECKING:
-    from tap_hubspot_deals.object_settings import ObjectSettings
-    from tap_hubspot_deals.streams.base import TenantStream
-    from tap_hubspot_deals.tap import TapHubspotDeals
+    from tap_hubspot_deals.settings import Settings
+    from tap_hubspot_deals.streams.base import Account, TenantStream
 
 
 class _Schema(msgspec.Struct, rename="camel"):
@@ -44,12 +43,14 @@ class Discovery:
     """Finds an account's streams.
 
     Args:
-        tap: The tap, with its settings and its conversation with HubSpot.
+        account: The account that is read.
+        wanted: The object types to read.
     """
 
-    def __init__(self, tap: TapHubspotDeals) -> None:
-        self._tap = tap
-        self._client = tap.client
+    def __init__(self, account: Account, wanted: list[Settings]) -> None:
+        self._account = account
+        self._wanted = wanted
+        self._client = account.client
         self._faults: list[str] = []
         self._forbidden: list[str] = []
         self._schemas: list[_Schema] | None = None
@@ -65,7 +66,7 @@ class Discovery:
             HubSpotError: If the definitions cannot be read.
         """
         found: list[TenantStream] = []
-        wanted = self._tap.object_settings
+        wanted = self._wanted
         for one in wanted:
             try:
                 found += self._streams_of(one, alone=len(wanted) == 1)
@@ -75,20 +76,20 @@ class Discovery:
             raise ConfigValidationError("Config validation failed", errors=self._faults)
         self._refuse_forbidden()
         parents = [s for s in found if isinstance(s, ObjectStream)]
-        found += [*self._association_streams(parents), OwnersStream(self._tap)]
+        found += [*self._association_streams(parents), OwnersStream(self._account)]
         _refuse_namesakes(found)
         return found
 
     def _refuse_forbidden(self) -> None:
         if not self._forbidden:
             return
-        if self._tap.settings.skip_missing_scopes:
+        if self._account.settings.skip_missing_scopes:
             for sentence in self._forbidden:
-                self._tap.logger.warning("Skipped: %s", sentence)
+                self._account.tap.logger.warning("Skipped: %s", sentence)
             return
         raise MissingScopeError(" ".join(self._forbidden), status=403)
 
-    def _streams_of(self, one: ObjectSettings, *, alone: bool) -> list[TenantStream]:
+    def _streams_of(self, one: Settings, *, alone: bool) -> list[TenantStream]:
         object_type = self._resolve(one.name, "objects")
         if object_type is None:
             return []
@@ -97,28 +98,28 @@ class Discovery:
             self._try_to_read(object_type)
         self._check_properties(one, object_type, definitions)
         self._check_pipeline(one, object_type)
-        names = one.settings.associations
+        names = one.associations
         linked = [t for n in names if (t := self._resolve(n, "associations"))]
         linked = [t for t in linked if self._may_read_links(object_type, t)]
-        wanted = one.settings.properties
+        wanted = one.properties
         chosen = [d for d in definitions if wanted is None or d.name in wanted]
         described: list[TenantStream] = [
-            PropertiesStream(self._tap, f"{object_type.singular}_properties", definitions)
+            PropertiesStream(self._account, f"{object_type.singular}_properties", definitions)
         ]
         if object_type.pipeline:
             name = f"{object_type.singular}_pipelines"
-            described.append(PipelinesStream(self._tap, name, object_type))
+            described.append(PipelinesStream(self._account, name, object_type))
         return [
-            ObjectStream(self._tap, object_type, chosen, settings=one.settings, linked=linked),
+            ObjectStream(self._account, object_type, chosen, settings=one, linked=linked),
             *described,
         ]
 
     def _association_streams(self, parents: list[ObjectStream]) -> list[AssociationsStream]:
-        if not self._tap.settings.associations_per_pair:
+        if not self._account.settings.associations_per_pair:
             writing = sum(bool(parent.linked) for parent in parents)
-            return [AssociationsStream(self._tap, "associations", parents=writing)]
+            return [AssociationsStream(self._account, "associations", parents=writing)]
         return [
-            AssociationsStream(self._tap, f"{parent.name}_{to_type.name}")
+            AssociationsStream(self._account, f"{parent.name}_{to_type.name}")
             for parent in parents
             for to_type in parent.linked
         ]
@@ -194,23 +195,23 @@ class Discovery:
         return True
 
     def _check_properties(
-        self, one: ObjectSettings, object_type: ObjectType, definitions: list[Definition]
+        self, one: Settings, object_type: ObjectType, definitions: list[Definition]
     ) -> None:
         known = [d.name for d in definitions]
         self._faults += [
             f"`properties` names '{name}', which no {object_type.singular} has.{_hint(name, known)}"
-            for name in one.settings.properties or ()
+            for name in one.properties or ()
             if name not in known
         ]
 
-    def _check_pipeline(self, one: ObjectSettings, object_type: ObjectType) -> None:
-        pipeline, stage = one.settings.filters.pipeline, one.settings.filters.deal_stage
+    def _check_pipeline(self, one: Settings, object_type: ObjectType) -> None:
+        pipeline, stage = one.pipeline, one.stage
         if not pipeline and not stage:
             return
         if not object_type.pipeline:
             self._faults.append(f"`pipeline` does not apply to {object_type.name}.")
             return
-        pipelines = read_pipelines(self._tap, object_type)
+        pipelines = read_pipelines(self._client, object_type)
         if pipeline and pipeline not in {p.id for p in pipelines}:
             known = ", ".join(sorted(p.id for p in pipelines))
             self._faults.append(f"`pipeline` is '{pipeline}', but the account has: {known}.")

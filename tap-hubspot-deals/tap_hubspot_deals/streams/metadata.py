@@ -14,10 +14,11 @@ from tap_hubspot_deals.streams.records import KEY_TEXT, TEXT, TIME
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from hubspot_client.client import Client
     from hubspot_client.object_types import ObjectType
     from hubspot_client.properties import Definition
 
-    from tap_hubspot_deals.tap import TapHubspotDeals
+    from tap_hubspot_deals.streams.base import Account
 
 
 class _Stage(msgspec.Struct, rename="camel"):
@@ -59,21 +60,20 @@ class PipelinesStream(MetadataStream):
         "stages": {"type": ["array", "null"], "items": {"type": "object"}},
     }
 
-    def __init__(self, tap: TapHubspotDeals, name: str, object_type: ObjectType) -> None:
+    def __init__(self, account: Account, name: str, object_type: ObjectType) -> None:
         self._object_type = object_type
-        super().__init__(tap, name, key=("id",), properties=self.FIELDS)
+        super().__init__(account, name, key=("id",), properties=self.FIELDS)
 
     @override
     def read(self) -> Iterable[dict[str, Any]]:
-        for pipeline in read_pipelines(self._tap, self._object_type):
+        for pipeline in read_pipelines(self.hubspot, self._object_type):
             stages = [msgspec.structs.asdict(stage) for stage in pipeline.stages]
             yield {**msgspec.structs.asdict(pipeline), "stages": stages}
 
 
-def read_pipelines(tap: Any, object_type: ObjectType) -> list[_Pipeline]:
+def read_pipelines(client: Client, object_type: ObjectType) -> list[_Pipeline]:
     """All pipelines of an object type; HubSpot gives them in one answer."""
-    client = tap.client
-    return client.get(  # type: ignore[no-any-return]
+    return client.get(
         client.paths.pipelines(object_type.in_paths),
         family="pipelines",
         what=f"pipelines of {object_type.name}",
@@ -123,8 +123,8 @@ class OwnersStream(MetadataStream):
         "teams": {"type": ["array", "null"], "items": {"type": "object"}},
     }
 
-    def __init__(self, tap: TapHubspotDeals, name: str = "owners") -> None:
-        super().__init__(tap, name, key=("id",), properties=self.FIELDS)
+    def __init__(self, account: Account, name: str = "owners") -> None:
+        super().__init__(account, name, key=("id",), properties=self.FIELDS)
 
     @override
     def read(self) -> Iterable[dict[str, Any]]:
@@ -174,9 +174,9 @@ class PropertiesStream(MetadataStream):
         "options": {"type": ["array", "null"], "items": {"type": "object"}},
     }
 
-    def __init__(self, tap: TapHubspotDeals, name: str, definitions: Sequence[Definition]) -> None:
+    def __init__(self, account: Account, name: str, definitions: Sequence[Definition]) -> None:
         self._definitions = definitions
-        super().__init__(tap, name, key=("name",), properties=self.FIELDS)
+        super().__init__(account, name, key=("name",), properties=self.FIELDS)
 
     @override
     def read(self) -> Iterable[dict[str, Any]]:

@@ -4,32 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    import msgspec
     from hubspot_client.properties import Converter, Definition
 
     from tap_hubspot_deals.reading.links import Links
+    from tap_hubspot_deals.reading.objects import CrmObject
     from tap_hubspot_deals.settings import Settings
-
-MERGED_IDS = "hs_merged_object_ids"
 
 TEXT = {"type": ["string", "null"]}
 KEY_TEXT = {"type": "string"}
 TIME = {"type": ["string", "null"], "format": "date-time"}
 
 
-class CrmObject(msgspec.Struct, rename="camel"):
-    """One object of a list, search or batch answer."""
-
-    id: str
-    properties: dict[str, str | None]
-    created_at: str | None = None
-    updated_at: str | None = None
-    archived: bool = False
-    archived_at: str | None = None
+OBJECTS = {
+    "properties": "HubSpot's own properties",
+    "custom_properties": "The account's own properties",
+}
+"""Fields that hold properties which are no fields of their own."""
 
 
 class Identity:
@@ -67,21 +61,14 @@ class RecordFields:
     """The fields of one object type's records, compiled from its property definitions.
 
     Args:
-        definitions: The properties that records carry.
+        definitions: The properties that the settings ask for.
         settings: Decide about custom properties and `raw`.
         identity: Whose records these are.
-        unasked: Properties that come along but do not belong into records.
     """
 
     def __init__(
-        self,
-        definitions: Sequence[Definition],
-        settings: Settings,
-        identity: Identity,
-        *,
-        unasked: Iterable[str] = (),
+        self, definitions: Sequence[Definition], settings: Settings, identity: Identity
     ) -> None:
-        self._unasked = tuple(unasked)
         self._identity = identity.fields
         self._include_raw = settings.include_raw
         self._nested = settings.nest_properties
@@ -89,19 +76,38 @@ class RecordFields:
         flat = settings.flatten_custom_properties
         in_record = [d for d in definitions if (d.hubspot_defined or flat) and not self._nested]
         self._fields = _field_names([d.name for d in in_record], own)
-        self._renamed = {n: f for n, f in self._fields.items() if n != f}
-        self._custom = [] if flat else [d.name for d in definitions if not d.hubspot_defined]
         self._definitions = {d.name: d for d in definitions}
-        self._expected = set(self._definitions)
+        self._unasked: tuple[str, ...] = ()
+        self.unparsed: dict[str, int] = {}
+        self._compile(definitions)
+
+    def _compile(self, definitions: Sequence[Definition]) -> None:
+        self._expected = dict.fromkeys(d.name for d in definitions)
+        self._custom = [n for n in self._expected if self._field_of(n) == "custom_properties"]
+        self._renamed = {n: self._fields[n] for n in self._expected if self._fields.get(n, n) != n}
         self._converters: list[tuple[str, Converter]] = [
             (d.name, converter) for d in definitions if (converter := d.converter())
         ]
-        self.unparsed: dict[str, int] = {}
 
-    def properties_of(self, fields: Iterable[str]) -> list[str]:
-        """The HubSpot properties that these record fields need, in the definitions' order."""
-        wanted = set(fields)
-        return [name for name in self._definitions if self._field_of(name) in wanted]
+    def select(self, mask: Mapping[tuple[str, ...], bool], also: Iterable[str]) -> list[Definition]:
+        """Make records of nothing but the selected fields.
+
+        Args:
+            mask: Whether a field is selected, by its breadcrumb in a catalog.
+            also: Properties that come along but do not belong into records.
+
+        Returns:
+            The properties that the selected fields need, in the definitions' order.
+        """
+        chosen = [d for name, d in self._definitions.items() if mask[self._crumb(name)]]
+        self._compile(chosen)
+        self._unasked = tuple(name for name in also if name not in self._expected)
+        return chosen
+
+    def _crumb(self, name: str) -> tuple[str, ...]:
+        field = self._field_of(name)
+        inner = () if name in self._fields else ("properties", name)
+        return ("properties", field, *inner)
 
     def _field_of(self, name: str) -> str:
         """The field where a property's value stands, or the object that holds it."""
@@ -115,21 +121,15 @@ class RecordFields:
         properties = {
             field: self._definitions[name].json_schema() for name, field in self._fields.items()
         }
-        if self._nested:
-            standard = [n for n, d in self._definitions.items() if d.hubspot_defined]
-            own["properties"] = self._object_schema("HubSpot's own properties", standard)
-        if self._custom:
-            own["custom_properties"] = self._object_schema(
-                "The account's own properties", self._custom
-            )
+        for field, title in OBJECTS.items():
+            names = [n for n in self._definitions if self._field_of(n) == field]
+            if names:
+                own[field] = {
+                    "type": ["object", "null"],
+                    "title": title,
+                    "properties": {n: self._definitions[n].json_schema() for n in names},
+                }
         return {**own, **properties}
-
-    def _object_schema(self, title: str, names: list[str]) -> dict[str, Any]:
-        return {
-            "type": ["object", "null"],
-            "title": title,
-            "properties": {n: self._definitions[n].json_schema() for n in names},
-        }
 
     def record(
         self, found: CrmObject, links: Links | None, read_at: str, raw: msgspec.Raw | None
@@ -145,15 +145,14 @@ class RecordFields:
         values: dict[str, Any] = found.properties
         for name in self._unasked:
             values.pop(name, None)
-        if values.keys() != self._expected:
-            values = {name: values.get(name) for name in self._definitions}
+        if values.keys() != self._expected.keys():
+            values = {name: values.get(name) for name in self._expected}
         unparsed = self._convert(values)
-        if self._custom:
-            custom = {name: values.pop(name) for name in self._custom}
-            values = self._with_standard(values)
+        custom = {name: values.pop(name) for name in self._custom}
+        if self._nested:  # most properties are empty in most records
+            values = {"properties": {n: value for n, value in values.items() if value is not None}}
+        if custom:
             values["custom_properties"] = custom
-        else:
-            values = self._with_standard(values)
         for name, field in self._renamed.items():
             values[field] = values.pop(name)
         values.update(self._identity)
@@ -172,15 +171,6 @@ class RecordFields:
         if raw is not None:
             values["raw"] = raw
         return values
-
-    def _with_standard(self, values: dict[str, Any]) -> dict[str, Any]:
-        """The standard properties as the record has them: as its fields, or in one object.
-
-        Most of an account's properties are empty in most records, so the object leaves them out.
-        """
-        if not self._nested:
-            return values
-        return {"properties": {n: value for n, value in values.items() if value is not None}}
 
     def merged_marker(self, old_id: str, survivor: CrmObject, read_at: str) -> dict[str, Any]:
         """The record that says: this deal is gone, that one took its place."""
@@ -233,12 +223,6 @@ class RecordFields:
         if self._include_raw:
             schema["raw"] = {"type": ["object", "null"], "title": "HubSpot's own object"}
         return schema
-
-
-def merged_ids(found: CrmObject) -> list[str]:
-    """The ids of records that were merged into this one; empty for most."""
-    text = found.properties.get(MERGED_IDS)
-    return [i for i in text.split(";") if i] if text else []
 
 
 def _field_names(names: list[str], own: set[str]) -> dict[str, str]:

@@ -1,0 +1,193 @@
+"""The Singer SDK as this tap uses it: the one place that touches what the SDK keeps to itself.
+
+The SDK writes record by record and lets a stream's state follow the highest value seen. This tap
+writes whole pages, keeps bookmarks of its own, and ends as its exit code says. A test,
+`test_sdk_members.py`, fails when an upgrade of the SDK takes away what is used here.
+"""
+
+from __future__ import annotations
+
+import abc
+import logging
+import signal
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from singer_sdk import Stream, Tap
+from singer_sdk.exceptions import ConfigValidationError
+from singer_sdk.helpers._util import load_json
+from singer_sdk.helpers.conform import TypeConformanceLevel
+from singer_sdk.mapper import SameRecordTransform
+from singer_sdk.plugin_base import _ConfigInput
+from singer_sdk.singerlib.messages import StateMessage
+from typing_extensions import override
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator, Mapping
+    from types import FrameType
+
+    import singer_sdk.singerlib as singer
+    from singer_sdk.helpers.types import Context
+
+__all__ = ["ConfigInput", "SingerStream", "SingerTap", "load_json"]
+
+ConfigInput = _ConfigInput
+METRIC_INTERVAL = 2.0
+
+
+class SingerStream(Stream):
+    """A stream that writes its records itself, page by page."""
+
+    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE  # the streams build what the schema says
+
+    @abc.abstractmethod
+    def read_and_write(self, *, write: bool) -> Iterator[dict[str, Any]]:
+        """Read all that is due, and give each record once it is written.
+
+        Args:
+            write: Whether messages go out; the SDK's connection test wants none.
+        """
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        """What a SCHEMA says besides the JSON schema."""
+        return {}
+
+    @override
+    def log(self, message: str, *args: Any, level: int = logging.INFO, **kwargs: Any) -> None:
+        """Log a message; errors are told once, where the run ends, and not by each stream too."""
+        super().log(
+            message, *args, level=logging.DEBUG if level >= logging.ERROR else level, **kwargs
+        )
+
+    def announce(self) -> None:
+        """Write the stream's SCHEMA."""
+        self._write_schema_message()
+
+    @override
+    def _sync_records(
+        self, context: Context | None = None, *, write_messages: bool = True
+    ) -> Generator[dict[str, Any], Any, Any]:
+        yield from self.read_and_write(write=write_messages)
+
+    @override
+    def get_records(self, context: Context | None) -> Iterable[dict[str, Any]]:
+        """Nothing: `read_and_write` does it."""
+        return ()
+
+    @override
+    def get_record_counter(self, *, endpoint: str | None = None, log_interval: float = 0) -> Any:
+        """Tell progress every two seconds: the scan service follows it."""
+        return super().get_record_counter(endpoint=endpoint, log_interval=METRIC_INTERVAL)
+
+    @override
+    def apply_catalog(self, catalog: singer.Catalog) -> None:
+        """Take the selection from a catalog, but not its schema: types come from HubSpot, today."""
+        self._tap_input_catalog = catalog
+        self._metadata = None
+        self._mask = None
+
+    @override
+    def _generate_schema_messages(self) -> Generator[singer.SchemaMessage, None, None]:
+        for message in super()._generate_schema_messages():
+            message.schema.update(self.annotations)
+            yield message
+
+    @override
+    def _write_activate_version_message(self, full_table_version: int) -> None:
+        """Not at the beginning, where the SDK would: `write_version` comes after the records."""
+
+    def write_version(self, version: int) -> None:
+        """Write ACTIVATE_VERSION."""
+        super()._write_activate_version_message(version)
+
+    def write_mapped(self, records: Iterable[dict[str, Any]], *, version: int | None) -> None:
+        """Write records one by one, through the SDK's selection, maps and flattening."""
+        self._stream_version = version
+        for record in records:
+            self._write_record_message(record)
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether records go out as they are: nothing deselected, mapped or flattened."""
+        maps = self.stream_maps
+        return (
+            len(maps) == 1
+            and type(maps[0]) is SameRecordTransform
+            and maps[0].stream_alias == self.name
+            and not self.config.get("flattening_enabled")
+            and all(self.mask.values())
+        )
+
+    @property
+    def started_ms(self) -> int:
+        """When the tap began, in epoch milliseconds."""
+        return int(self._initialized_at)
+
+    @property
+    def whole_state(self) -> dict[str, Any]:
+        """The state of all streams, which STATE messages carry."""
+        return dict(self.tap_state)
+
+    def records_written(self) -> None:
+        """Note that the state on its way is behind the records."""
+        self.state_manager.is_flushed = False
+
+    def state_message(self) -> StateMessage:
+        """The state, without the copies that the SDK makes to see whether it changed."""
+        self.state_manager.is_flushed = True
+        return StateMessage(value=self.whole_state)
+
+    @property
+    def record_limit(self) -> int | None:
+        """How many records a connection test may read; None: no limit."""
+        limit: int | None = self.ABORT_AT_RECORD_COUNT
+        return limit
+
+    def stop_at_limit(self, count: int) -> None:
+        """End a connection test that has read its records.
+
+        Raises:
+            MaxRecordsLimitException: If it has.
+        """
+        self._check_max_record_limit(count)
+
+
+class SingerTap(Tap):
+    """A tap that tells faults of its settings itself and ends by signals as programs do."""
+
+    @abc.abstractmethod
+    def faults(self, config: Mapping[str, Any]) -> list[str]:
+        """What is wrong with settings of the right type, one sentence a fault."""
+
+    @abc.abstractmethod
+    def end_by(self, signum: int) -> None:
+        """End, because a signal asked for it; called once, inside its handler."""
+
+    @property
+    def loaded_streams(self) -> list[Stream]:
+        """The streams that discovery found; none before it."""
+        return list((self._streams or {}).values())
+
+    @property
+    @override
+    def catalog(self) -> singer.Catalog:
+        """Today's schemas with the selection of the catalog that was passed in."""
+        return self._singer_catalog
+
+    @override
+    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+        errors = super()._validate_config(raise_errors=False)
+        only_tenant = self._config.get("tenant_id") is None and len(errors) == 1
+        if not errors or only_tenant:
+            errors = self.faults(self._config)
+        if errors and raise_errors:
+            raise ConfigValidationError("Config validation failed", errors=errors)
+        return errors
+
+    @override
+    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
+        """End with 128 + signal: the SDK's own handler exits 0, as if all had been read."""
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_IGN)
+        self.end_by(signum)

@@ -1,0 +1,135 @@
+"""Every way the tap ends is told once: a sentence for people, a code for programs."""
+
+from __future__ import annotations
+
+import json
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from harness.singer import Output, config_for, discover, finished, run, start
+from hubspot_simulator import Portal
+from tap_hubspot_deals.ending import ending_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from hubspot_simulator import Simulator
+
+    Serve = Callable[..., Simulator]
+
+LOGGING = """
+version: 1
+disable_existing_loggers: false
+formatters: {json: {(): singer_sdk.logging.StructuredFormatter}}
+handlers: {err: {class: logging.StreamHandler, formatter: json, stream: ext://sys.stderr}}
+root: {level: INFO, handlers: [err]}
+"""
+
+
+@pytest.fixture(name="structured")
+def _structured(tmp_path: Path) -> dict[str, str]:
+    path = tmp_path / "logging.yaml"
+    path.write_text(LOGGING)
+    return {"SINGER_SDK_LOG_CONFIG": str(path)}
+
+
+def told(output: Output) -> tuple[str, bool, str]:
+    """The only error of a run: its code, whether to try again, and the sentence."""
+    assert "Traceback" not in output.log
+    events = [json.loads(line) for line in output.log.splitlines() if line.startswith("{")]
+    [error] = [e for e in events if e["level"].upper() in {"ERROR", "CRITICAL"}]
+    return error["extra"]["code"], error["extra"]["retryable"], error["message"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault", "code", "retryable"),
+    [
+        ({"page_size": 0, "start_date": "soon"}, {}, "settings_invalid", False),
+        ({"properties": ["nonsense"]}, {}, "settings_invalid", False),
+        ({"access_token": "pat-na1-wrong"}, {}, "hubspot_unauthorized", False),
+        ({}, {"kind": "expired", "nth": 2}, "hubspot_unauthorized", False),
+        ({}, {"kind": "missing_scope", "nth": 2}, "hubspot_missing_scope", False),
+        ({}, {"kind": "daily", "nth": 2}, "hubspot_daily_limit", False),
+        ({}, {"kind": "status", "status": 477, "nth": 2}, "hubspot_account_moving", False),
+        ({}, {"kind": "status", "status": 404, "nth": 2}, "hubspot_refused", False),
+        ({"base_url": "http://127.0.0.1:9"}, {}, "hubspot_unavailable", True),
+        (
+            {"stream_maps": {"deals": {"name": "nonsense("}}},
+            {},
+            "stream_map_failed",
+            False,
+        ),
+    ],
+)
+def test_an_end_has_one_code(
+    hubspot: Simulator,
+    tmp_path: Path,
+    structured: dict[str, str],
+    changes: dict[str, Any],
+    fault: dict[str, Any],
+    code: str,
+    retryable: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    if fault:
+        hubspot.fail(fault.pop("kind"), endpoint="list", **fault)
+    config = {**config_for(hubspot, page_size=50), **changes}
+
+    output = run(tmp_path, config, environment=structured)
+
+    assert output.code == 1
+    assert told(output)[:2] == (code, retryable)
+
+
+def test_a_state_that_no_run_wrote_is_told(
+    hubspot: Simulator, tmp_path: Path, structured: dict[str, str]
+) -> None:
+    partition = {"context": {"_tenant_id": "acme"}, "replication_key_value": "yesterday"}
+    state = {"bookmarks": {"deals": {"partitions": [partition]}}}
+
+    output = run(tmp_path, config_for(hubspot), environment=structured, state=state)
+
+    assert output.code == 1
+    assert told(output)[:2] == ("state_invalid", False)
+
+
+def test_a_signal_and_a_target_that_went_are_told(
+    serve: Serve, tmp_path: Path, structured: dict[str, str]
+) -> None:
+    hubspot = serve(Portal.generate(2000, custom_properties=1), latency_ms=5)
+    process = start(tmp_path, config_for(hubspot, page_size=20), environment=structured)
+    hubspot.after(30, lambda: process.send_signal(signal.SIGTERM))
+    output = finished(process)
+    assert output.code == 143
+    assert told(output)[:2] == ("interrupted", True)
+
+    process = start(tmp_path, config_for(hubspot), environment=structured)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    log = process.stderr.read().decode()
+    process.stderr.close()
+    assert process.wait(timeout=60) == 1
+    assert told(Output([], log, 1))[:2] == ("target_gone", True)
+
+
+def test_what_nobody_expected_is_told_without_values() -> None:
+    try:
+        {"key": 1}["of a person"]
+    except KeyError as exc:
+        ending = ending_of(exc)
+    assert (ending.code, ending.retryable, ending.status) == ("unexpected", False, 1)
+    assert "KeyError" in ending.sentence
+    assert "test_endings.py" in ending.sentence
+    assert "of a person" not in ending.sentence
+
+
+def test_discovery_ends_with_a_code_too(
+    hubspot: Simulator, tmp_path: Path, structured: dict[str, str]
+) -> None:
+    assert discover(config_for(hubspot))
+    config = config_for(hubspot, access_token="pat-na1-wrong")
+    output = run(tmp_path, config, "--discover", environment=structured)
+    assert told(output)[0] == "hubspot_unauthorized"
