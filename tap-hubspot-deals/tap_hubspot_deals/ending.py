@@ -10,6 +10,7 @@ import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
+import click
 from hubspot_client.errors import HubSpotError
 from singer_sdk.exceptions import ConfigValidationError, MapExpressionError, StreamMapConfigError
 
@@ -115,7 +116,7 @@ def told(logger: logging.Logger) -> Iterator[None]:
     """
     try:
         yield
-    except (SystemExit, GeneratorExit):
+    except (SystemExit, GeneratorExit, click.exceptions.Exit, click.ClickException):
         raise
     except BaseException as exc:
         ending = ending_of(exc)
