@@ -83,12 +83,14 @@ class Layout:
         self.kinds = [column.kind for column in columns] + [kind for _, kind in [*tail, *added]]
         self.everything = Presence("1" * len(self.names))
         self._tail = [NULL] * len(tail)
-        self._rest = "1" * (len(cleared) + len(added))
-        self._presences: dict[tuple[str, bool], Presence] = {}
-        self._without_extra = self._presence("1" * len(columns), has_extra=False)
+        self._added = "1" * len(added)
         positions = {column.field.name: at for at, column in enumerate(columns)}
         self.keys = tuple(positions[key] for key in keys)
         self.key_fields = tuple(keys)
+        # A new value of a property ends the one in an earlier type; nothing else does.
+        self._cleared_by = [positions[column.field.name] for column in cleared]
+        self._presences: dict[tuple[str, bool], Presence] = {}
+        self._without_extra = self._presence("1" * len(columns), has_extra=False)
         self._by_field = positions
         self._texts = [
             (at, text) for at, column in enumerate(columns) if (text := text_of(column)) is not None
@@ -133,8 +135,11 @@ class Layout:
             present = self._present(values)
             values = tuple([None if value is UNSET else value for value in values])
         row = [NULL if value is None else value for value in values]
-        for at, text in self._texts:
-            row[at] = text(row[at])
+        try:
+            for at, text in self._texts:
+                row[at] = text(row[at])
+        except UnicodeDecodeError:  # in a field that kept its bytes
+            return self.row_of(loads(bytes(record)))
         if not plain:
             row = [self._escaped(text, kind) for text, kind in zip(row, self.kinds, strict=False)]
         return row + self._tail if self._tail else row, present
@@ -166,7 +171,7 @@ class Layout:
 
     def combined(self, before: bytes, row: Row, present: Presence) -> Row:
         """Two rows of one key: what the later record lacks stays as the earlier one has it."""
-        if present.complete:
+        if present.complete and not self.extra:
             return row
         texts = before.decode().split("\t")
         both = [text if present[at] else texts[at] for at, text in enumerate(row)]
@@ -199,7 +204,8 @@ class Layout:
         # One object for all records with the same fields.
         shared = self._presences.get((mask, has_extra))
         if shared is None:
-            shared = Presence(mask + "01"[has_extra] * self.extra + self._rest)
+            cleared = "".join(mask[at] for at in self._cleared_by)
+            shared = Presence(mask + "01"[has_extra] * self.extra + cleared + self._added)
             self._presences[mask, has_extra] = shared
         return shared
 
