@@ -1,4 +1,8 @@
-"""Rows that wait for COPY: one per key, the last one wins, and no field is lost on the way."""
+"""Rows that wait for COPY: one per key, the last one wins, and no field is lost on the way.
+
+What a row was made of is kept until it is stored: a later record that PostgreSQL refuses must not
+take an earlier one with it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from target_deals_postgres.records.rows import MissingKeyError
 from target_deals_postgres.records.values import NULL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Iterable
 
     from target_deals_postgres.records.presence import Presence
     from target_deals_postgres.records.rows import Layout, Row
@@ -25,11 +29,14 @@ class Batch:
     Attributes:
         rows: COPY lines.
         incomplete: which columns a row has, by its number; complete rows are not listed.
+        parts: the records that a row was made of, by its number, where there are several.
+        superseded: how many records are part of a row with a later one.
     """
 
     layout: Layout
     rows: list[bytes] = field(default_factory=list)
     incomplete: dict[int, Presence] = field(default_factory=dict)
+    parts: dict[int, list[tuple[bytes, Presence]]] = field(default_factory=dict)
     superseded: int = 0
     _numbers: dict[Any, int] = field(default_factory=dict)
 
@@ -63,22 +70,48 @@ class Batch:
             if key is NULL if self._single else NULL in key:
                 at = next(at for at in self.layout.keys if row[at] is NULL)
                 raise MissingKeyError(self.layout.columns[at].field.name)
-            number = self._numbers.setdefault(key, len(self.rows))
-            if number < len(self.rows):
-                return self._replace(number, row, present)
+            if not self.layout.spelled:  # else only PostgreSQL knows which keys are the same
+                number = self._numbers.setdefault(key, len(self.rows))
+                if number < len(self.rows):
+                    return self._replace(number, row, present)
+        line = "\t".join(row).encode()
+        self.append(line, present)
+        return len(line) + ROW_OVERHEAD
+
+    def append(self, line: bytes, present: Presence) -> None:
+        """Add a COPY line, whatever its key."""
         if not present.complete:
             self.incomplete[len(self.rows)] = present
-        line = "\t".join(row).encode()
         self.rows.append(line)
-        return len(line) + ROW_OVERHEAD
+
+    def made_of(self, numbers: Iterable[int]) -> Batch:
+        """The records that these rows were made of, each a row of its own."""
+        batch = Batch(self.layout)
+        for number in numbers:
+            for line, present in self.parts[number]:
+                batch.append(line, present)
+        return batch
+
+    def without(self, numbers: Collection[int]) -> Batch:
+        """The other rows, and what they were made of."""
+        batch = Batch(self.layout)
+        for number, line in enumerate(self.rows):
+            if number not in numbers:
+                if number in self.parts:
+                    batch.parts[len(batch.rows)] = self.parts[number]
+                batch.append(line, self.present(number))
+        batch.superseded = self.superseded - sum(len(self.parts[one]) - 1 for one in numbers)
+        return batch
 
     def _replace(self, number: int, row: Row, present: Presence) -> int:
         self.superseded += 1
-        old = self.rows[number]
+        old, known = self.rows[number], self.present(number)
+        own = "\t".join(row).encode()
+        self.parts.setdefault(number, [(old, known)]).append((own, present))
         line = "\t".join(self.layout.combined(old, row, present)).encode()
         self.rows[number] = line
-        if known := self.incomplete.pop(number, None):
-            both = known | present
-            if not both.complete:
-                self.incomplete[number] = both
-        return len(line) - len(old)
+        self.incomplete.pop(number, None)
+        both = known | present
+        if not both.complete:
+            self.incomplete[number] = both
+        return len(line) + len(own) + ROW_OVERHEAD

@@ -51,6 +51,7 @@ class Layout:
         names: the table's columns in the order of a row: `columns`, `_extra`, `cleared`, `added`.
         kinds: their types.
         everything: what a complete record has.
+        spelled: whether one key may be written in several ways.
         keys: positions of the key in a row; empty for a stream without keys.
         replaced: how many values had characters that PostgreSQL cannot store.
     """
@@ -87,6 +88,8 @@ class Layout:
         positions = {column.field.name: at for at, column in enumerate(columns)}
         self.keys = tuple(positions[key] for key in keys)
         self.key_fields = tuple(keys)
+        # Values of other types have several spellings: 1 and 1.0, a UUID in capitals, +00:00 and Z.
+        self.spelled = any(self.kinds[at] not in {Kind.BIGINT, Kind.TEXT} for at in self.keys)
         # A new value of a property ends the one in an earlier type; nothing else does.
         self._cleared_by = [positions[column.field.name] for column in cleared]
         self._presences: dict[tuple[str, bool], Presence] = {}

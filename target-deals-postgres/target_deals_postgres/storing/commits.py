@@ -155,9 +155,9 @@ class Commits:
             return
         running, self._running = self._running, None
         for part, outcome in running.result():
-            part.destination.counts.add(outcome, part.batch)
-            for number, why in outcome.refused:
-                self._rejections.tally(part.destination.rejected(part.batch, number, why))
+            part.destination.counts.add(outcome)
+            for refused in outcome.refused:
+                self._rejections.tally(part.destination.rejected(*refused))
 
     # In the thread
 
@@ -165,9 +165,7 @@ class Commits:
         def work(cur: cursor) -> list[tuple[_Part, Outcome]]:
             done = [(part, _load(cur, part)) for part in commit.parts]
             refused = [
-                part.destination.rejected(part.batch, number, why)
-                for part, outcome in done
-                for number, why in outcome.refused
+                part.destination.rejected(*one) for part, outcome in done for one in outcome.refused
             ]
             if commit.rejected or refused:
                 self._rejections.insert(cur, [*commit.rejected, *refused])

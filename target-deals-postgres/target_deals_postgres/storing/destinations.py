@@ -33,11 +33,11 @@ class Counts:
         """Records that were in the table already, exactly so."""
         return self.processed - self.created - self.updated - self.superseded - self.failed
 
-    def add(self, outcome: Outcome, batch: Batch) -> None:
+    def add(self, outcome: Outcome) -> None:
         """Count what became of a batch."""
         self.created += outcome.created
         self.updated += outcome.updated
-        self.superseded += batch.superseded
+        self.superseded += outcome.superseded
         self.failed += len(outcome.refused)
 
 

@@ -11,15 +11,15 @@ import psycopg2
 from psycopg2 import errorcodes
 from psycopg2.sql import SQL, Identifier
 
+from target_deals_postgres.records.batches import Batch
 from target_deals_postgres.tables.statements import Statements
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from psycopg2.extensions import cursor
     from psycopg2.sql import Composable
 
-    from target_deals_postgres.records.batches import Batch
     from target_deals_postgres.records.presence import Presence
     from target_deals_postgres.records.rows import Layout
     from target_deals_postgres.tables.catalog import Table
@@ -35,11 +35,24 @@ _numbers = itertools.count(1)
 
 @dataclass
 class Outcome:
-    """What became of a batch: counts, and the refused rows' numbers with PostgreSQL's reason."""
+    """What became of a batch.
+
+    Attributes:
+        superseded: how many records went into a row with a later one.
+        refused: rows, each by its batch, its number there, and PostgreSQL's reason.
+    """
 
     created: int = 0
     updated: int = 0
-    refused: list[tuple[int, str]] = field(default_factory=list)
+    superseded: int = 0
+    refused: list[tuple[Batch, int, str]] = field(default_factory=list)
+
+    def add(self, other: Outcome) -> None:
+        """Take in what became of other rows."""
+        self.created += other.created
+        self.updated += other.updated
+        self.superseded += other.superseded
+        self.refused += other.refused
 
 
 class Merge:
@@ -70,6 +83,7 @@ class Merge:
         self._partitioned = table.partitioned
         self._stage = Identifier(f"stage_{next(_numbers)}")
         self._statements = Statements(table, layout, self._stage, uncompared)
+        self._used = False  # whether the stage may have rows of this transaction
         self._alike: dict[Presence, Composable] = {}
 
     def load(self, cur: cursor, batch: Batch) -> Outcome:
@@ -78,26 +92,55 @@ class Merge:
         Raises:
             psycopg2.Error: an error that no single row causes.
         """
+        self._used = False
+        if batch.parts and (odd := self._odd_parts(cur, batch)):
+            outcome = self.load(cur, batch.without(odd))
+            outcome.add(self._load_in_order(cur, batch.made_of(sorted(odd))))
+            return outcome
         if self._direct and self._copy_directly(cur, batch):
-            return Outcome(created=len(batch.rows))
+            return Outcome(created=len(batch.rows), superseded=batch.superseded)
+        return self._load_staged(cur, batch)
+
+    def _odd_parts(self, cur: cursor, batch: Batch) -> set[int]:
+        # Rows made of a record that PostgreSQL cannot read: alone it would have been refused.
+        owners = [number for number, parts in batch.parts.items() for _ in parts]
         self._make_stage(cur)
+        cur.execute("SAVEPOINT parts")
+        refused = self._copy(cur, batch.made_of(batch.parts), range(len(owners)))
+        cur.execute("ROLLBACK TO SAVEPOINT parts; RELEASE SAVEPOINT parts")
+        return {owners[at] for at, _ in refused}
+
+    def _load_in_order(self, cur: cursor, batch: Batch) -> Outcome:
+        # Rows of which several may have one key: each after the one before.
         outcome = Outcome()
+        for number in range(len(batch.rows)):
+            one = Batch(self._layout)
+            one.append(batch.rows[number], batch.present(number))
+            outcome.add(self._load_staged(cur, one))
+        return outcome
+
+    def _load_staged(self, cur: cursor, batch: Batch) -> Outcome:
+        self._make_stage(cur)
+        outcome = Outcome(superseded=batch.superseded)
         todo = [range(len(batch.rows))]
-        first = True
         while todo:
             numbers = todo.pop()
             cur.execute("SAVEPOINT merge")
-            if not first:
+            if self._used:
                 cur.execute(SQL("TRUNCATE {}").format(self._stage))
-            first = False
+            self._used = True
             refused = self._copy(cur, batch, numbers)
+            if parts := self._apart(cur, numbers, refused):
+                cur.execute("ROLLBACK TO SAVEPOINT merge; RELEASE SAVEPOINT merge")
+                todo += reversed(parts)
+                continue
             try:
                 created, updated = self._merge(cur, batch)
             except psycopg2.Error as error:
                 self._raise_unless_a_row_is_bad(error)
-                cur.execute("ROLLBACK TO SAVEPOINT merge")
+                cur.execute("ROLLBACK TO SAVEPOINT merge; RELEASE SAVEPOINT merge")
                 if len(numbers) == 1:
-                    outcome.refused.append((numbers[0], _reason(error)))
+                    outcome.add(self._refused(cur, batch, numbers[0], _reason(error)))
                 else:
                     middle = len(numbers) // 2
                     todo += [numbers[middle:], numbers[:middle]]
@@ -105,8 +148,39 @@ class Merge:
                 cur.execute("RELEASE SAVEPOINT merge")
                 outcome.created += created
                 outcome.updated += updated
-                outcome.refused += refused
+                for number, why in refused:
+                    outcome.add(self._refused(cur, batch, number, why))
         return outcome
+
+    def _refused(self, cur: cursor, batch: Batch, number: int, why: str) -> Outcome:
+        if number not in batch.parts:
+            return Outcome(refused=[(batch, number, why)])
+        outcome = self._load_in_order(cur, batch.made_of([number]))
+        outcome.superseded -= len(batch.parts[number]) - 1
+        return outcome
+
+    def _apart(
+        self, cur: cursor, numbers: range, refused: Sequence[tuple[int, str]]
+    ) -> list[range]:
+        # Rows of one key in two spellings go one after the other, so that the later one wins.
+        if not self._layout.spelled or len(numbers) < 2:  # noqa: PLR2004 - no pair
+            return []
+        cur.execute(self._statements.repeated())
+        pairs = cur.fetchall()
+        if not pairs:
+            return []
+        left_out = {number for number, _ in refused}
+        staged = [number for number in numbers if number not in left_out]
+        parts: list[range] = []
+        start = 0
+        for at, before in pairs:
+            if before >= start:
+                parts.append(range(staged[start], staged[at]))
+                start = at
+        # What lies before the first good row is refused again, with the first part.
+        parts.append(range(staged[start], numbers.stop))
+        parts[0] = range(numbers.start, parts[0].stop)
+        return parts
 
     def _copy_directly(self, cur: cursor, batch: Batch) -> bool:
         cur.execute("SAVEPOINT direct")
@@ -114,7 +188,7 @@ class Merge:
             cur.copy_expert(self._statements.copy(), _Lines(batch.rows))
         except psycopg2.Error as error:
             self._raise_unless_a_row_is_bad(error)
-            cur.execute("ROLLBACK TO SAVEPOINT direct")
+            cur.execute("ROLLBACK TO SAVEPOINT direct; RELEASE SAVEPOINT direct")
             self._direct = error.pgcode != errorcodes.UNIQUE_VIOLATION
             return False
         cur.execute("RELEASE SAVEPOINT direct")
@@ -132,7 +206,7 @@ class Merge:
                 self._copy_rows(cur, batch, range(start, stop))
             except psycopg2.Error as error:
                 self._raise_unless_a_row_is_bad(error)
-                cur.execute("ROLLBACK TO SAVEPOINT copy")
+                cur.execute("ROLLBACK TO SAVEPOINT copy; RELEASE SAVEPOINT copy")
                 line = _COPY_LINE.match(error.diag.context or "")
                 good = int(line[1]) - 1 if line else (stop - start) // 2
                 if 0 < good < stop - start:

@@ -87,6 +87,21 @@ class Statements:
             "FROM merged"
         ).format(news)
 
+    def repeated(self) -> Composable:
+        """Find rows of the stage whose key an earlier one has, in another spelling perhaps.
+
+        Returns:
+            A query: their numbers, and that of the last one before with the same key; rows count
+            from 0 in the order of their COPY, which is that of their places.
+        """
+        key = _joined(self._staged[at] for at in self._layout.keys)
+        return SQL(
+            "SELECT at, before FROM ("
+            "SELECT at, lag(at) OVER (PARTITION BY {} ORDER BY at) AS before FROM ("
+            "SELECT s.*, row_number() OVER (ORDER BY s.ctid) - 1 AS at FROM {} AS s"
+            ") AS s) AS s WHERE before IS NOT NULL ORDER BY at"
+        ).format(key, self._stage)
+
     def insert_missing(self) -> Composable:
         """Insert the rows whose keys are not in the table."""
         conflict: Composable = SQL("")
