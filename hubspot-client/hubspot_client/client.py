@@ -18,6 +18,7 @@ from hubspot_client.errors import (
     RateLimitedError,
     TransientError,
     error_for,
+    read_error_body,
 )
 from hubspot_client.paths import Paths
 from hubspot_client.surrogates import mended
@@ -40,10 +41,15 @@ FIRST_CONTACT_TRIES = 3
 RATE_LIMIT_WAITS = {"TEN_SECONDLY_ROLLING": 10.0, "SECONDLY": 1.0}
 """Seconds to wait after a 429 without `Retry-After`, as HubSpot's own Node client does."""
 
+LOCKED = 423
 LOCK_WAIT = 2.0
 """Seconds to wait after a 423: HubSpot documents that its locks last two."""
 
 LONGEST_WAIT = 60.0
+
+
+class Nothing(msgspec.Struct):
+    """The shape of an answer without a body, or with one that says nothing."""
 
 
 class Client:
@@ -103,10 +109,30 @@ class Client:
         url = f"{self._base_url}{path}?{query}" if query else self._base_url + path
         return self._send("GET", url, None, family, what, shape)
 
-    def post(self, path: str, body: Any, *, family: str, what: str, shape: type[T]) -> T:
-        """Search or read a batch; arguments and errors as for `get`."""
+    def post(
+        self,
+        path: str,
+        body: Any,
+        *,
+        family: str,
+        what: str,
+        shape: type[T],
+        repeatable: bool = True,
+    ) -> T:
+        """Search, read a batch or write; arguments and errors as for `get`.
+
+        Args:
+            path: Below the base URL.
+            body: What is sent, as JSON.
+            family: As for `get`.
+            what: As for `get`.
+            shape: The msgspec type of the answer; `Nothing` where it has no body.
+            repeatable: Whether the request may be sent again after a failure that leaves open
+                whether it was carried out. A refusal before that (423, 429) is always waited for.
+        """
         content = self._encoder.encode(body)
-        return self._send("POST", self._base_url + path, content, family, what, shape)
+        url = self._base_url + path
+        return self._send("POST", url, content, family, what, shape, repeatable=repeatable)
 
     def close(self) -> None:
         """Let waiting threads go and close the connections."""
@@ -114,7 +140,15 @@ class Client:
         self._wire.close()
 
     def _send(
-        self, method: str, url: str, content: bytes | None, family: str, what: str, shape: type[T]
+        self,
+        method: str,
+        url: str,
+        content: bytes | None,
+        family: str,
+        what: str,
+        shape: type[T],
+        *,
+        repeatable: bool = True,
     ) -> T:
         tries = Counter[str]()
 
@@ -132,7 +166,11 @@ class Client:
             TransientError,
             value=lambda exc: self._pause_after(exc, tries),
             max_tries=MAX_TRIES,
-            giveup=lambda exc: isinstance(exc, RateLimitedError) or self._is_hopeless(tries),
+            giveup=lambda exc: (
+                isinstance(exc, RateLimitedError)
+                or self._is_hopeless(tries)
+                or not (repeatable or (isinstance(exc, TransientError) and exc.status == LOCKED))
+            ),
             jitter=None,
             on_backoff=lambda details: self._tell_retry(details["exception"], details["wait"]),
             logger=None,
@@ -179,6 +217,7 @@ class Client:
 
     def _failure(self, answer: Answer, family: str, what: str) -> HubSpotError:
         failure = error_for(answer.status, answer.headers, answer.content, what=what)
+        failure.body = read_error_body(answer.content)
         self._answered = self._answered or answer.status >= 400  # noqa: PLR2004
         if isinstance(failure, RateLimitedError):
             with self._lock:
@@ -190,6 +229,8 @@ class Client:
         return failure
 
     def _decode(self, content: bytes, shape: type[T], what: str) -> T:
+        if shape is Nothing:
+            return shape()
         try:
             return msgspec.json.decode(content, type=shape)
         except msgspec.ValidationError as exc:
@@ -210,7 +251,7 @@ class Client:
         asked = exc.wait if isinstance(exc, TransientError) else None
         if asked is not None:
             return float(min(asked, LONGEST_WAIT))
-        if isinstance(exc, TransientError) and exc.status == 423:  # noqa: PLR2004
+        if isinstance(exc, TransientError) and exc.status == LOCKED:
             return LOCK_WAIT
         return float(min(0.25 * 2 ** tries["all"], LONGEST_WAIT))
 

@@ -31,6 +31,8 @@ class HubSpotError(Exception):
     Args:
         message: One sentence: what was wrong, where, and what to do.
         status: The HTTP status, when there was an answer.
+
+    `body` is HubSpot's own error object, empty where there was none.
     """
 
     code: ClassVar[str] = "hubspot_refused"
@@ -39,6 +41,7 @@ class HubSpotError(Exception):
     def __init__(self, message: str, *, status: int | None = None) -> None:
         super().__init__(message)
         self.status = status
+        self.body = ErrorBody()
 
 
 class AuthenticationError(HubSpotError):
@@ -126,6 +129,7 @@ class ErrorBody(msgspec.Struct, rename="camel"):
     policy_name: str | None = None
     correlation_id: str | None = None
     errors: list[dict[str, Any]] = []
+    context: dict[str, Any] = {}
 
     def required_scopes(self) -> list[str]:
         """The scopes HubSpot says would do, any one of them (403 MISSING_SCOPES)."""

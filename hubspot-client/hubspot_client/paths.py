@@ -44,6 +44,19 @@ class Paths:
             return f"/crm/v4/associations/{from_type}/{to_type}/batch/read"
         return f"/crm/associations/{self.version}/{from_type}/{to_type}/batch/read"
 
+    def batch(self, object_type: str, verb: str) -> str:
+        """Records written 100 a call; `create`, `update`, `upsert` or `archive`."""
+        return f"{self.objects(object_type)}/batch/{verb}"
+
+    def links(self, from_type: str, to_type: str, verb: str) -> str:
+        """Links written 2,000 a call: `associate/default`, or `create` for types."""
+        root = self.associations(from_type, to_type).removesuffix("/read")
+        return f"{root}/{verb}"
+
+    def labels(self, from_type: str, to_type: str) -> str:
+        """The association types between two object types; no paging."""
+        return self.associations(from_type, to_type).removesuffix("/batch/read") + "/labels"
+
     def properties(self, object_type: str) -> str:
         """Property definitions; no paging."""
         if self.version == LEGACY:

@@ -1,0 +1,1 @@
+"""Writing to HubSpot: one writer for every program, which knows what became of each row."""
