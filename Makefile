@@ -19,7 +19,7 @@ setup: .venv/.ready ## the environment in .venv, from the lock file
 	@echo "Setting up: uv, then the environment in .venv (once, about 30 seconds)"
 	@.tools/bin/pip install --quiet --disable-pip-version-check uv==0.13.9
 
-.venv/.ready: .tools/bin/uv uv.lock pyproject.toml */pyproject.toml
+.venv/.ready: .tools/bin/uv uv.lock pyproject.toml */pyproject.toml $(wildcard hub/*/pyproject.toml)
 	@$(UV) sync --frozen --quiet --compile-bytecode --python $(PYTHON)
 	@touch $@
 

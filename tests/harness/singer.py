@@ -88,7 +88,7 @@ def read(
 ) -> Output:
     """Run the tap in this process; its errors come out as exceptions."""
     written = io.BytesIO()
-    with _signals_kept(), contextlib.redirect_stdout(io.TextIOWrapper(written)) as out:
+    with signals_kept(), contextlib.redirect_stdout(io.TextIOWrapper(written)) as out:
         tap = TapHubspotDeals(
             config=config,
             state=json.loads(json.dumps(state)) if state else None,
@@ -105,7 +105,7 @@ def read(
 
 def discover(config: dict[str, Any]) -> dict[str, Any]:
     """The tap's catalog."""
-    with _signals_kept():
+    with signals_kept():
         tap = TapHubspotDeals(config=config, setup_mapper=False)
         try:
             catalog: dict[str, Any] = json.loads(json.dumps(tap.catalog_dict))
@@ -130,7 +130,7 @@ def select(catalog: dict[str, Any], stream: str, *names: str, selected: bool) ->
 
 
 @contextlib.contextmanager
-def _signals_kept() -> Iterator[None]:
+def signals_kept() -> Iterator[None]:
     """The SDK takes the process's signal handlers; the tests want theirs back."""
     kept = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
     try:

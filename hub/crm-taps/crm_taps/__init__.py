@@ -1,0 +1,1 @@
+"""Singer taps for the CRMs around HubSpot: a module per source on one small base."""

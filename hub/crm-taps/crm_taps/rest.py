@@ -1,0 +1,213 @@
+"""A stream of an API that answers GET requests with JSON: how it is asked, and asked again."""
+
+from __future__ import annotations
+
+import itertools
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, ClassVar, Generic
+
+import backoff
+import requests
+from singer_sdk.exceptions import RetriableAPIError
+from singer_sdk.pagination import BaseHATEOASPaginator, PageNumberPaginator
+from singer_sdk.streams import RESTStream
+from singer_sdk.streams.rest import HTTPRequest
+from typing_extensions import TypeVar, override
+
+from crm_taps.errors import InconsistentError, error_for
+from crm_taps.streams import SourceStream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Mapping
+
+    from singer_sdk.streams.rest import PageContext
+
+    from crm_taps.streams import Row
+
+LONGEST_WAIT = 300.0
+"""Seconds between two tries, where the source names no other wait."""
+TRANSIENT = (
+    RetriableAPIError,
+    requests.exceptions.ConnectionError,
+    requests.exceptions.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.ContentDecodingError,
+)
+Token = TypeVar("Token", default=Any)
+
+
+class RestStream(SourceStream, RESTStream[Token], Generic[Token]):
+    """A stream of a REST API.
+
+    Attributes:
+        envelope: The field of an answer that holds the rows; None where the answer is the rows.
+    """
+
+    envelope: ClassVar[str | None] = None
+    allow_redirects = False
+
+    @property
+    @override
+    def url_base(self) -> str:
+        """Where the API is."""
+        return str(self.config["base_url"]).rstrip("/")
+
+    @property
+    @override
+    def timeout(self) -> int:
+        """How long an answer may take, in seconds."""
+        return self.config["timeout_seconds"]  # type: ignore[no-any-return]
+
+    @override
+    def read(self, context: Mapping[str, Any] | None) -> Iterable[Row]:
+        """The rows of all pages."""
+        return self.request_records(context)
+
+    @override
+    def parse_response(self, response: requests.Response) -> Iterable[Row]:
+        """The rows of one page; numbers keep every digit."""
+        body = body_of(response, self)
+        rows = body
+        if self.envelope is not None:
+            rows = body.get(self.envelope) if isinstance(body, dict) else None
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise self.inconsistent("has not the form that is documented")
+        return rows
+
+    def inconsistent(self, what: str) -> InconsistentError:
+        """The error for an answer that cannot be."""
+        return InconsistentError(f"{self.source_tap.source}'s answer for {self.name} {what}.")
+
+    @override
+    def validate_response(self, response: requests.Response) -> None:
+        """Raise the error that fits an answer, if it is no good one."""
+        error = error_for(response, source=self.source_tap.source, what=self.name)
+        if error is not None:
+            raise error
+
+    @override
+    def request_decorator(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Make a request wait for its turn, and try it again where that may help."""
+
+        def paced(*args: Any, **kwargs: Any) -> Any:
+            self.source_tap.pace.take()
+            return func(*args, **kwargs)
+
+        retrying: Callable[[Callable[..., Any]], Callable[..., Any]] = backoff.on_exception(
+            self._waits,
+            TRANSIENT,
+            max_tries=self.config["max_tries"],
+            on_backoff=self.backoff_handler,
+            logger=None,
+        )
+        return retrying(paced)
+
+    def _waits(self) -> Generator[float, Exception, None]:
+        """The waits between tries: as the source says, else doubling."""
+        first = float(self.config["retry_wait_seconds"])
+        error = yield 0.0  # the library asks once before the first error
+        for tries in itertools.count():
+            named = retry_after(getattr(error, "response", None))
+            error = yield min(first * 2**tries, LONGEST_WAIT) if named is None else named
+
+    @override
+    def backoff_handler(self, details: Any) -> None:
+        """Tell that a request will be tried again."""
+        error = details["exception"]
+        told = str(error) if isinstance(error, RetriableAPIError) else type(error).__name__
+        self.logger.warning("%s Trying again in %.1f seconds.", told, details["wait"])
+
+
+class Pages(PageNumberPaginator):
+    """Pages by number, where the answer tells how many there are.
+
+    Args:
+        stream: Whose pages these are.
+        start_value: The number of the first page.
+    """
+
+    def __init__(self, stream: RestStream[int], start_value: int = 1) -> None:
+        super().__init__(start_value)
+        self.stream = stream
+
+    @override
+    def continue_if_empty(self, response: requests.Response) -> bool:
+        """An empty page ends nothing where more are told."""
+        return self.has_more(response)
+
+    @override
+    def has_more(self, response: requests.Response) -> bool:
+        """Whether the answer tells more pages than there were."""
+        total = body_of(response, self.stream).get("total_pages")
+        if not isinstance(total, int):
+            raise self.stream.inconsistent("does not tell `total_pages`")
+        return self.current_value < total
+
+
+class NextPages(BaseHATEOASPaginator):
+    """Pages whose answer tells the whole address of the next one, which is requested verbatim.
+
+    Args:
+        stream: Whose pages these are.
+    """
+
+    def __init__(self, stream: RestStream[Any]) -> None:
+        super().__init__()
+        self.stream = stream
+        self._seen: set[str] = set()
+
+    @override
+    def continue_if_empty(self, response: requests.Response) -> bool:
+        """An empty page ends nothing where another one is told."""
+        return self.has_more(response)
+
+    @override
+    def has_more(self, response: requests.Response) -> bool:
+        """Whether the answer tells another page."""
+        return bool(body_of(response, self.stream).get("has_next_page"))
+
+    @override
+    def get_next_url(self, response: requests.Response) -> str | None:
+        """The address of the next page.
+
+        Raises:
+            InconsistentError: It is of another host, which must not get the credentials, or was
+                there before.
+        """
+        url = body_of(response, self.stream).get("next_page")
+        if not isinstance(url, str) or url in self._seen:
+            raise self.stream.inconsistent("does not lead to a new page, though it tells one")
+        if not url.startswith(f"{self.stream.url_base}/"):
+            raise self.stream.inconsistent(
+                "leads to an address that is not under the setting `base_url`"
+            )
+        self._seen.add(url)
+        return url
+
+
+def next_request(page: PageContext[Any], headers: dict[str, str]) -> HTTPRequest | None:
+    """The request for a page that `NextPages` found; None for the first page."""
+    if page.next_page_token is None:
+        return None
+    return HTTPRequest(url=page.next_page_token.geturl(), headers=headers)
+
+
+def body_of(response: requests.Response, stream: RestStream[Any]) -> Any:
+    """An answer's JSON; numbers keep every digit.
+
+    Raises:
+        InconsistentError: It is none.
+    """
+    try:
+        return response.json(parse_float=Decimal)
+    except ValueError:
+        raise stream.inconsistent("is no JSON") from None
+
+
+def retry_after(response: requests.Response | None) -> float | None:
+    """Seconds that an answer asks to wait, up to an hour; None where it names none."""
+    try:
+        named = float("" if response is None else response.headers["Retry-After"])
+    except (KeyError, ValueError):
+        return None
+    return min(max(0.0, named), 3600.0)

@@ -1,0 +1,1 @@
+"""One module per source: what its API is like, and which streams it has."""

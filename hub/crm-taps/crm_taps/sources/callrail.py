@@ -1,0 +1,421 @@
+"""CallRail: calls, forms and text messages of all accounts that a key may read.
+
+Facts are from CallRail's API documentation, version 3 (https://apidocs.callrail.com).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from singer_sdk.authenticators import APIKeyAuthenticator
+from typing_extensions import override
+
+from crm_taps import settings
+from crm_taps.errors import RefusedError
+from crm_taps.pace import Limit
+from crm_taps.rest import NextPages, Pages, RestStream, next_request
+from crm_taps.tap import SourceTap
+from crm_taps.values import ARRAY, BOOLEAN, INTEGER, NUMBER, OBJECT, TEXT, TIME, utc_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from singer_sdk.pagination import BaseAPIPaginator
+    from singer_sdk.streams.rest import HTTPRequest, PageContext
+
+    from crm_taps.streams import Row
+
+PAGE_SIZE = 250
+RETENTION_MONTHS = 25
+
+
+class CallRailStream(RestStream[Any]):
+    """A list of an account."""
+
+    keys: ClassVar[tuple[str, ...]] = ("account_id", "id")
+    source_tap: TapCallRail
+
+    @property
+    @override
+    def authenticator(self) -> APIKeyAuthenticator:
+        """CallRail's own scheme; it refuses `Bearer`."""
+        token = f'Token token="{self.config["api_key"]}"'
+        return APIKeyAuthenticator(key="Authorization", value=token, location="header")
+
+    @property
+    @override
+    def partitions(self) -> list[dict[str, Any]] | None:
+        """One per account."""
+        tenant = self.source_tap.tenant_id
+        return [{"_tenant_id": tenant, "account_id": a["id"]} for a in self.source_tap.accounts]
+
+    @override
+    def get_new_paginator(self) -> BaseAPIPaginator[Any]:
+        """Pages by number, from 1."""
+        return Pages(self)
+
+    @override
+    def get_url_params(
+        self, context: Mapping[str, Any] | None, next_page_token: Any
+    ) -> dict[str, Any]:
+        """A page of the largest size."""
+        return {"per_page": PAGE_SIZE, "page": next_page_token}
+
+
+class Accounts(CallRailStream):
+    """The accounts that the key may read, or those of them that the settings name."""
+
+    name = "accounts"
+    path = "/a.json"
+    envelope = "accounts"
+    keys = ("id",)
+    columns: ClassVar = {
+        "id": TEXT,
+        "numeric_id": INTEGER,
+        "name": TEXT,
+        "outbound_recording_enabled": BOOLEAN,
+        "hipaa_account": BOOLEAN,
+    }
+
+    @property
+    @override
+    def partitions(self) -> list[dict[str, Any]] | None:
+        """One for all."""
+        return [{"_tenant_id": self.source_tap.tenant_id}]
+
+    @override
+    def read(self, context: Mapping[str, Any] | None) -> Iterable[Row]:
+        """Asked once, for all streams."""
+        return [dict(account) for account in self.source_tap.accounts]
+
+
+class DatedStream(CallRailStream):
+    """A list that is read by date.
+
+    Without a date CallRail answers with the last seven days only, and a date further back than its
+    retention is an error. It reads dates in the account's time zone: so the day before is asked
+    for, and what is too early is left out here. It cannot be asked for changes: later edits (notes,
+    tags, lead status) are seen in the days that are read again.
+    """
+
+    @property
+    def late_edits(self) -> timedelta:  # type: ignore[override]
+        """The setting `lookback_days`."""
+        return timedelta(days=self.config["lookback_days"])
+
+    def first_day(self, context: Mapping[str, Any] | None) -> date:
+        """The first day to ask for."""
+        kept = months_before(datetime.now(UTC).date(), RETENTION_MONTHS) + timedelta(days=1)
+        since = self.since(context)
+        return kept if since is None else max(kept, since.date() - timedelta(days=1))
+
+    @override
+    def get_url_params(
+        self, context: Mapping[str, Any] | None, next_page_token: Any
+    ) -> dict[str, Any]:
+        """From the first day on."""
+        params = super().get_url_params(context, next_page_token)
+        return {**params, "start_date": self.first_day(context).isoformat()}
+
+    @override
+    def read(self, context: Mapping[str, Any] | None) -> Iterable[Row]:
+        """The rows since the very moment that is asked for."""
+        since = self.since(context)
+        start = "" if since is None else utc_text(since)
+        for row in super().read(context):
+            at = TIME.convert(row.get(self.replication_key or "") or "", UTC)
+            if at is None or at >= start:
+                yield row
+
+
+class Calls(DatedStream):
+    """The calls, the oldest first, by relative paging: pages do not shift under new calls."""
+
+    name = "calls"
+    path = "/a/{account_id}/calls.json"
+    envelope = "calls"
+    replication_key = "start_time"
+    is_sorted = True
+    columns: ClassVar = {
+        "account_id": TEXT,
+        "id": TEXT,
+        "start_time": TIME,
+        "created_at": TIME,
+        "answered": BOOLEAN,
+        "direction": TEXT,
+        "duration": INTEGER,
+        "voicemail": BOOLEAN,
+        "first_call": BOOLEAN,
+        "call_type": TEXT,
+        "business_phone_number": TEXT,
+        "tracking_phone_number": TEXT,
+        "customer_phone_number": TEXT,
+        "customer_name": TEXT,
+        "customer_city": TEXT,
+        "customer_state": TEXT,
+        "customer_country": TEXT,
+        "company_id": TEXT,
+        "company_name": TEXT,
+        "tracker_id": TEXT,
+        "person_id": TEXT,
+        "agent_email": TEXT,
+        "source": TEXT,
+        "source_name": TEXT,
+        "medium": TEXT,
+        "campaign": TEXT,
+        "keywords": TEXT,
+        "referrer_domain": TEXT,
+        "landing_page_url": TEXT,
+        "gclid": TEXT,
+        "utm_source": TEXT,
+        "utm_medium": TEXT,
+        "utm_campaign": TEXT,
+        "utm_term": TEXT,
+        "utm_content": TEXT,
+        "lead_status": TEXT,
+        "value": TEXT,
+        "note": TEXT,
+        "tags": ARRAY,
+        "milestones": OBJECT,
+        "recording": TEXT,
+        "recording_duration": INTEGER,
+        "recording_player": TEXT,
+    }
+    optional_fields: ClassVar = (
+        "call_type,campaign,company_id,company_name,created_at,first_call,gclid,keywords,"
+        "landing_page_url,lead_status,medium,milestones,note,person_id,referrer_domain,source,"
+        "source_name,tags,tracker_id,utm_campaign,utm_content,utm_medium,utm_source,utm_term,value,"
+        "agent_email"
+    )
+
+    @override
+    def get_new_paginator(self) -> BaseAPIPaginator[Any]:
+        """The next page's address, as CallRail gives it."""
+        return NextPages(self)
+
+    @override
+    def get_http_request(self, *, page: PageContext[Any]) -> HTTPRequest:
+        """The first request; the others are CallRail's, to the letter."""
+        return next_request(page, self.http_headers) or super().get_http_request(page=page)
+
+    @override
+    def get_url_params(
+        self, context: Mapping[str, Any] | None, next_page_token: Any
+    ) -> dict[str, Any]:
+        """All fields, the oldest first."""
+        return {
+            "relative_pagination": "true",
+            "per_page": PAGE_SIZE,
+            "start_date": self.first_day(context).isoformat(),
+            "sort": "start_time",
+            "order": "asc",
+            "fields": self.optional_fields,
+        }
+
+
+class FormSubmissions(DatedStream):
+    """What people wrote into forms."""
+
+    name = "form_submissions"
+    path = "/a/{account_id}/form_submissions.json"
+    envelope = "form_submissions"
+    replication_key = "submitted_at"
+    columns: ClassVar = {
+        "account_id": TEXT,
+        "id": TEXT,
+        "submitted_at": TIME,
+        "company_id": TEXT,
+        "person_id": TEXT,
+        "customer_name": TEXT,
+        "customer_email": TEXT,
+        "customer_phone_number": TEXT,
+        "form_data": OBJECT,
+        "form_url": TEXT,
+        "landing_page_url": TEXT,
+        "referrer": TEXT,
+        "referring_url": TEXT,
+        "first_form": BOOLEAN,
+        "source": TEXT,
+        "medium": TEXT,
+        "campaign": TEXT,
+        "keywords": TEXT,
+        "lead_status": TEXT,
+        "value": NUMBER,
+    }
+
+
+class TextMessages(DatedStream):
+    """The conversations by text message, each with its latest messages."""
+
+    name = "text_messages"
+    path = "/a/{account_id}/text-messages.json"
+    envelope = "conversations"
+    replication_key = "last_message_at"
+    columns: ClassVar = {
+        "account_id": TEXT,
+        "id": TEXT,
+        "last_message_at": TIME,
+        "company_id": TEXT,
+        "company_time_zone": TEXT,
+        "initial_tracker_id": TEXT,
+        "current_tracker_id": TEXT,
+        "initial_tracking_number": TEXT,
+        "current_tracking_number": TEXT,
+        "customer_name": TEXT,
+        "customer_phone_number": TEXT,
+        "state": TEXT,
+        "recent_messages": ARRAY,
+    }
+
+
+class Companies(CallRailStream):
+    """The companies of an account."""
+
+    name = "companies"
+    path = "/a/{account_id}/companies.json"
+    envelope = "companies"
+    columns: ClassVar = {
+        "account_id": TEXT,
+        "id": TEXT,
+        "name": TEXT,
+        "status": TEXT,
+        "time_zone": TEXT,
+        "created_at": TIME,
+        "disabled_at": TIME,
+        "dni_active": BOOLEAN,
+        "callscore_enabled": BOOLEAN,
+        "lead_scoring_enabled": BOOLEAN,
+        "form_capture": BOOLEAN,
+        "script_url": TEXT,
+        "swap_cookie_duration": INTEGER,
+        "verified_caller_ids": ARRAY,
+    }
+
+
+class Trackers(CallRailStream):
+    """The tracking numbers of an account."""
+
+    name = "trackers"
+    path = "/a/{account_id}/trackers.json"
+    envelope = "trackers"
+    columns: ClassVar = {
+        "account_id": TEXT,
+        "id": TEXT,
+        "name": TEXT,
+        "type": TEXT,
+        "status": TEXT,
+        "created_at": TIME,
+        "disabled_at": TIME,
+        "destination_number": TEXT,
+        "whisper_message": TEXT,
+        "sms_supported": BOOLEAN,
+        "sms_enabled": BOOLEAN,
+        "tracking_numbers": ARRAY,
+        "company": OBJECT,
+        "call_flow": OBJECT,
+        "source": OBJECT,
+    }
+
+
+class Users(CallRailStream):
+    """The people who use an account."""
+
+    name = "users"
+    path = "/a/{account_id}/users.json"
+    envelope = "users"
+    columns: ClassVar = {
+        "account_id": TEXT,
+        "id": TEXT,
+        "email": TEXT,
+        "first_name": TEXT,
+        "last_name": TEXT,
+        "name": TEXT,
+        "role": TEXT,
+        "accepted": BOOLEAN,
+        "created_at": TIME,
+        "companies": ARRAY,
+    }
+
+
+class Tags(CallRailStream):
+    """The tags that calls may have."""
+
+    name = "tags"
+    path = "/a/{account_id}/tags.json"
+    envelope = "tags"
+    columns: ClassVar = {
+        "account_id": TEXT,
+        "id": INTEGER,
+        "name": TEXT,
+        "tag_level": TEXT,
+        "company_id": TEXT,
+        "status": TEXT,
+        "color": TEXT,
+        "background_color": TEXT,
+        "created_at": TIME,
+    }
+
+
+class TapCallRail(SourceTap):
+    """Singer tap for CallRail."""
+
+    name = "tap-callrail"
+    source = "CallRail"
+    limits = (Limit(1000, 3600), Limit(10_000, 86_400))
+    stream_types = (
+        Accounts,
+        Calls,
+        Companies,
+        FormSubmissions,
+        Tags,
+        TextMessages,
+        Trackers,
+        Users,
+    )
+    config_jsonschema: ClassVar[dict[str, Any]] = settings.schema(
+        base_url="https://api.callrail.com/v3",
+        required=("api_key",),
+        own={
+            "api_key": settings.secret("API key, version 3."),
+            "account_ids": {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "The accounts to read (`ACC...`); by default all that the key sees.",
+            },
+            "lookback_days": {
+                "type": "integer",
+                "minimum": 0,
+                "default": 30,
+                "description": "Days before the bookmark that are read again: notes, tags and lead "
+                "status are edited later, and CallRail cannot be asked for changes.",
+            },
+        },
+    )
+
+    @cached_property
+    def accounts(self) -> list[Row]:
+        """The accounts to read, as CallRail sends them.
+
+        Raises:
+            RefusedError: The settings name one that the key does not see.
+        """
+        found = {str(row.get("id")): row for row in Accounts(self).request_records(None)}
+        asked = self.config.get("account_ids") or list(found)
+        if unseen := [name for name in asked if name not in found]:
+            raise RefusedError(
+                f"The key does not see all of the setting `account_ids`: {', '.join(unseen)}."
+            )
+        return [found[name] for name in asked]
+
+
+def months_before(day: date, months: int) -> date:
+    """The day of the same number so many months earlier, or that month's last one."""
+    year, month = divmod(day.year * 12 + day.month - 1 - months, 12)
+    for number in (day.day, 30, 29, 28):
+        try:
+            return date(year, month + 1, number)
+        except ValueError:
+            continue
+    raise AssertionError

@@ -1,0 +1,193 @@
+"""A stream of any source: whose records they are, their types, and from when they are read."""
+
+from __future__ import annotations
+
+import abc
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from singer_sdk import Stream
+from typing_extensions import override
+
+from crm_taps.errors import InconsistentError, StateError
+from crm_taps.values import OBJECT, MisfitError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from datetime import datetime
+
+    from crm_taps.tap import SourceTap
+    from crm_taps.values import Column
+
+Row = dict[str, Any]
+OTHER_FIELDS = "other_fields"
+
+
+class SourceStream(Stream, abc.ABC):
+    """What the streams of all sources have in common.
+
+    Records have `_tenant_id`, the columns, and `other_fields`: an object with all that the source
+    sent and no column takes, be it unknown or of another type than it should be.
+
+    Each partition has a bookmark of its own, and the tenant is part of what names a partition: so
+    tenants may share a state.
+
+    Attributes:
+        columns: The typed columns, by the names that the source gives its fields.
+        keys: The columns that name a record within a tenant.
+        late_edits: How long before the bookmark a run reads again, for records that are changed
+            later where the source cannot be asked for changes.
+    """
+
+    columns: ClassVar[Mapping[str, Column]]
+    keys: ClassVar[tuple[str, ...]] = ("id",)
+    late_edits: timedelta = timedelta()
+    STATE_MSG_FREQUENCY = 500
+
+    def __init__(self, tap: SourceTap, name: str | None = None) -> None:
+        self.source_tap = tap
+        properties = {"_tenant_id": {"type": ["string"]}} | {
+            column: kind.schema_of(required=column in self.keys)
+            for column, kind in self.all_columns.items()
+        }
+        properties[OTHER_FIELDS] = OBJECT.schema_of(required=False)
+        schema = {"type": "object", "x-tenant-id": tap.tenant_id, "properties": properties}
+        super().__init__(tap, schema=schema, name=name)
+        self.primary_keys = ("_tenant_id", *self.keys)
+        self._read_so_far = 0
+        self._misfits: set[str] = set()
+        self._last: dict[str, str] = {}
+
+    @property
+    def all_columns(self) -> Mapping[str, Column]:
+        """The typed columns; for streams that know them only when they are made."""
+        return self.columns
+
+    @abc.abstractmethod
+    def read(self, context: Mapping[str, Any] | None) -> Iterable[Row]:
+        """The rows of one partition as the source sends them; dictionaries that may be changed.
+
+        Raises:
+            SourceError: They cannot be read.
+        """
+
+    @property
+    @override
+    def partitions(self) -> list[dict[str, Any]] | None:
+        """What is read one after the other, each with a bookmark of its own."""
+        return [{"_tenant_id": self.source_tap.tenant_id}]
+
+    @property
+    @override
+    def effective_schema(self) -> dict[str, Any]:
+        """Today's schema, whatever an old catalog says."""
+        return self.schema
+
+    @property
+    @override
+    def emit_activate_version_messages(self) -> bool:
+        """Never as the SDK does it, before the records: see `get_records`."""
+        return False
+
+    @property
+    def _activates(self) -> bool:
+        return bool(
+            self.config.get("emit_activate_version_messages")
+            and self.replication_method == "FULL_TABLE"
+            and not self.config.get("max_records")
+        )
+
+    @override
+    def get_records(self, context: Mapping[str, Any] | None) -> Iterator[Row]:
+        """The partition's rows; after the last partition of a full read, ACTIVATE_VERSION."""
+        if self._activates:
+            self._stream_version = self._initialized_at
+        most = self.config.get("max_records")
+        if context is not None:
+            for row in self.read(context):
+                if most is not None and self._read_so_far >= most:
+                    break
+                self._read_so_far += 1
+                yield row
+        if self._activates and (not self.partitions or context == self.partitions[-1]):
+            self._write_activate_version_message(self._initialized_at)
+
+    @override
+    def post_process(self, row: Row, context: Mapping[str, Any] | None = None) -> Row | None:
+        """The record of a row."""
+        record: Row = {"_tenant_id": self.source_tap.tenant_id}
+        for name, column in self.all_columns.items():
+            value = row.get(name, context.get(name) if context else None)
+            if value is not None:
+                try:
+                    value = column.convert(value, self.source_tap.time_zone)
+                except MisfitError:
+                    self._tell_misfit(name)
+                    value = None
+                else:
+                    row.pop(name, None)
+            else:
+                row.pop(name, None)
+            record[name] = value
+        for key in self.keys:
+            if record[key] is None:
+                raise InconsistentError(
+                    f"{self.source_tap.source} sent a record of {self.name} without a usable "
+                    f"`{key}`, which is part of its key."
+                )
+        record[OTHER_FIELDS] = row or None
+        return record
+
+    def _tell_misfit(self, name: str) -> None:
+        if name not in self._misfits:
+            self._misfits.add(name)
+            self.logger.warning(
+                "%s: a value of `%s` is not of the type that it should be; it stands in `%s`. "
+                "Further ones are not told.",
+                self.name,
+                name,
+                OTHER_FIELDS,
+            )
+
+    def since(self, context: Mapping[str, Any] | None) -> datetime | None:
+        """From when to read: the bookmark less `late_edits`, but never before `start_date`.
+
+        Raises:
+            StateError: The bookmark is no time.
+        """
+        try:
+            bookmark = self.get_starting_timestamp(context)
+        except ValueError:
+            raise StateError(f"The bookmark of {self.name} in the state is no time.") from None
+        start = self.source_tap.start_date
+        if bookmark is None:
+            return start
+        if start is None:
+            return bookmark - self.late_edits
+        return max(bookmark - self.late_edits, start)
+
+    @override
+    def _increment_stream_state(
+        self, latest_record: Row, *, context: Mapping[str, Any] | None = None
+    ) -> None:
+        """Move the bookmark forward; of a sample, and of records read again, not at all."""
+        if self.config.get("max_records") or self.replication_method != "INCREMENTAL":
+            return
+        if self.is_sorted:
+            place, value = str(context), str(latest_record[self.replication_key or ""])
+            if value < self._last.get(place, ""):
+                raise InconsistentError(
+                    f"{self.source_tap.source} sent {self.name} out of the order that was asked "
+                    f"for: {value} after {self._last[place]}."
+                )
+            self._last[place] = value
+            known = self.get_context_state(context).get("replication_key_value")
+            if known is not None and value < known:
+                return
+        super()._increment_stream_state(latest_record, context=context)
+
+    @override
+    def log(self, message: str, *args: Any, level: int = logging.INFO, **kwargs: Any) -> None:
+        """Log as the SDK does, but leave errors to the tap, which tells each end once."""
+        super().log(message, *args, level=min(level, logging.WARNING), **kwargs)

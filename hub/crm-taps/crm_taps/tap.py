@@ -1,0 +1,223 @@
+"""A tap of one source: its settings, its streams, and how it starts and ends."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+from datetime import UTC
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+
+import requests
+import singer_sdk.singerlib as singer
+from singer_sdk import Tap
+from singer_sdk.exceptions import ConfigValidationError, MapExpressionError, StreamMapConfigError
+from singer_sdk.helpers._util import load_json
+from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
+from singer_sdk.plugin_base import _ConfigInput
+from typing_extensions import override
+
+from crm_taps import settings
+from crm_taps.errors import SourceError, StateError
+from crm_taps.messages import MessageWriter
+from crm_taps.pace import Limit, Pace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime, tzinfo
+    from types import FrameType
+    from typing import IO
+
+    import click
+
+    from crm_taps.streams import SourceStream
+
+GRACE = 3.0
+"""Seconds from a signal to the end, at the most."""
+
+
+class Terminated(BaseException):
+    """A signal asked the tap to end; raised in the main thread, between two messages."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signum
+
+
+def _state(file: IO[str]) -> dict[str, Any]:
+    try:
+        state: Any = load_json(file.read())
+    except ValueError:
+        state = None
+    if not isinstance(state, dict):
+        raise StateError("The state that was passed in is no JSON object.")
+    return state
+
+
+class SourceTap(Tap):
+    """What the taps of all sources have in common; a source names its settings and streams.
+
+    Attributes:
+        source: The source's name for people.
+        limits: The requests that it allows; `requests_per_minute` takes their place.
+        stream_types: The streams, in the order in which they are made.
+    """
+
+    source: ClassVar[str]
+    limits: ClassVar[tuple[Limit, ...]] = ()
+    stream_types: ClassVar[tuple[type[SourceStream], ...]] = ()
+    dynamic_catalog = True
+    message_writer_class = MessageWriter
+    capabilities: ClassVar[list[Any]] = [
+        TapCapabilities.CATALOG,
+        TapCapabilities.STATE,
+        TapCapabilities.DISCOVER,
+        TapCapabilities.ACTIVATE_VERSION,
+        PluginCapabilities.ABOUT,
+        PluginCapabilities.STREAM_MAPS,
+        PluginCapabilities.FLATTENING,
+        PluginCapabilities.STRUCTURED_LOGGING,
+    ]
+
+    @cached_property
+    def tenant_id(self) -> str:
+        """Whose account this is."""
+        return str(self.config["tenant_id"])
+
+    @cached_property
+    def pace(self) -> Pace:
+        """How fast the source may be asked; all streams share it."""
+        asked = self.config.get("requests_per_minute")
+        return Pace([Limit(asked, 60.0)] if asked else self.limits, self.logger)
+
+    @cached_property
+    def time_zone(self) -> tzinfo:
+        """The zone of times that the source sends without one."""
+        return settings.time_zone(self.config["time_zone"]) or UTC
+
+    @cached_property
+    def start_date(self) -> datetime | None:
+        """The earliest moment that is asked for."""
+        return settings.moment(self.config.get("start_date") or "")
+
+    @override
+    def discover_streams(self) -> list[SourceStream]:
+        """All streams of the source."""
+        return [each(self) for each in self.stream_types]
+
+    @property
+    @override
+    def catalog(self) -> singer.Catalog:
+        """Today's schemas with the selection of the catalog that was passed in."""
+        return self._singer_catalog
+
+    @override
+    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+        super()._validate_config(raise_errors=False)  # fills in the defaults
+        errors = list(settings.faults(self._config, self.config_jsonschema))
+        if errors and raise_errors:
+            raise ConfigValidationError("Config validation failed", errors=errors)
+        return errors
+
+    def run(self) -> None:
+        """Read all selected streams; whatever ends that, the state of what was read is written."""
+        try:
+            self.sync_all()
+        except BaseException:
+            with contextlib.suppress(BrokenPipeError):
+                self.write_message(singer.StateMessage(value=self.state))
+            raise
+
+    @override
+    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
+        """End with 128 + signal: the SDK's own handler exits 0, as if all had been read."""
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_IGN)
+        # A pipe that nobody empties blocks for ever, and no exception gets in there.
+        last_resort = threading.Timer(GRACE, os._exit, (128 + signum,))
+        last_resort.daemon = True
+        last_resort.start()
+        writer = self.message_writer
+        if isinstance(writer, MessageWriter) and writer.writing:
+            writer.interrupted = Terminated(signum)
+        else:
+            raise Terminated(signum)
+
+    @classmethod
+    @override
+    def invoke(  # type: ignore[override]
+        cls,
+        *,
+        about: bool = False,
+        about_format: str | None = None,
+        config: _ConfigInput | None = None,
+        state: IO[str] | None = None,
+        catalog: IO[str] | None = None,
+    ) -> None:
+        """Run the tap; arguments as the SDK's."""
+        if about:
+            cls.print_about(about_format)
+            return
+        given = config or _ConfigInput()
+        with cls._speaking():
+            tap = cls(
+                config=given.config,
+                state=None if state is None else _state(state),
+                catalog=None if catalog is None else load_json(catalog.read()),
+                parse_env_config=given.parse_env,
+                validate_config=True,
+            )
+            tap.run()
+
+    @classmethod
+    @override
+    def cb_discover(cls, ctx: click.Context, param: click.Option, value: bool) -> None:
+        """Discovery, with errors as sentences."""
+        with cls._speaking():
+            super().cb_discover(ctx, param, value)
+
+    @classmethod
+    @override
+    def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:
+        """The connection test, with errors as sentences."""
+        with cls._speaking():
+            super().cb_test(ctx, param, value)
+
+    @classmethod
+    @contextlib.contextmanager
+    def _speaking(cls) -> Iterator[None]:
+        """Tell an end that is not good once: a sentence, a code, and the exit code it deserves."""
+        try:
+            yield
+        except ConfigValidationError as exc:
+            cls._end(" ".join(exc.errors), "settings_invalid")
+        except (StreamMapConfigError, MapExpressionError) as exc:
+            cls._end(f"The stream maps do not work: {exc}", "stream_map_failed")
+        except SourceError as exc:
+            cls._end(str(exc), exc.code, retryable=exc.retryable)
+        except requests.RequestException as exc:
+            kind = type(exc).__name__
+            sentence = f"{cls.source} could not be reached or did not answer to the end ({kind})."
+            cls._end(sentence, "source_unavailable", retryable=True)
+        except BrokenPipeError:
+            cls._end("The target ended before the tap.", "target_gone", retryable=True)
+        except Terminated as exc:
+            sentence = f"Ended by signal {exc.signum}; the state is written."
+            cls._end(sentence, "interrupted", retryable=True, status=128 + exc.signum)
+        except Exception as exc:
+            cls.logger.debug("Unexpected", exc_info=True)
+            cls._end(f"Unexpected: {type(exc).__name__}: {exc}", "unexpected")
+
+    @classmethod
+    def _end(
+        cls, sentence: str, code: str, *, retryable: bool = False, status: int = 1
+    ) -> NoReturn:
+        cls.logger.error(sentence, extra={"code": code, "retryable": retryable})
+        logging.shutdown()
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
+        os._exit(status)
