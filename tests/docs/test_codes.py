@@ -10,6 +10,7 @@ import pytest
 from harness.meltano import ROOT
 
 BASES = {
+    "crm_taps": ["crm_taps.errors:SourceError"],
     "target_deals_postgres": ["target_deals_postgres.errors:TargetError"],
     "tap_hubspot_deals": [
         "hubspot_client.errors:HubSpotError",

@@ -1,13 +1,18 @@
-"""What can go wrong in a conversation with a source: sentences for people, codes for programs.
+"""What ends a run: a sentence for the person who has to act, and a code for programs.
 
-SourceError                the run cannot go on
+SourceError
+├── SettingsError          a setting is missing or makes no sense
 ├── UnauthorizedError      the source does not accept the credentials
 ├── ForbiddenError         the credentials are good but may not read this
 ├── RefusedError           the request is wrong in another way; trying again does not help
 ├── InconsistentError      the answers contradict what the source documents, or themselves
-├── StateError             the state that was passed in cannot be used
 ├── RateLimitedError       more requests than the source allows; fatal when the tries are used up
-└── UnavailableError       the source does not work right now; fatal when the tries are used up
+├── UnavailableError       the source does not work right now; fatal when the tries are used up
+├── StateError             the state that was passed in cannot be used
+├── StreamMapError         a stream map cannot be used
+├── TargetGoneError        the target ended before the tap
+├── InterruptedRunError    a signal ended the run
+└── UnexpectedError        a fault of the tap
 """
 
 from __future__ import annotations
@@ -23,15 +28,21 @@ MESSAGE_LIMIT = 200
 
 
 class SourceError(Exception):
-    """A run that cannot go on.
+    """Ends the run with its message, without a traceback.
 
     Attributes:
-        code: The stable name of this kind of end, for programs.
-        retryable: Whether the same run may succeed when it is started again.
+        code: What programs know it by; docs/codes.md lists all.
+        retryable: Whether the same run may succeed later, with nothing changed.
     """
 
     code: ClassVar[str]
     retryable: ClassVar[bool] = False
+
+
+class SettingsError(SourceError):
+    """A setting is missing or makes no sense; the message names it."""
+
+    code = "settings_invalid"
 
 
 class UnauthorizedError(SourceError, FatalAPIError):
@@ -63,6 +74,32 @@ class StateError(SourceError):
     """The state that was passed in cannot be used."""
 
     code = "state_invalid"
+
+
+class StreamMapError(SourceError):
+    """A stream map cannot be read, or fails."""
+
+    code = "stream_map_failed"
+
+
+class TargetGoneError(SourceError):
+    """The target ended before the tap."""
+
+    code = "target_gone"
+    retryable = True
+
+
+class InterruptedRunError(SourceError):
+    """A signal ended the run; the state of what was read is written."""
+
+    code = "interrupted"
+    retryable = True
+
+
+class UnexpectedError(SourceError):
+    """Something that the tap does not know; the log has the traceback."""
+
+    code = "unexpected"
 
 
 class RateLimitedError(SourceError, RetriableAPIError):

@@ -97,6 +97,7 @@ class RestStream(SourceStream, RESTStream[Token], Generic[Token]):
             self._waits,
             TRANSIENT,
             max_tries=self.config["max_tries"],
+            jitter=self.backoff_jitter,  # a little more, never less than the source asked for
             on_backoff=self.backoff_handler,
             logger=None,
         )

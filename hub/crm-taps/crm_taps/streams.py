@@ -14,8 +14,10 @@ from crm_taps.errors import InconsistentError, StateError
 from crm_taps.values import OBJECT, MisfitError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Generator, Iterable, Iterator, Mapping
     from datetime import datetime
+
+    from singer_sdk import singerlib as singer
 
     from crm_taps.tap import SourceTap
     from crm_taps.values import Column
@@ -52,7 +54,7 @@ class SourceStream(Stream, abc.ABC):
             for column, kind in self.all_columns.items()
         }
         properties[OTHER_FIELDS] = OBJECT.schema_of(required=False)
-        schema = {"type": "object", "x-tenant-id": tap.tenant_id, "properties": properties}
+        schema = {"type": "object", "properties": properties}
         super().__init__(tap, schema=schema, name=name)
         self.primary_keys = ("_tenant_id", *self.keys)
         self._read_so_far = 0
@@ -112,6 +114,13 @@ class SourceStream(Stream, abc.ABC):
                 yield row
         if self._activates and (not self.partitions or context == self.partitions[-1]):
             self._write_activate_version_message(self._initialized_at)
+
+    @override
+    def _generate_schema_messages(self) -> Generator[singer.SchemaMessage, None, None]:
+        """Say whose account this is, so that even an empty one clears its rows."""
+        for message in super()._generate_schema_messages():
+            message.schema["x-tenant-id"] = self.source_tap.tenant_id
+            yield message
 
     @override
     def post_process(self, row: Row, context: Mapping[str, Any] | None = None) -> Row | None:

@@ -12,9 +12,10 @@ from datetime import UTC
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
+import click
 import requests
 import singer_sdk.singerlib as singer
-from singer_sdk import Tap
+from singer_sdk import Stream, Tap
 from singer_sdk.exceptions import ConfigValidationError, MapExpressionError, StreamMapConfigError
 from singer_sdk.helpers._util import load_json
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
@@ -22,7 +23,16 @@ from singer_sdk.plugin_base import _ConfigInput
 from typing_extensions import override
 
 from crm_taps import settings
-from crm_taps.errors import SourceError, StateError
+from crm_taps.errors import (
+    InterruptedRunError,
+    SettingsError,
+    SourceError,
+    StateError,
+    StreamMapError,
+    TargetGoneError,
+    UnavailableError,
+    UnexpectedError,
+)
 from crm_taps.messages import MessageWriter
 from crm_taps.pace import Limit, Pace
 
@@ -32,9 +42,6 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import IO
 
-    import click
-
-    from crm_taps.streams import SourceStream
 
 GRACE = 3.0
 """Seconds from a signal to the end, at the most."""
@@ -69,7 +76,7 @@ class SourceTap(Tap):
 
     source: ClassVar[str]
     limits: ClassVar[tuple[Limit, ...]] = ()
-    stream_types: ClassVar[tuple[type[SourceStream], ...]] = ()
+    stream_types: ClassVar[tuple[type[Stream], ...]] = ()
     dynamic_catalog = True
     message_writer_class = MessageWriter
     capabilities: ClassVar[list[Any]] = [
@@ -105,7 +112,7 @@ class SourceTap(Tap):
         return settings.moment(self.config.get("start_date") or "")
 
     @override
-    def discover_streams(self) -> list[SourceStream]:
+    def discover_streams(self) -> list[Stream]:
         """All streams of the source."""
         return [each(self) for each in self.stream_types]
 
@@ -193,30 +200,36 @@ class SourceTap(Tap):
         """Tell an end that is not good once: a sentence, a code, and the exit code it deserves."""
         try:
             yield
-        except ConfigValidationError as exc:
-            cls._end(" ".join(exc.errors), "settings_invalid")
-        except (StreamMapConfigError, MapExpressionError) as exc:
-            cls._end(f"The stream maps do not work: {exc}", "stream_map_failed")
-        except SourceError as exc:
-            cls._end(str(exc), exc.code, retryable=exc.retryable)
-        except requests.RequestException as exc:
-            kind = type(exc).__name__
-            sentence = f"{cls.source} could not be reached or did not answer to the end ({kind})."
-            cls._end(sentence, "source_unavailable", retryable=True)
-        except BrokenPipeError:
-            cls._end("The target ended before the tap.", "target_gone", retryable=True)
-        except Terminated as exc:
-            sentence = f"Ended by signal {exc.signum}; the state is written."
-            cls._end(sentence, "interrupted", retryable=True, status=128 + exc.signum)
-        except Exception as exc:
-            cls.logger.debug("Unexpected", exc_info=True)
-            cls._end(f"Unexpected: {type(exc).__name__}: {exc}", "unexpected")
+        except click.exceptions.Exit:
+            raise
+        except Terminated as end:
+            told = InterruptedRunError(f"Signal {end.signum} ended the run; the state is written.")
+            cls._end(told, 128 + end.signum)
+        except Exception as end:  # noqa: BLE001 - each way to end is told
+            cls._end(end)
 
     @classmethod
-    def _end(
-        cls, sentence: str, code: str, *, retryable: bool = False, status: int = 1
-    ) -> NoReturn:
-        cls.logger.error(sentence, extra={"code": code, "retryable": retryable})
+    def _end(cls, end: Exception, status: int = 1) -> NoReturn:
+        told: SourceError
+        if isinstance(end, SourceError):
+            told = end
+        elif isinstance(end, ConfigValidationError):
+            told = SettingsError(" ".join(end.errors))
+        elif isinstance(end, MapExpressionError | StreamMapConfigError):
+            told = StreamMapError(f"The stream maps do not work: {end}")
+        elif isinstance(end, BrokenPipeError):
+            told = TargetGoneError("The target ended before the tap.")
+        elif isinstance(end, requests.RequestException):
+            kind = type(end).__name__
+            told = UnavailableError(f"{cls.source} cannot be reached, or does not answer ({kind}).")
+        else:
+            told = UnexpectedError(f"{type(end).__name__}: a fault of the tap")
+        cls.logger.error(
+            "%s",
+            told,
+            exc_info=end if isinstance(told, UnexpectedError) else None,
+            extra={"code": told.code, "retryable": told.retryable},
+        )
         logging.shutdown()
         with contextlib.suppress(OSError):
             sys.stderr.flush()

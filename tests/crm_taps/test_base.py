@@ -1,0 +1,243 @@
+"""What the taps of all sources have in common: settings, values, limits, and how they end."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import subprocess
+from datetime import UTC
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from crm_taps.errors import RateLimitedError, StateError
+from crm_taps.pace import Limit, Pace
+from crm_taps.sources.callrail import TapCallRail
+from crm_taps.values import (
+    BOOLEAN,
+    DATE,
+    INTEGER,
+    MILLISECONDS,
+    NUMBER,
+    TEXT,
+    TIME,
+    Column,
+    MisfitError,
+)
+from harness.vendors.callrail import CallRail
+from harness.vendors.running import BIN, load, read, rows, until
+from singer_sdk.exceptions import ConfigValidationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+GOOD: dict[str, Any] = {
+    "tenant_id": "acme",
+    "api_key": "s3cret-key",
+    "base_url": "http://127.0.0.1:9",
+}
+
+
+@pytest.fixture
+def callrail() -> Iterator[CallRail]:
+    with CallRail("s3cret-key") as vendor:
+        vendor.add_account("ACC", calls=9)
+        yield vendor
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"tenant_id": None}, "`tenant_id` must be a text"),
+        ({"tenant_id": " "}, "`tenant_id` is empty"),
+        ({"api_key": 77123}, "`api_key` must be a text"),
+        ({"api_key": ""}, "`api_key` is empty"),
+        ({"start_date": "yesterday"}, "`start_date` is no ISO 8601 date"),
+        ({"max_records": 0}, "`max_records` is out of range"),
+        ({"time_zone": "Mars/Base"}, "`time_zone` is no time zone"),
+        ({"base_url": "ftp://x"}, "`base_url` is empty or has not the form"),
+        ({"account_ids": "ACC"}, "`account_ids` must be a list"),
+    ],
+)
+def test_a_bad_setting_is_named_and_its_value_not_shown(changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigValidationError) as raised:
+        TapCallRail(config=GOOD | changes)
+
+    assert told in " ".join(raised.value.errors)
+    assert "77123" not in " ".join(raised.value.errors)
+
+
+def test_all_missing_settings_are_named() -> None:
+    with pytest.raises(ConfigValidationError) as raised:
+        TapCallRail(config={})
+
+    assert set(raised.value.errors) == {
+        "The setting `tenant_id` is missing.",
+        "The setting `api_key` is missing.",
+    }
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "becomes"),
+    [
+        (TEXT, 5348024557502464, "5348024557502464"),
+        (TEXT, "", ""),
+        (INTEGER, "5348024557502464", 5348024557502464),
+        (INTEGER, Decimal("12.0"), 12),
+        (INTEGER, "", None),
+        (NUMBER, "12.50", Decimal("12.50")),
+        (NUMBER, Decimal("0.1"), Decimal("0.1")),
+        (BOOLEAN, "TRUE", True),
+        (BOOLEAN, 0, False),
+        (TIME, "2026-03-08T01:59:00-05:00", "2026-03-08T06:59:00.000000+00:00"),
+        (TIME, "2026-03-08T01:59:00Z", "2026-03-08T01:59:00.000000+00:00"),
+        (TIME, "2026-07-01T12:00:00", "2026-07-01T06:15:00.000000+00:00"),
+        (MILLISECONDS, 1700000000123, "2023-11-14T22:13:20.123000+00:00"),
+        (DATE, "2024-02-29T10:00:00", "2024-02-29"),
+    ],
+)
+def test_values_become_exactly_what_their_column_says(
+    column: Column, value: Any, becomes: Any
+) -> None:
+    assert column.convert(value, ZoneInfo("Asia/Kathmandu")) == becomes
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        (TEXT, {"a": 1}),
+        (INTEGER, "12.5"),
+        (INTEGER, 2**63),
+        (INTEGER, True),
+        (INTEGER, Decimal("1E+999999")),
+        (NUMBER, "NaN"),
+        (NUMBER, "N/A"),
+        (NUMBER, "1e999999"),
+        (BOOLEAN, "maybe"),
+        (TIME, "today"),
+        (TIME, "0001-01-01T00:00:00+10:00"),
+        (MILLISECONDS, 10**18),
+        (DATE, "2023-02-29"),
+    ],
+)
+def test_what_does_not_fit_is_not_bent(column: Column, value: Any) -> None:
+    with pytest.raises(MisfitError):
+        column.convert(value, UTC)
+
+
+class Clock:
+    """Time that passes only by sleeping."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def test_no_stretch_of_time_has_more_requests_than_each_limit_allows() -> None:
+    clock = Clock()
+    pace = Pace(
+        [Limit(10, 60), Limit(15, 600)], logging.getLogger(), clock=clock, sleep=clock.sleep
+    )
+    made = []
+    for _ in range(40):
+        pace.take()
+        made.append(clock.now)
+
+    assert made[9] == 1000
+    assert made[10] == 1060
+    assert all(later - earlier >= 60 for earlier, later in zip(made, made[10:], strict=False))
+    assert all(later - earlier >= 600 for earlier, later in zip(made, made[15:], strict=False))
+
+
+def test_a_limit_of_many_hours_ends_the_run_instead_of_holding_it() -> None:
+    clock = Clock()
+    pace = Pace([Limit(2, 86_400)], logging.getLogger(), clock=clock, sleep=clock.sleep)
+    pace.take()
+    pace.take()
+    with pytest.raises(RateLimitedError, match=r"24\.0 more hours"):
+        pace.take()
+
+
+def test_the_source_s_wait_is_kept_and_else_it_doubles(
+    callrail: CallRail, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr("backoff._sync.time.sleep", waited.append)
+    callrail.fail(429, path="a.json", times=3)
+    callrail.fail(503, path="users", headers={"Retry-After": "77"})
+    read(TapCallRail, GOOD | {"base_url": callrail.url, "retry_wait_seconds": 2})
+
+    assert [int(seconds) // 2 * 2 for seconds in waited[:3]] == [2, 4, 8]
+    assert 77 <= waited[3] < 79
+
+
+def test_requests_per_minute_takes_the_place_of_the_documented_limit() -> None:
+    tap = TapCallRail(config=GOOD | {"requests_per_minute": 3})
+
+    assert [limit for limit, _ in tap.pace._made] == [Limit(3, 60.0)]
+
+
+def test_a_state_that_makes_no_sense_is_refused(callrail: CallRail) -> None:
+    context = {"_tenant_id": "acme", "account_id": "ACC"}
+    bookmark = {"context": context, "replication_key": "start_time"}
+    state = {
+        "bookmarks": {"calls": {"partitions": [{**bookmark, "replication_key_value": "soon"}]}}
+    }
+    with pytest.raises(StateError, match="calls"):
+        read(TapCallRail, GOOD | {"base_url": callrail.url}, state=state)
+
+
+def test_a_wrong_setting_and_a_dead_host_have_their_codes(
+    tmp_path: Path, database_url: str
+) -> None:
+    wrong = load(tmp_path, "tap-callrail", {"api_key": "s3cret-key", "max_tries": 0}, database_url)
+    dead = load(tmp_path, "tap-callrail", GOOD | {"max_tries": 1}, database_url)
+
+    assert [e["extra"]["code"] for e in wrong.errors] == ["settings_invalid"]
+    assert [e["extra"]["code"] for e in dead.errors] == ["source_unavailable"]
+    assert wrong.codes[0] == dead.codes[0] == 1
+    assert "s3cret-key" not in wrong.log + dead.log
+
+
+def test_a_signal_ends_the_run_with_its_code_and_the_state(
+    callrail: CallRail, tmp_path: Path
+) -> None:
+    callrail.fail(503, path="users", headers={"Retry-After": "60"})
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(GOOD | {"base_url": callrail.url}))
+    with (tmp_path / "messages").open("wb") as messages:
+        process = subprocess.Popen(
+            [BIN / "tap-callrail", "--config", config], stdout=messages, stderr=subprocess.PIPE
+        )
+        until(lambda: any("users" in path for path in callrail.paths()))
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=60)
+    lines = (tmp_path / "messages").read_bytes().splitlines()
+
+    assert process.returncode == 143
+    assert json.loads(lines[-1])["type"] == "STATE"
+    assert b"Traceback" not in log
+
+
+def test_rows_that_are_gone_at_the_source_are_marked(
+    callrail: CallRail, tmp_path: Path, database_url: str
+) -> None:
+    config = GOOD | {"base_url": callrail.url, "emit_activate_version_messages": True}
+    assert load(tmp_path, "tap-callrail", config, database_url).codes == (0, 0)
+    with CallRail("s3cret-key") as other:
+        other.add_account("ACC", calls=1)
+        globex = {**config, "base_url": other.url, "tenant_id": "globex"}
+        assert load(tmp_path, "tap-callrail", globex, database_url).codes == (0, 0)
+    del callrail.lists["ACC", "companies"][0]
+    assert load(tmp_path, "tap-callrail", config, database_url).codes == (0, 0)
+
+    gone = "select _tenant_id, id from crm.companies where _sdc_deleted_at is not null"
+    assert rows(database_url, gone) == [("acme", "COMACC0")]

@@ -1,0 +1,51 @@
+"""The jobs of meltano.yml load each source into a schema of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from harness.meltano import Project
+from harness.vendors.callrail import CallRail
+from harness.vendors.running import rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from harness.vendors.server import Vendor
+
+
+def callrail() -> tuple[Vendor, dict[str, Any], dict[str, int]]:
+    vendor = CallRail()
+    vendor.add_account("ACC", calls=300)
+    counts = {"calls": 300, "companies": 3, "accounts": 1, "tags": 4}
+    return vendor, {"API_KEY": vendor.key}, counts
+
+
+CASES: list[Callable[[], tuple[Vendor, dict[str, Any], dict[str, int]]]] = [callrail]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_a_job_fills_the_tables_of_its_source(
+    case: Callable[[], tuple[Vendor, dict[str, Any], dict[str, int]]],
+    tmp_path: Path,
+    database_url: str,
+) -> None:
+    source = case.__name__
+    vendor, credentials, counts = case()
+    prefix = f"TAP_{source.upper()}_"
+    settings = {f"{prefix}{name}": value for name, value in credentials.items()}
+    settings |= {
+        f"{prefix}TENANT_ID": "acme",
+        f"{prefix}BASE_URL": vendor.url,
+        "TARGET_DEALS_POSTGRES_DATABASE_URL": database_url,
+    }
+    with vendor:
+        finished = Project(tmp_path, settings).run(f"{source}-all")
+
+    assert finished.code == 0, finished.text
+    for stream, count in counts.items():
+        told = f"select count(*) from {source}.{stream} where _tenant_id = 'acme'"
+        assert rows(database_url, told) == [(count,)]
+    assert not any(str(value) in finished.text for value in credentials.values())
