@@ -58,9 +58,19 @@ class Client:
     Args:
         access: Which account, where, and how fast.
         logger: Where retries and waits are told.
+        retry: Whether what a moment later may go well is tried again; not where a person waits.
+        timeout: Seconds to connect and to wait for a piece of an answer.
     """
 
-    def __init__(self, access: Access, logger: logging.Logger) -> None:
+    def __init__(
+        self,
+        access: Access,
+        logger: logging.Logger,
+        *,
+        retry: bool = True,
+        timeout: tuple[float, float] = TIMEOUT,
+    ) -> None:
+        self._retry = retry
         self.paths = Paths(access.api_version)
         self.clock = Clock()
         self.stop = threading.Event()
@@ -74,9 +84,9 @@ class Client:
         self.retries = 0
         self._answered = False
         self._base_url = access.base_url
-        self._token = Token(access, self.paths, TIMEOUT)
+        self._token = Token(access, self.paths, timeout)
         self._logger = logger
-        self._wire = Wire(access.base_url, user_agent=access.user_agent)
+        self._wire = Wire(access.base_url, user_agent=access.user_agent, timeout=timeout)
         self._encoder = msgspec.json.Encoder()
         self._lock = threading.Lock()
 
@@ -150,6 +160,8 @@ class Client:
         *,
         repeatable: bool = True,
     ) -> T:
+        if not self._retry:
+            return self._decode(self._attempt(method, url, content, family, what), shape, what)
         tries = Counter[str]()
 
         @backoff.on_exception(

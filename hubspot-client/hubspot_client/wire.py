@@ -52,9 +52,13 @@ class Wire:
             environment, once. A `.netrc` is not read at all: its password would take the token's
             place.
         user_agent: Who asks, in HubSpot's logs.
+        timeout: Seconds to connect and to wait for a piece of an answer.
     """
 
-    def __init__(self, base_url: str, *, user_agent: str) -> None:
+    def __init__(
+        self, base_url: str, *, user_agent: str, timeout: tuple[float, float] = TIMEOUT
+    ) -> None:
+        self._timeout = timeout
         self._base_url = base_url
         self._user_agent = user_agent
         with requests.Session() as session:
@@ -92,7 +96,11 @@ class Wire:
         request.headers = CaseInsensitiveDict(headers)
         try:
             answer = self._adapter.send(
-                request, stream=True, timeout=TIMEOUT, verify=self._verify, proxies=self._proxies
+                request,
+                stream=True,
+                timeout=self._timeout,
+                verify=self._verify,
+                proxies=self._proxies,
             )
             pieces = b"".join(answer.iter_content(PIECE))
         except requests.RequestException as exc:

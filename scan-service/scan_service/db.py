@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+import math
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -10,6 +11,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from scan_service.errors import UnavailableError
+from scan_service.shares import Shares
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,34 +26,48 @@ SCHEMA = "scan_service"
 RESULTS = "scans"
 _CONNECT_SECONDS = 5
 _WAIT_SECONDS = 5
+_EXPORT_WAIT_SECONDS = 2
+# A request that waits for a row that somebody holds, or that reads for ever, holds a connection
+# that others need: it is ended, and its client told to come again.
+_LOCK_SECONDS = 3
+_STATEMENT_SECONDS = 60
+# The part of a pool that one tenant may hold.
+_SHARE = 1 / 3
 
 
-def _options(**extra: Any) -> dict[str, Any]:
+def _options(*, lock: int = 0, statement: int = 0) -> dict[str, Any]:
     return {
         "row_factory": dict_row,
-        "options": f"-c search_path={SCHEMA} -c timezone=UTC",
+        "options": (
+            f"-c search_path={SCHEMA} -c timezone=UTC"
+            f" -c lock_timeout={lock}s -c statement_timeout={statement}s"
+        ),
         "connect_timeout": _CONNECT_SECONDS,
         # Notice a machine that vanished without a word within about fifteen seconds.
         "keepalives_idle": 5,
         "keepalives_interval": 3,
         "keepalives_count": 3,
         "application_name": "scan-service",
-        **extra,
     }
 
 
 class Database:
-    """Two pools: one for short statements, a small one for downloads that take their time."""
+    """Two pools: one for short statements, a small one for downloads that take their time.
+
+    A tenant gets a third of each at most, so that what makes its requests slow slows no other's.
+    """
 
     def __init__(self, url: SecretStr, *, size: int = 10, exports: int = 4) -> None:
         self._url = url
-        self.pool = self._new_pool(size)
-        self._exports = self._new_pool(exports)
+        self.pool = self._new_pool(size, statement_seconds=_STATEMENT_SECONDS)
+        self._exports = self._new_pool(exports, statement_seconds=0)
+        self._shares = Shares(math.floor(size * _SHARE), seconds=_WAIT_SECONDS)
+        self._export_shares = Shares(math.floor(exports * _SHARE), seconds=_EXPORT_WAIT_SECONDS)
 
-    def _new_pool(self, size: int) -> AsyncConnectionPool[Connection]:
+    def _new_pool(self, size: int, *, statement_seconds: int) -> AsyncConnectionPool[Connection]:
         return AsyncConnectionPool(
             self._url.get_secret_value(),
-            kwargs=_options(),
+            kwargs=_options(lock=_LOCK_SECONDS, statement=statement_seconds),
             min_size=0,
             max_size=size,
             open=False,
@@ -80,20 +96,31 @@ class Database:
     @asynccontextmanager
     async def tenant(self, tenant_id: str) -> AsyncIterator[Connection]:
         """Give a transaction that can see and touch the rows of one tenant only."""
-        async with self.pool.connection() as connection:
+        refusal = "Too many of your requests are at work. Please retry."
+        async with self._shares.turn(tenant_id, refusal), self.pool.connection() as connection:
             await become(connection, tenant_id)
             yield connection
 
     @asynccontextmanager
     async def export(self, tenant_id: str) -> AsyncIterator[Connection]:
         """Give a transaction for a download; all of them taken is a 503, not a queue."""
-        try:
-            async with self._exports.connection(timeout=2) as connection:
-                await connection.execute("set transaction isolation level repeatable read")
-                await become(connection, tenant_id)
-                yield connection
-        except PoolTimeout:
-            raise UnavailableError("All downloads are taken. Please retry.") from None
+        refusal = "All downloads are taken. Please retry."
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._export_shares.turn(tenant_id, refusal))
+            try:
+                connection = await stack.enter_async_context(
+                    self._exports.connection(timeout=_EXPORT_WAIT_SECONDS)
+                )
+            except PoolTimeout:
+                raise UnavailableError(refusal) from None
+            await connection.execute("set transaction isolation level repeatable read")
+            await become(connection, tenant_id)
+            yield connection
+
+
+async def take_time(connection: Connection) -> None:
+    """Let the rest of a transaction that locks nothing read as long as it takes."""
+    await connection.execute("set local statement_timeout = 0")
 
 
 async def become(connection: Connection, tenant_id: str) -> None:

@@ -36,7 +36,7 @@ def test_every_route_is_described_and_every_description_has_its_route() -> None:
 
     routed = {(each.method, each.path): each.permission for each in OPERATIONS}
 
-    assert described == {**routed, ("GET", "/health"): None}
+    assert described == {**routed, ("GET", "/health"): None, ("GET", "/health/live"): None}
 
 
 def test_the_description_is_valid_openapi(http: TestClient) -> None:

@@ -77,6 +77,7 @@ def test_unknown_paths_wear_the_envelope(path: str, http: TestClient) -> None:
         ("GET", "/api/v1/scan/start"),
         ("PUT", "/api/v1/scan/list"),
         ("POST", "/health"),
+        ("POST", "/health/live"),
         ("PATCH", "/docs"),
     ],
 )

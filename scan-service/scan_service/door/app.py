@@ -23,6 +23,7 @@ from scan_service.db import AWAY, Database
 from scan_service.door import endpoints
 from scan_service.door.endpoints import Service
 from scan_service.door.health import Health
+from scan_service.door.hubspot import HubSpot
 from scan_service.door.prometheus import CONTENT_TYPE, Metrics
 from scan_service.engine.jobs import Engine
 from scan_service.errors import (
@@ -88,8 +89,9 @@ def create_app(settings: Settings) -> Starlette:
     db = Database(
         settings.database_url, size=settings.connections, exports=settings.export_connections
     )
-    service = Service(settings, db, Engine(), Vault(settings.secret_keys))
-    health, numbers = Health(settings, db), Metrics(db)
+    hubspot = HubSpot(settings)
+    service = Service(settings, db, Engine(), Vault(settings.secret_keys), hubspot)
+    health, numbers = Health(settings, hubspot.is_reachable), Metrics(db)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -98,7 +100,12 @@ def create_app(settings: Settings) -> Starlette:
         try:
             yield
         finally:
+            hubspot.close()
+            await health.close()
             await db.close()
+
+    async def alive(_: Request) -> Response:
+        return JSONResponse(health.alive())
 
     async def healthy(_: Request) -> Response:
         fine, report = await health.report()
@@ -129,10 +136,11 @@ def create_app(settings: Settings) -> Starlette:
     async def api_yaml(_: Request) -> Response:
         return Response(description(), media_type="application/yaml")
 
-    return Starlette(
+    app = Starlette(
         routes=[
             *_routes(service),
             Route("/health", healthy),
+            Route("/health/live", alive),
             Route("/metrics", metrics),
             Route("/openapi.json", api_json),
             Route("/openapi.yaml", api_yaml),
@@ -149,6 +157,9 @@ def create_app(settings: Settings) -> Starlette:
         },
         lifespan=lifespan,
     )
+    # A redirect would be an answer without the envelope: a path is right or not found.
+    app.router.redirect_slashes = False
+    return app
 
 
 def _routes(service: Service) -> list[Route]:

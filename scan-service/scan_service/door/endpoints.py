@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from scan_service.door import answers, hubspot
+from scan_service.door import answers
 from scan_service.door.models import (
     CreateSchedule,
     DownloadQuery,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from scan_service.db import Database
+    from scan_service.door.hubspot import HubSpot
     from scan_service.engine.jobs import Engine
     from scan_service.guard.auth import Caller
     from scan_service.guard.vault import Vault
@@ -52,6 +53,7 @@ class Service:
     db: Database
     engine: Engine
     vault: Vault
+    hubspot: HubSpot
 
 
 async def start_scan(service: Service, request: Request, caller: Caller) -> Response:
@@ -81,8 +83,8 @@ async def start_scan(service: Service, request: Request, caller: Caller) -> Resp
 
 async def _probe(service: Service, extraction: Extraction, path: str) -> dict[str, int | None]:
     """Ask HubSpot how much there is; `path` is where the body says what is to be read."""
-    headers = service.vault.headers(extraction.auth.access_token)
-    return await hubspot.count(service.settings, extraction.parts(), headers, path=path)
+    access = service.vault.access(extraction.auth.access_token)
+    return await service.hubspot.count(extraction.tenant_id, extraction.parts(), access, path=path)
 
 
 async def scan_status(service: Service, request: Request, caller: Caller) -> Response:

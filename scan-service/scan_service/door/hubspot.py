@@ -1,112 +1,173 @@
 """Knows what the service itself asks HubSpot: does it answer, what has it, and how much of it.
 
-Everything else is the tap's business.
+Everything else is the tap's business. Whoever waits for HubSpot waits in threads of this module's
+own, of which no tenant gets more than its share.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import requests
+from hubspot_client.client import Client
+from hubspot_client.errors import AuthenticationError, MissingScopeError, RateLimitedError
+from hubspot_client.errors import HubSpotError as Failure
 
-from scan_service.errors import HubSpotError, InvalidRequestError
-from scan_service.logs import logger, mask
+from scan_service.errors import HubSpotError, InvalidRequestError, UnavailableError
+from scan_service.logs import mask
 from scan_service.moments import bounds
 from scan_service.records.objects import DEALS, STANDARD, created_property, pipeline_properties
+from scan_service.shares import Shares
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
+
+    from hubspot_client.access import Access
 
     from scan_service.records.objects import Part
     from scan_service.settings import Settings
 
-_log = logger(__name__)
+_log = logging.getLogger(__name__)
 _SHOWN = 300
-_REFUSALS = (requests.codes.unauthorized, requests.codes.forbidden)
+_THREADS = 12
+_SHARE = 4
 
 
-async def is_reachable(settings: Settings) -> bool:
-    """Tell whether HubSpot gives any HTTP answer; no token is needed for that."""
-
-    def ask() -> bool:
-        try:
-            requests.get(settings.hubspot_base_url, timeout=(2, 3), allow_redirects=False)
-        except requests.RequestException:
-            return False
-        return True
-
-    return await asyncio.to_thread(ask)
-
-
-async def count(
-    settings: Settings, parts: Mapping[str, Part], headers: Mapping[str, str], *, path: str
-) -> dict[str, int | None]:
-    """Ask how much a scan will find: what cannot be read is refused before anything is written.
+class HubSpot:
+    """Asks HubSpot in threads of its own.
 
     Args:
-        settings: where HubSpot is, and how long it may take for all answers together.
-        parts: what is to be read, by object type.
-        headers: with the token.
-        path: where the request's body says it, to name what is wrong.
-
-    Returns:
-        The numbers by object type; None where HubSpot cannot tell now: the run will try again.
-
-    Raises:
-        HubSpotError: the token is wrong or lacks a scope.
-        InvalidRequestError: the account has no such object type.
+        settings: where HubSpot is, and how long it may take for all answers of one request.
     """
-    asking = _Asking(settings, dict(headers))
-    found: dict[str, int | None] = dict.fromkeys(parts)
-    try:
-        async with asyncio.timeout(settings.hubspot_probe_seconds):
-            names = await _names_in_paths(asking, list(parts), path)
-            for name, part in parts.items():
-                if asking.is_limited:
-                    break  # what is left of the limit belongs to the run
-                found[name] = await _count(asking, part, names[name])
-    except TimeoutError:
-        _log.info("hubspot did not answer the probe in time")
-    return found
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._probing = ThreadPoolExecutor(_THREADS, thread_name_prefix="hubspot-probe")
+        self._reaching = ThreadPoolExecutor(1, thread_name_prefix="hubspot-reach")
+        self._reach: asyncio.Future[bool] | None = None
+        self._shares = Shares(_SHARE, seconds=settings.hubspot_probe_seconds)
+
+    def close(self) -> None:
+        """Let the threads go; none waits longer than its request may take."""
+        self._probing.shutdown(wait=False, cancel_futures=True)
+        self._reaching.shutdown(wait=False, cancel_futures=True)
+
+    async def is_reachable(self) -> bool:
+        """Tell whether HubSpot gives any HTTP answer; no token is needed for that."""
+
+        def ask() -> bool:
+            try:
+                requests.get(self._settings.hubspot_base_url, timeout=(2, 3), allow_redirects=False)
+            except requests.RequestException:
+                return False
+            return True
+
+        if self._reach is None or self._reach.done():
+            self._reach = asyncio.get_running_loop().run_in_executor(self._reaching, ask)
+        # A question that nobody waits for any more is still a question: the next one joins it.
+        return await asyncio.shield(self._reach)
+
+    async def count(
+        self, tenant_id: str, parts: Mapping[str, Part], access: Access, *, path: str
+    ) -> dict[str, int | None]:
+        """Ask how much a scan will find: what cannot be read is refused before it is written.
+
+        Args:
+            tenant_id: who asks.
+            parts: what is to be read, by object type.
+            access: the tenant's account.
+            path: where the request's body says it, to name what is wrong.
+
+        Returns:
+            The numbers by object type; None where HubSpot cannot tell now: the run will try again.
+
+        Raises:
+            HubSpotError: the token is wrong or lacks a scope.
+            InvalidRequestError: the account has no such object type.
+        """
+        settings, seconds = self._settings, self._settings.hubspot_probe_seconds
+        client = Client(
+            replace(
+                access,
+                base_url=settings.hubspot_base_url,
+                api_version=settings.hubspot_api_version,
+            ),
+            _log,
+            retry=False,
+            timeout=(seconds, seconds),
+        )
+        found: dict[str, int | None] = dict.fromkeys(parts)
+        try:
+            async with (
+                asyncio.timeout(seconds),
+                self._shares.turn(tenant_id, "Too many starts at once."),
+            ):
+                await asyncio.get_running_loop().run_in_executor(
+                    self._probing, _count_all, client, parts, path, found
+                )
+        except (TimeoutError, UnavailableError):
+            _log.info("hubspot did not answer the probe in time")
+        finally:
+            client.close()
+        return dict(found)
 
 
-async def _count(asking: _Asking, part: Part, name: str) -> int | None:
+def _count_all(
+    client: Client, parts: Mapping[str, Part], path: str, found: dict[str, int | None]
+) -> None:
+    names = _names_in_paths(client, list(parts), path)
+    for name, part in parts.items():
+        try:
+            found[name] = _count(client, part, names[name])
+        except RateLimitedError:
+            break  # what is left of the limit belongs to the run
+
+
+def _count(client: Client, part: Part, name: str) -> int | None:
     filters = search_filters(part)
     body: dict[str, Any] = {"limit": 1, "properties": ["hs_object_id"]}
     if filters:
         body["filterGroups"] = [{"filters": filters}]
-    answer = await asking.post(f"{asking.objects}/{name}/search", body)
-    if answer is None:
-        return None
-    if answer.status_code in _REFUSALS:
-        scope = f"crm.objects.{part.name if part.name in STANDARD else 'custom'}.read"
-        raise _refusal(answer, part.name, scope)
+    scope = f"crm.objects.{part.name if part.name in STANDARD else 'custom'}.read"
+    answer = _asked(
+        lambda: client.post(
+            client.paths.search(name), body, family="search", what=f"{part.name} (probe)",
+            shape=dict,
+        ),
+        part.name, scope,
+    )  # fmt: skip
     # Search knows nothing about archived records, and some types have none.
-    total = None if part.archived else _json(answer).get("total")
+    total = None if answer is None or part.archived else answer.get("total")
     return total if isinstance(total, int) else None
 
 
-async def _names_in_paths(asking: _Asking, wanted: list[str], path: str) -> dict[str, str]:
+def _names_in_paths(client: Client, wanted: list[str], path: str) -> dict[str, str]:
     """Return what HubSpot's paths call these types: custom objects go by their ids."""
     names = {name: name for name in wanted}
     if set(wanted) <= set(STANDARD):
         return names
-    answer = await asking.get(asking.schemas)
+    answer = _asked(
+        lambda: client.get(
+            client.paths.schemas(), family="list", what="custom objects (probe)", shape=dict
+        ),
+        "custom objects", "crm.schemas.custom.read",
+    )  # fmt: skip
     if answer is None:
         return names
-    if answer.status_code in _REFUSALS:
-        raise _refusal(answer, "custom objects", "crm.schemas.custom.read")
-    known = _names_of_types(_json(answer).get("results") or [])
+    known = _names_of_types(answer.get("results") or [])
     for place, name in enumerate(wanted):
         if name not in STANDARD:
-            if answer.ok and name not in known:
+            if name not in known:
                 raise InvalidRequestError.field(
                     f"{path}.objects.{place}", "HubSpot has no object type of this name",
                     message="Invalid scan configuration",
                 )  # fmt: skip
-            names[name] = known.get(name, name)
+            names[name] = known[name]
     return names
 
 
@@ -121,40 +182,22 @@ def _names_of_types(schemas: list[Any]) -> dict[str, str]:
     return found
 
 
-class _Asking:
-    """Requests with one token; an answer that does not come is None, and no error."""
+def _asked(ask: Callable[[], dict[str, Any]], what: str, scope: str) -> dict[str, Any] | None:
+    """Ask once; an answer that does not come is None, and no error.
 
-    def __init__(self, settings: Settings, headers: dict[str, str]) -> None:
-        version = settings.hubspot_api_version
-        self.objects = "/crm/v3/objects" if version == "v3" else f"/crm/objects/{version}"
-        self.schemas = f"/crm-object-schemas/{version}/schemas"
-        self.is_limited = False
-        self._settings = settings
-        self._headers = headers
-
-    async def get(self, path: str) -> requests.Response | None:
-        return await asyncio.to_thread(self._ask, "GET", path, None)
-
-    async def post(self, path: str, body: Mapping[str, Any]) -> requests.Response | None:
-        return await asyncio.to_thread(self._ask, "POST", path, body)
-
-    def _ask(self, method: str, path: str, body: Any) -> requests.Response | None:
-        try:
-            answer = requests.request(
-                method,
-                self._settings.hubspot_base_url + path,
-                json=body,
-                headers=self._headers,
-                timeout=self._settings.hubspot_probe_seconds,
-                allow_redirects=False,  # a redirect would carry the token elsewhere
-            )
-        except requests.RequestException as error:
-            _log.info("hubspot did not answer the probe", reason=type(error).__name__)
-            return None
-        self.is_limited = answer.status_code == requests.codes.too_many_requests
-        if not answer.ok:
-            _log.info("hubspot did not answer the probe", status=answer.status_code)
-        return answer
+    Raises:
+        HubSpotError: the token is wrong or lacks a scope.
+        RateLimitedError: HubSpot has enough for now.
+    """
+    try:
+        return ask()
+    except (AuthenticationError, MissingScopeError) as failure:
+        raise _refusal(failure, what, scope) from None
+    except RateLimitedError:
+        raise
+    except Failure as failure:
+        _log.info("hubspot did not answer the probe: %s", failure)
+        return None
 
 
 def search_filters(part: Part) -> list[dict[str, str]]:
@@ -182,31 +225,18 @@ def _epoch(moment: datetime) -> str:
     return str(int(moment.timestamp() * 1000))
 
 
-def _json(response: requests.Response) -> dict[str, Any]:
-    try:
-        body = response.json()
-    except requests.JSONDecodeError:
-        return {}
-    return body if isinstance(body, dict) else {}
-
-
-def _refusal(response: requests.Response, what: str, scope: str) -> HubSpotError:
-    body = _json(response)
-    scopes: list[str] = []
-    for error in body.get("errors") or []:
-        context = error.get("context") if isinstance(error, dict) else None
-        if isinstance(context, dict):
-            scopes += context.get("requiredGranularScopes") or context.get("requiredScopes") or []
+def _refusal(failure: Failure, what: str, scope: str) -> HubSpotError:
+    body = failure.body
     said = "HubSpot authentication failed"
-    if response.status_code == requests.codes.forbidden and what != DEALS:
+    if isinstance(failure, MissingScopeError) and what != DEALS:
         said = f"The HubSpot token may not read {what}"
     return HubSpotError(
         said,
         code="HUBSPOT_AUTH_ERROR",
         details={
-            "hubspotStatus": response.status_code,
-            "hubspotMessage": mask(str(body.get("message", "")))[:_SHOWN],
-            "hubspotCorrelationId": str(body.get("correlationId", ""))[:_SHOWN],
-            "requiredScopes": [str(scope) for scope in scopes[:20]] or [scope],
+            "hubspotStatus": failure.status,
+            "hubspotMessage": mask(body.message)[:_SHOWN],
+            "hubspotCorrelationId": (body.correlation_id or "")[:_SHOWN],
+            "requiredScopes": body.required_scopes()[:20] or [scope],
         },
     )

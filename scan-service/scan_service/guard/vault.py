@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from hubspot_client.access import Access
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,13 +42,9 @@ class Vault:
         """Return what the tap's process needs to know."""
         return {"TAP_HUBSPOT_DEALS_ACCESS_TOKEN": self._open(sealed, tenant_id)}
 
-    def headers(self, token: SecretStr) -> Mapping[str, str]:
-        """Return what a request to HubSpot needs."""
-        return {"Authorization": f"Bearer {token.get_secret_value()}"}
-
-    def sealed_headers(self, sealed: bytes, *, tenant_id: str) -> Mapping[str, str]:
-        """Return what a request to HubSpot needs, from a sealed token."""
-        return {"Authorization": f"Bearer {self._open(sealed, tenant_id)}"}
+    def access(self, token: SecretStr) -> Access:
+        """Return HubSpot's account as a client of it needs it, but where HubSpot is."""
+        return Access(access_token=token.get_secret_value(), user_agent="scan-service")
 
     def reseal(self, sealed: bytes) -> bytes:
         """Encrypt again with the first key."""

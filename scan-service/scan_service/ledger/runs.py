@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg.types.json import Jsonb
 
-from scan_service.db import become, step_out
+from scan_service.db import become, take_time
 from scan_service.ledger.scans import admit, note_outcome
 from scan_service.moments import timestamp
 from scan_service.records.tally import tally
@@ -100,12 +100,14 @@ async def finish(
 ) -> str | None:
     """End a scan, free its slot and admit the next; return its status, None if it was lost.
 
-    A cancelled scan stays cancelled, whatever its run came to.
+    A cancelled scan stays cancelled, whatever its run came to. Counting may take minutes: the
+    scan's row is not locked meanwhile, and the caller goes on reporting.
     """
     async with db.system() as connection:
+        await take_time(connection)
         cursor = await connection.execute(
-            "select id, tenant_id, scan_id, fingerprint, started_at, status, config, objects"
-            " from scan where run_id = %s for update",
+            "select id, tenant_id, scan_id, fingerprint, started_at, config, objects"
+            " from scan where run_id = %s",
             [run],
         )
         scan = await cursor.fetchone()
@@ -114,9 +116,8 @@ async def finish(
         # Under the tables' policies their owner sees nothing either: count as the tenant.
         await become(connection, scan["tenant_id"])
         found = await tally(connection, scan)
-        await step_out(connection)
-        ended = status == "completed" and scan["status"] == "running"
-        errors = [*found.problems, *progress.errors][-_KEPT_ERRORS:]
+    errors = [*found.problems, *progress.errors][-_KEPT_ERRORS:]
+    async with db.system() as connection:
         cursor = await connection.execute(
             "update scan set"
             "  status = case when status = 'running' then %(status)s else status end,"
@@ -126,21 +127,25 @@ async def finish(
             "  total_items = case when status = 'running' and %(status)s = 'completed'"
             "    then %(processed)s else total_items end,"
             "  errors = %(errors)s, summary = %(summary)s, columns = %(columns)s,"
-            "  objects = %(objects)s"
-            " where id = %(id)s returning status",
+            "  objects = case when status = 'running' and %(status)s = 'completed'"
+            "    then %(ended)s::jsonb else %(objects)s::jsonb end"
+            " where run_id = %(run)s returning status",
             {
-                "id": scan["id"],
+                "run": run,
                 "status": status,
                 "processed": found.processed,
                 "failed": sum(found.refused.values()),
                 "errors": Jsonb(errors),
                 "summary": found.summary,
                 "columns": Jsonb(found.columns_kept()),
-                "objects": _json(found.counts(scan["objects"], completed=ended)),
+                "objects": _json(found.counts(scan["objects"], completed=False)),
+                "ended": _json(found.counts(scan["objects"], completed=True)),
             },
         )
         row = await cursor.fetchone()
-        final: str = row["status"] if row else status
+        if row is None:
+            return None
+        final: str = row["status"]
         await note_outcome(connection, scan["id"])
         if final == "completed" and progress.state is not None:
             await connection.execute(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import time
@@ -265,12 +266,24 @@ class _Attempt:
             ))  # fmt: skip
             self._log.warning("run failed, will be tried again", reason=verdict.message)
             return
-        final = await self._insist(
-            lambda: runs.finish(self._db, self._engine, self._run_id, status, progress)
-        )
+        # Counting what a scan left may take longer than a silent run is believed in.
+        reporting = asyncio.create_task(self._report_for_ever())
+        try:
+            final = await self._insist(
+                lambda: runs.finish(self._db, self._engine, self._run_id, status, progress)
+            )
+        finally:
+            reporting.cancel()
+            await asyncio.gather(reporting, return_exceptions=True)
         self._log.info(
             "scan ended", status=final, processed=progress.processed, reason=verdict.message
         )
+
+    async def _report_for_ever(self) -> None:
+        while True:
+            with contextlib.suppress(*AWAY):
+                await runs.report(self._db, self._run_id, self._progress)
+            await asyncio.sleep(_REPORT_SECONDS)
 
     async def _insist(self, write: Callable[[], Awaitable[Any]]) -> Any:
         """Write to a database that may be away for a moment; later on the sweep sees to it."""
