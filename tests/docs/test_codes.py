@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from harness.meltano import ROOT
+from scan_service.pipeline.verdicts import OF_TAP, OF_TARGET
 
 BASES = {
     "crm_taps": ["crm_taps.errors:SourceError"],
@@ -49,3 +50,22 @@ def test_the_page_of_codes_is_fresh(package: str) -> None:
         module, name = base.split(":")
         codes |= defined(getattr(importlib.import_module(module), name))
     assert {code: (again == "yes", means) for code, again, means in lines} == codes
+
+
+def test_the_service_knows_every_code_of_tap_and_target() -> None:
+    text = (ROOT / "docs" / "codes.md").read_text()
+    [table] = re.findall("<!-- codes: scan_service -->\n(.*?)<!-- /codes -->", text, re.DOTALL)
+    of_tap: dict[str, str] = {}
+    of_target: dict[str, str] = {}
+    for line in re.findall(r"^\| `[A-Z].*$", table, re.MULTILINE):
+        own, taps, targets = (re.findall(r"`(\w+)`", cell) for cell in line.split("|")[1:4])
+        of_tap |= dict.fromkeys(taps, own[0])
+        of_target |= dict.fromkeys(targets, own[0])
+
+    assert (of_tap, of_target) == (OF_TAP, OF_TARGET)
+    for package, codes in (("tap_hubspot_deals", OF_TAP), ("target_deals_postgres", OF_TARGET)):
+        known: dict[str, tuple[bool, str]] = {}
+        for base in BASES[package]:
+            module, name = base.split(":")
+            known |= defined(getattr(importlib.import_module(module), name))
+        assert set(codes) == set(known)

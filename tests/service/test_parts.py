@@ -248,9 +248,12 @@ def test_progress_adds_up_from_pieces_of_a_growing_log(tmp_path: Path) -> None:
 
 
 TAP, TARGET = "tap-hubspot-deals", "target-deals-postgres"
-REFUSED = "HubSpot refused the credentials while reading deals (401: x)"
-SPENT = "The account's daily limit of HubSpot requests is used up"
-REJECTED = "7 records were rejected, more than max_rejected_records"
+
+
+def ended(plugin: str, code: str, *, again: bool = False) -> dict[str, Any]:
+    return said(plugin, "A sentence for people.") | {"code": code, "retryable": again}
+
+
 PIPE_BROKE = {
     "level": "critical",
     "event": "Run failed",
@@ -262,24 +265,34 @@ KILLED = {"level": "error", "event": "", "exit_codes": {"extractors": -9}}
 @pytest.mark.parametrize(
     ("code", "entries", "expected"),
     [
-        (1, [said(TAP, REFUSED)], ("HUBSPOT_AUTH_ERROR", False)),
-        (1, [said(TAP, "The token may not read deals")], ("HUBSPOT_AUTH_ERROR", False)),
-        (1, [said(TAP, "HubSpot limits requests (SECONDLY)")], ("HUBSPOT_RATE_LIMIT", True)),
-        (1, [said(TAP, SPENT)], ("HUBSPOT_RATE_LIMIT", False)),
-        (1, [said(TAP, "HubSpot answered 502 for deals: x")], ("HUBSPOT_API_ERROR", True)),
-        (1, [said(TAP, "HubSpot answered 400 for deals: 401")], ("HUBSPOT_API_ERROR", False)),
-        (1, [said(TARGET, "server closed the connection")], ("DATABASE_ERROR", True)),
+        (1, [ended(TAP, "hubspot_unauthorized")], ("HUBSPOT_AUTH_ERROR", False)),
+        (1, [ended(TAP, "hubspot_missing_scope")], ("HUBSPOT_AUTH_ERROR", False)),
+        (1, [ended(TAP, "hubspot_rate_limited", again=True)], ("HUBSPOT_RATE_LIMIT", True)),
+        (1, [ended(TAP, "hubspot_daily_limit")], ("HUBSPOT_RATE_LIMIT", False)),
+        (1, [ended(TAP, "hubspot_unavailable", again=True)], ("HUBSPOT_API_ERROR", True)),
+        (1, [ended(TAP, "hubspot_refused")], ("HUBSPOT_API_ERROR", False)),
+        (1, [ended(TARGET, "database_unreachable", again=True)], ("DATABASE_ERROR", True)),
         (
             1,
-            [said(TARGET, REJECTED), said(TAP, "The target ended before the tap.")],
+            [ended(TARGET, "records_rejected"), ended(TAP, "target_gone", again=True)],
             ("DATABASE_ERROR", False),
         ),
+        (
+            1,
+            [ended(TAP, "hubspot_unauthorized"), ended(TARGET, "interrupted", again=True)],
+            ("HUBSPOT_AUTH_ERROR", False),
+        ),
+        (1, [ended(TAP, "interrupted", again=True)], ("INTERNAL_ERROR", True)),
+        (1, [ended(TAP, "of_a_newer_tap", again=True)], ("INTERNAL_ERROR", True)),
         (1, [KILLED], ("INTERNAL_ERROR", True)),
         (1, [PIPE_BROKE], ("DATABASE_ERROR", True)),
-        (1, [said(TAP, "The target ended before the tap."), PIPE_BROKE], ("DATABASE_ERROR", True)),
-        (1, [said(TAP, REFUSED), PIPE_BROKE], ("HUBSPOT_AUTH_ERROR", False)),
+        (1, [ended(TAP, "target_gone", again=True), PIPE_BROKE], ("DATABASE_ERROR", True)),
+        (1, [ended(TAP, "hubspot_unauthorized"), PIPE_BROKE], ("HUBSPOT_AUTH_ERROR", False)),
         (137, [], ("INTERNAL_ERROR", True)),
         (1, ["ModuleNotFoundError: No module named 'x'"], ("INTERNAL_ERROR", False)),
+        # Sentences decide nothing, whatever they say.
+        (1, [said(TAP, "The token may not read deals")], ("INTERNAL_ERROR", False)),
+        (1, [said(TARGET, "server closed the connection")], ("INTERNAL_ERROR", False)),
     ],
 )
 def test_a_failed_run_is_judged_by_what_it_said(
@@ -305,7 +318,7 @@ def test_every_type_that_a_token_may_not_read_is_in_the_reason(tmp_path: Path) -
         for name in names
     )
     log = tmp_path / "run.log"
-    log.write_text(lines(said(TAP, sentences)))
+    log.write_text(lines(ended(TAP, "hubspot_missing_scope") | {"event": sentences}))
     reader = LogReader(log)
     reader.follow()
 

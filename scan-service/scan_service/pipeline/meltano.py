@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from scan_service.db import RESULTS
 from scan_service.engine import processes
 from scan_service.pipeline.folders import private_folder
-from scan_service.pipeline.run_log import TAP, TARGET, LogReader
+from scan_service.pipeline.run_log import LogReader
+from scan_service.pipeline.verdicts import TAP, TARGET
 from scan_service.records.objects import DEALS, LINKS, NEEDED, parts
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from scan_service.ledger import runs, schedules
 from scan_service.logs import logger
 from scan_service.pipeline import meltano
 from scan_service.pipeline.folders import wipe_abandoned
-from scan_service.pipeline.run_log import TAP, Verdict
+from scan_service.pipeline.verdicts import TAP, Verdict
 
 if TYPE_CHECKING:
     import uuid
