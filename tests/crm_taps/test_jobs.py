@@ -8,6 +8,7 @@ import pytest
 from harness.meltano import Project
 from harness.vendors.callrail import CallRail
 from harness.vendors.running import rows
+from harness.vendors.salesrabbit import SalesRabbit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,10 +24,20 @@ def callrail() -> tuple[Vendor, dict[str, Any], dict[str, int]]:
     return vendor, {"API_KEY": vendor.key}, counts
 
 
-CASES: list[Callable[[], tuple[Vendor, dict[str, Any], dict[str, int]]]] = [callrail]
+def salesrabbit() -> tuple[Vendor, dict[str, Any], dict[str, int]]:
+    vendor = SalesRabbit(leads=1200)
+    counts = {"leads": 1200, "lead_status_histories": 2400, "users": 7}
+    return vendor, {"API_TOKEN": vendor.token}, counts
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+HEAVY = [salesrabbit]
+CASES: list[Any] = [
+    pytest.param(callrail, id="callrail"),
+    *(pytest.param(case, marks=pytest.mark.heavy, id=case.__name__) for case in HEAVY),
+]
+
+
+@pytest.mark.parametrize("case", CASES)
 def test_a_job_fills_the_tables_of_its_source(
     case: Callable[[], tuple[Vendor, dict[str, Any], dict[str, int]]],
     tmp_path: Path,

@@ -36,7 +36,7 @@ class SourceStream(Stream, abc.ABC):
     tenants may share a state.
 
     Attributes:
-        columns: The typed columns, by the names that the source gives its fields.
+        columns: The typed columns by name; `field_of` tells the source's names.
         keys: The columns that name a record within a tenant.
         late_edits: How long before the bookmark a run reads again, for records that are changed
             later where the source cannot be asked for changes.
@@ -60,6 +60,11 @@ class SourceStream(Stream, abc.ABC):
         self._read_so_far = 0
         self._misfits: set[str] = set()
         self._last: dict[str, str] = {}
+
+    @staticmethod
+    def field_of(name: str) -> str:
+        """The source's name of the field that a column takes."""
+        return name
 
     @property
     def all_columns(self) -> Mapping[str, Column]:
@@ -126,19 +131,15 @@ class SourceStream(Stream, abc.ABC):
     def post_process(self, row: Row, context: Mapping[str, Any] | None = None) -> Row | None:
         """The record of a row."""
         record: Row = {"_tenant_id": self.source_tap.tenant_id}
+        zone = self.source_tap.time_zone
         for name, column in self.all_columns.items():
-            value = row.get(name, context.get(name) if context else None)
-            if value is not None:
-                try:
-                    value = column.convert(value, self.source_tap.time_zone)
-                except MisfitError:
-                    self._tell_misfit(name)
-                    value = None
-                else:
-                    row.pop(name, None)
-            else:
-                row.pop(name, None)
-            record[name] = value
+            field = self.field_of(name)
+            value = row.pop(field, context.get(name) if context else None)
+            try:
+                record[name] = None if value is None else column.convert(value, zone)
+            except MisfitError:
+                self._tell_misfit(name)
+                record[name], row[field] = None, value
         for key in self.keys:
             if record[key] is None:
                 raise InconsistentError(

@@ -138,6 +138,12 @@ def _array(value: Any, _zone: tzinfo) -> list[Any]:
     raise MisfitError
 
 
+def camel_case(name: str) -> str:
+    """`date_created` as JavaScript's people write it: `dateCreated`."""
+    first, *others = name.split("_")
+    return first + "".join(other.capitalize() for other in others)
+
+
 def utc_text(time: datetime) -> str:
     """A time as records and bookmarks have it: in UTC, with six digits, so that texts sort."""
     try:

@@ -55,6 +55,8 @@ def with_tables(text: str) -> str:
     for name, tap in TAPS.items():
         tables[name] = table(own(name), tap.config_jsonschema["required"])
     for name, fresh in tables.items():
+        if f"<!-- settings: {name} -->" not in text:
+            raise KeyError(name)
         before, begin, rest = text.partition(f"<!-- settings: {name} -->")
         _, end, after = rest.partition("<!-- /settings -->")
         text = f"{before}{begin}\n{fresh}\n{end}{after}"
