@@ -36,6 +36,12 @@ class Access:
     request_delay: timedelta = timedelta(0)
     user_agent: str = "hubspot-client"
 
+    @property
+    def account(self) -> str:
+        """The same for all who share this account's limits; as secret as the token."""
+        secret = self.access_token or f"{self.client_id}\0{self.refresh_token}"
+        return f"{self.base_url}\0{secret}"
+
     def __repr__(self) -> str:
         """Without the secrets."""
         return f"Access({self.base_url}, {self.api_version})"

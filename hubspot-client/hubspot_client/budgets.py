@@ -1,4 +1,4 @@
-"""How many requests may go out: paced budgets that the threads of one run share.
+"""How many requests may go out: the budgets that all who talk to one account share.
 
 HubSpot counts three things apart: ordinary requests (100 to 250 per rolling 10 seconds, by
 subscription), searches (5 a second for the whole account) and association requests (100 to 200 per
@@ -7,10 +7,14 @@ subscription), searches (5 a second for the whole account) and association reque
 
 from __future__ import annotations
 
-import threading
-import time
+from typing import TYPE_CHECKING
 
-INTERVAL = 10.0
+from hubspot_client.budget import INTERVAL, SIZE, Budget
+from hubspot_client.shared_numbers import SharedNumbers
+
+if TYPE_CHECKING:
+    import threading
+
 HEADROOM = 0.94
 """The part of the account's limit that is used where no setting says otherwise."""
 
@@ -19,111 +23,73 @@ UNKNOWN_LIMIT = 100
 
 SEARCHES_PER_SECOND = 4.6
 ASSOCIATIONS_PER_10_SECONDS = 100 * HEADROOM
-LOW_WATER = 0.04
-"""The part of the limit below which another user of the same budget is given way to."""
-
-
-class Stopped(Exception):  # noqa: N818 - nothing went wrong
-    """The run is ending; nobody waits for a turn any more."""
-
-
-class Budget:
-    """Lets requests out at a steady rate, with a small burst.
-
-    Args:
-        per_10_seconds: Requests allowed in any 10 seconds.
-        burst: How many may go out at once after a pause.
-        stop: Set when the run ends; waiters then leave with `Stopped`.
-    """
-
-    def __init__(self, per_10_seconds: float, *, burst: int, stop: threading.Event) -> None:
-        self._lock = threading.Lock()
-        self._burst = burst
-        self._stop = stop
-        self._interval = 0.0
-        self._tokens = float(burst)
-        self._refilled = time.monotonic()
-        self._closed_until = 0.0
-        self.waited = 0.0
-        self.allow(per_10_seconds)
-
-    def allow(self, per_10_seconds: float) -> None:
-        """Change the rate: so many requests in any 10 seconds, the burst included."""
-        with self._lock:
-            self._interval = INTERVAL / max(per_10_seconds - self._burst, 1.0)
-
-    def close(self, seconds: float) -> None:
-        """Let nothing out for a while: HubSpot said 429, or the budget is nearly empty."""
-        with self._lock:
-            self._closed_until = max(self._closed_until, time.monotonic() + seconds)
-            self._tokens = min(self._tokens, 1.0)
-
-    def take(self) -> None:
-        """Wait for a turn.
-
-        Raises:
-            Stopped: If the run ends meanwhile.
-        """
-        while (pause := self._try_to_take()) > 0:
-            with self._lock:
-                self.waited += pause
-            if self._stop.wait(pause):
-                raise Stopped
-        if self._stop.is_set():
-            raise Stopped
-
-    def _try_to_take(self) -> float:
-        """Take a token and return 0, or return the seconds until the next one."""
-        with self._lock:
-            now = time.monotonic()
-            earned = (now - self._refilled) / self._interval
-            self._tokens = min(float(self._burst), self._tokens + earned)
-            self._refilled = now
-            if now < self._closed_until:
-                return self._closed_until - now
-            if self._tokens >= 1.0:
-                self._tokens -= 1.0
-                return 0.0
-            return (1.0 - self._tokens) * self._interval
+BURST = 10
+NO_BURST_BELOW = 50
+"""Per 10 seconds: a burst above a fifth of the rate is no pace."""
 
 
 class Budgets:
-    """The run's budgets by the family of a request.
+    """The budgets by the family of a request.
 
     Args:
         requests_per_10_seconds: The user's own limit; then requests of all families together keep
-            to it. None: learned from HubSpot's answers.
-        delay: Seconds between two requests at the least, of whichever family.
+            to it, those of all programs on this machine. None: learned from HubSpot's answers.
+        delay: Seconds between two requests of this run at the least, of whichever family.
         stop: Set when the run ends.
+        account: Who gives the same one shares the budgets; it may hold secrets. Empty: nobody.
     """
 
     def __init__(
-        self, requests_per_10_seconds: int | None, *, delay: float, stop: threading.Event
+        self,
+        requests_per_10_seconds: int | None,
+        *,
+        delay: float,
+        stop: threading.Event,
+        account: str = "",
     ) -> None:
-        self._fixed = requests_per_10_seconds is not None
-        limit = requests_per_10_seconds or UNKNOWN_LIMIT * HEADROOM
-        burst = 10 if limit > 50 else 1  # noqa: PLR2004 - a burst above a fifth of it is no pace
-        self._limit = 0.0
-        self.general = Budget(limit, burst=burst, stop=stop)
-        self.search = Budget(SEARCHES_PER_SECOND * INTERVAL + 1, burst=1, stop=stop)
+        own = requests_per_10_seconds
+        self._fixed = own is not None
+        burst = BURST if own is None or own > NO_BURST_BELOW else 1
+        names = ("general", "search", "associations") if account else ("", "", "")
+        general, search, associations = (
+            SharedNumbers(f"{account}\0{name}" if name else "", SIZE) for name in names
+        )
+        self._numbers = (general, search, associations)
+        self.general = Budget(
+            float("inf") if own is None else own,
+            burst=burst,
+            stop=stop,
+            assumed=max(UNKNOWN_LIMIT, own or 0),
+            headroom=HEADROOM if own is None else 1.0,
+            numbers=general,
+        )
+        self.search = Budget(SEARCHES_PER_SECOND * INTERVAL, burst=1, stop=stop, numbers=search)
         self.associations = (
             self.general
             if self._fixed
-            else Budget(ASSOCIATIONS_PER_10_SECONDS, burst=burst, stop=stop)
+            else Budget(
+                ASSOCIATIONS_PER_10_SECONDS,
+                burst=burst,
+                stop=stop,
+                assumed=max(UNKNOWN_LIMIT, ASSOCIATIONS_PER_10_SECONDS),
+                headroom=HEADROOM,
+                numbers=associations,
+            )
         )
-        self._gate = Budget(INTERVAL / delay + 1, burst=1, stop=stop) if delay else None
+        self._gate = Budget(INTERVAL / delay, burst=1, stop=stop) if delay else None
 
-    def take(self, family: str) -> None:
-        """Wait until a request of a family may go out.
+    def take(self, family: str) -> float:
+        """Wait until a request of a family may go out; tell the moment, for `learn`.
 
         Raises:
             Stopped: If the run ends meanwhile.
         """
-        self.of(family).take()
+        taken = self.of(family).take()
         if self._fixed and self.of(family) is not self.general:
             self.general.take()
         if self._gate is not None:
             self._gate.take()
+        return taken
 
     def of(self, family: str) -> Budget:
         """The budget of HubSpot's that a family (`list`, `search`, `associations`, …) draws on."""
@@ -131,19 +97,29 @@ class Budgets:
             return self.search
         return self.associations if family == "associations" else self.general
 
-    def learn(self, family: str, maximum: str | None, remaining: str | None) -> None:
-        """Take the account's limit, and how much of it is left, from an answer's headers."""
-        if not maximum or not maximum.isdigit() or self.of(family) is self.search:
-            return
-        limit = int(maximum)
+    def learn(self, family: str, maximum: str | None, remaining: str | None, taken: float) -> None:
+        """Take the account's limit, and how much of it is left, from an answer's headers.
+
+        Args:
+            family: Of the request.
+            maximum: `X-HubSpot-RateLimit-Max`, if there.
+            remaining: `X-HubSpot-RateLimit-Remaining`, if there.
+            taken: What `take` gave for the request.
+        """
         budget = self.of(family)
-        if not self._fixed and budget is self.general and limit != self._limit:
-            self._limit = limit
-            budget.allow(limit * HEADROOM)
-        if remaining and remaining.isdigit() and int(remaining) <= limit * LOW_WATER:
-            budget.close(0.5)
+        if not maximum or not maximum.isdigit() or budget is self.search:
+            return
+        if family == "associations" and budget is self.general:
+            return  # HubSpot counts them apart, and tells of that count
+        left = int(remaining) if remaining and remaining.isdigit() else None
+        budget.learn(int(maximum), left, taken)
 
     def waited(self) -> float:
         """Seconds that threads waited for their turn, all together."""
         budgets = {self.general, self.search, self.associations, self._gate}
         return sum(b.waited for b in budgets if b is not None)
+
+    def close(self) -> None:
+        """Leave them to others."""
+        for numbers in self._numbers:
+            numbers.close()

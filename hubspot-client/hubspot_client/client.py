@@ -11,11 +11,14 @@ import backoff
 import msgspec
 
 from hubspot_client.authentication import Token
+from hubspot_client.budget import Stopped
 from hubspot_client.budgets import Budgets
 from hubspot_client.clock import Clock
 from hubspot_client.errors import (
+    AuthenticationError,
     HubSpotError,
     RateLimitedError,
+    StopCleanlyError,
     TransientError,
     error_for,
     read_error_body,
@@ -78,11 +81,13 @@ class Client:
             access.requests_per_10_seconds,
             delay=access.request_delay.total_seconds(),
             stop=self.stop,
+            account=access.account,
         )
         self.requests: Counter[str] = Counter()
         self.rate_limited: Counter[str] = Counter()
         self.retries = 0
         self._answered = False
+        self._ended: HubSpotError | None = None
         self._base_url = access.base_url
         self._token = Token(access, self.paths, timeout)
         self._logger = logger
@@ -113,7 +118,8 @@ class Client:
 
         Raises:
             HubSpotError: As `errors` says; transient failures only after all tries.
-            Stopped: If the run is ending.
+            Stopped: If the run is ending. After a failure that every further request would meet
+                (the daily limit, a refused token, a moving account) it is that failure again.
         """
         query = "&".join(f"{name}={_quoted(value)}" for name, value in params.items())
         url = f"{self._base_url}{path}?{query}" if query else self._base_url + path
@@ -148,6 +154,7 @@ class Client:
         """Let waiting threads go and close the connections."""
         self.stop.set()
         self._wire.close()
+        self.budgets.close()
 
     def _send(
         self,
@@ -207,14 +214,28 @@ class Client:
             self._token.refused(token)
             answer, _ = self._request(method, url, content, family, what)
         if answer.status >= 300:  # noqa: PLR2004
-            raise self._failure(answer, family, what)
+            failure = self._failure(answer, family, what)
+            if isinstance(failure, AuthenticationError | StopCleanlyError):
+                self._end(failure)
+            raise failure
         return answer.content
+
+    def _end(self, failure: HubSpotError) -> None:
+        """Send nothing any more: the same would be said to every request of the run."""
+        with self._lock:
+            self._ended = self._ended or failure
+        self.stop.set()
 
     def _request(
         self, method: str, url: str, content: bytes | None, family: str, what: str
     ) -> tuple[Answer, str]:
         """The answer, and the token it was asked with: one that is good when the turn comes."""
-        self.budgets.take(family)
+        try:
+            taken = self.budgets.take(family)
+        except Stopped:
+            if self._ended is not None:
+                raise self._ended from None
+            raise
         token = self._token.current()
         with self._lock:
             self.requests[family] += 1
@@ -224,6 +245,7 @@ class Client:
             family,
             answer.headers.get("X-HubSpot-RateLimit-Max"),
             answer.headers.get("X-HubSpot-RateLimit-Remaining"),
+            taken,
         )
         return answer, token
 
@@ -237,7 +259,8 @@ class Client:
             wait = failure.wait
             if wait is None:
                 wait = RATE_LIMIT_WAITS.get(failure.policy, RATE_LIMIT_WAITS["SECONDLY"])
-            self.budgets.of(family).close(min(wait, LONGEST_WAIT))
+            failure.closed = min(wait, LONGEST_WAIT)
+            self.budgets.of(family).close(failure.closed)
         return failure
 
     def _decode(self, content: bytes, shape: type[T], what: str) -> T:
@@ -270,6 +293,8 @@ class Client:
     def _tell_retry(self, exc: BaseException, wait: float) -> None:
         with self._lock:
             self.retries += 1
+        if isinstance(exc, RateLimitedError):
+            wait = max(wait, exc.closed)
         self._logger.warning("%s Trying again in %.1f s.", exc, wait)
 
 

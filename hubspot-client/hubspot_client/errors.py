@@ -107,6 +107,9 @@ class RateLimitedError(TransientError):
         wait: Seconds that HubSpot asked to wait; None where it named none.
         pause: Seconds that the thread itself waits. None are needed where the budget, which all
             threads share, was closed for a while.
+
+    Attributes:
+        closed: Seconds for which the budget was closed.
     """
 
     code = "hubspot_rate_limited"
@@ -117,6 +120,7 @@ class RateLimitedError(TransientError):
         super().__init__(message, wait=wait, status=429)
         self.policy = policy
         self.pause = pause
+        self.closed = 0.0
 
 
 class ErrorBody(msgspec.Struct, rename="camel"):

@@ -96,8 +96,8 @@ def test_other_apps_may_take_the_whole_search_budget_for_long(
 def test_the_daily_limit_ends_the_run_with_its_state(
     serve: Serve, tmp_path: Path, retry_after: float | None
 ) -> None:
-    hubspot = serve(Portal.generate(1000))
-    hubspot.fail("daily", endpoint="list", nth=range(28, 999), retry_after=retry_after)
+    hubspot = serve(Portal.generate(3000, custom_properties=0))
+    hubspot.fail("daily", endpoint="list", nth=range(120, 999), retry_after=retry_after)
     output = run(tmp_path, config_for(hubspot, page_size=20))
     assert output.code == 1
     assert "daily limit" in output.log

@@ -1,0 +1,268 @@
+"""One of HubSpot's limits: when the next request may go out.
+
+All programs of this machine that talk to one account share the numbers, so they are one to HubSpot.
+Others - on other machines, other apps - are known by what HubSpot's answers say is left. A request
+counts for ten seconds; when one of ours has aged, another may take its place. So those who are at
+work keep their shares without taking each other's, and only what is free is fought for:
+
+- while much is left, everybody takes of it quickly, the slower the less it is;
+- a small reserve stays free. The smaller it is, the more of its own places everybody gives up,
+  while everybody grows by the same number: shares become equal, and who comes late gets one.
+
+429 closes the limit for all for as long as HubSpot asks, and lowers what is used of it for a while.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from enum import IntEnum, auto
+from typing import TYPE_CHECKING
+
+from hubspot_client.shared_numbers import SharedNumbers
+
+if TYPE_CHECKING:
+    from collections.abc import MutableSequence
+
+INTERVAL = 10.0
+"""Seconds for which HubSpot counts a request."""
+
+PLACES = 1024
+"""Requests that are remembered; limits above it are no limits that HubSpot has."""
+
+RESERVE = 0.08
+"""The part of the limit below which places are given up, ..."""
+
+EMPTY = 0.02
+"""... and the part at which nothing new is taken."""
+
+GIVEN_UP = 0.8
+"""The part of the aged places that is given up where nothing is left."""
+
+GROWTH = 0.02
+"""The part of the limit that everybody adds in a second, while there is a reserve."""
+
+GRAB = 0.5
+"""The part of what is left above the reserve that everybody takes in a second."""
+
+SAVED = 0.05
+"""The part of what is left above the reserve for which credit is kept: others see it as free."""
+
+TRUST = 0.5
+"""How much of a new figure about the others is believed at once: it is a few requests off."""
+
+ROOM = 1.25
+LEAST = 0.05
+NEWS = 1.0
+"""Seconds after an answer for which its figures are good enough to take more."""
+
+SILENCE = 5.0
+"""Seconds without an answer after which one request is risked, to hear how much is left."""
+
+SLOWER = 0.8
+"""What a 429 leaves of the rate."""
+
+SLOWEST = 0.1
+CREEP = 0.001
+CREEP_DOUBLES = 60.0
+"""After a 429 the rate grows by a thousandth of the limit in a second, soon faster."""
+
+POLL = 0.04
+
+
+class Stopped(Exception):  # noqa: N818 - nothing went wrong
+    """The run is ending; nobody waits for a turn any more."""
+
+
+class _At(IntEnum):
+    """Where a number stands; all begin with 0."""
+
+    NEXT = 0  # the earliest moment of the next request, by the pace
+    CLOSED = auto()  # the moment until which nothing goes out
+    MAXIMUM = auto()  # the account's limit, as answers name it
+    OTHERS = auto()  # requests of others that count now
+    HEARD = auto()  # when that was told
+    CREDIT = auto()  # requests that may go out at once
+    UPDATED = auto()  # until when the credit was reckoned
+    SLOWED = auto()  # the part of the rate that 429s took
+    FAILED = auto()  # when the last of them came
+    HEAD = auto()  # the place of the oldest request
+    COUNT = auto()  # requests of ours that count now
+    PLACES = auto()  # from here on, the moment of each
+
+
+SIZE = int(_At.PLACES) + PLACES
+
+
+class Budget:
+    """Lets requests out, as many as the account has room for.
+
+    Args:
+        most: Requests of ours in any ten seconds, at the most.
+        burst: How many may go out at once after a pause.
+        stop: Set when the run ends; waiters then leave with `Stopped`.
+        assumed: The account's limit until an answer names it; None: answers say nothing about it,
+            and only `most` counts.
+        headroom: The part of the account's limit that is used.
+        numbers: What is shared with others; None: nothing.
+    """
+
+    def __init__(
+        self,
+        most: float,
+        *,
+        burst: int,
+        stop: threading.Event,
+        assumed: float | None = None,
+        headroom: float = 1.0,
+        numbers: SharedNumbers | None = None,
+    ) -> None:
+        self._most = most
+        self._burst = burst
+        self._stop = stop
+        self._assumed = assumed
+        self._headroom = headroom
+        self._numbers = numbers or SharedNumbers("", SIZE)
+        self._turn = threading.Lock()
+        self.waited = 0.0
+
+    def take(self) -> float:
+        """Wait for a turn, and tell the moment at which it came.
+
+        Raises:
+            Stopped: If the run ends meanwhile.
+        """
+        began = time.monotonic()
+        with self._turn:  # one asks, those behind it wait for it
+            while (pause := self._try_to_take()) > 0:
+                if self._stop.wait(pause):
+                    raise Stopped
+            now = time.monotonic()
+            self.waited += now - began
+        if self._stop.is_set():
+            raise Stopped
+        return now
+
+    def close(self, seconds: float) -> None:
+        """Let nothing out for a while, and less after it: HubSpot said 429."""
+        with self._numbers.locked() as numbers:
+            now = time.monotonic()
+            if now >= numbers[_At.CLOSED]:  # those sent with it tell nothing new
+                slowed = 1 - (1 - self._slowed(numbers, now)) * SLOWER
+                numbers[_At.SLOWED] = min(slowed, 1 - SLOWEST)
+                numbers[_At.FAILED] = now
+            numbers[_At.CLOSED] = max(numbers[_At.CLOSED], now + seconds)
+            numbers[_At.CREDIT] = min(numbers[_At.CREDIT], 1.0)
+
+    def learn(self, maximum: int, remaining: int | None, taken: float) -> None:
+        """Take from an answer how many requests the account has, and how many are left.
+
+        Args:
+            maximum: In ten seconds.
+            remaining: Of these, when HubSpot counted the request; None: not told.
+            taken: What `take` gave before the request was sent.
+        """
+        with self._numbers.locked() as numbers:
+            now = time.monotonic()
+            self._age(numbers, now)
+            first = not numbers[_At.MAXIMUM]
+            numbers[_At.MAXIMUM] = maximum
+            numbers[_At.HEARD] = now
+            if remaining is None:
+                return
+            others = max(0, maximum - remaining - _sent_until(numbers, taken))
+            trust = 1.0 if first else TRUST
+            numbers[_At.OTHERS] += (others - numbers[_At.OTHERS]) * trust
+
+    def _try_to_take(self) -> float:
+        """Take a place and return 0, or return the seconds until it is worth asking again."""
+        with self._numbers.locked() as numbers:
+            now = time.monotonic()
+            self._earn(numbers, now)
+            if now < numbers[_At.CLOSED]:
+                return numbers[_At.CLOSED] - now
+            allowed = self._allowed(numbers, now)
+            if numbers[_At.COUNT] >= allowed:
+                return max(numbers[_place(numbers, 0)] + INTERVAL - now, 0.001)
+            if numbers[_At.CREDIT] < 1.0:
+                return POLL
+            pace = INTERVAL / (allowed * self._share(numbers))
+            turn = max(numbers[_At.NEXT], now - (self._burst - 1) * pace)
+            if turn > now:
+                return turn - now
+            numbers[_At.NEXT] = turn + pace
+            numbers[_At.CREDIT] -= 1.0
+            _add(numbers, now)
+            return 0.0
+
+    def _share(self, numbers: MutableSequence[float]) -> float:
+        """The part of the limit's pace that is ours: our part of the requests, and room to grow.
+
+        Places taken in a hurry would all age in a hurry, ten seconds later, time and again.
+        """
+        ours = numbers[_At.COUNT] + 1
+        return min(1.0, ROOM * ours / (ours + numbers[_At.OTHERS]) + LEAST)
+
+    def _allowed(self, numbers: MutableSequence[float], now: float) -> float:
+        """Requests in any ten seconds, of all who share the numbers."""
+        most = self._most
+        if self._assumed is not None:
+            most = min(most, (numbers[_At.MAXIMUM] or self._assumed) * self._headroom)
+        return max(1.0, most * (1 - self._slowed(numbers, now)))
+
+    def _slowed(self, numbers: MutableSequence[float], now: float) -> float:
+        """The part of the rate that 429s took, less what has come back since."""
+        since = now - numbers[_At.FAILED]
+        back = CREEP * since * (1 + (since / CREEP_DOUBLES) ** 2 / 3)
+        return max(0.0, numbers[_At.SLOWED] - back)
+
+    def _earn(self, numbers: MutableSequence[float], now: float) -> None:
+        """Reckon the credit up to now."""
+        aged = self._age(numbers, now)
+        until = min(now, numbers[_At.HEARD] + NEWS) if numbers[_At.HEARD] else now
+        since = max(0.0, min(until - numbers[_At.UPDATED], INTERVAL))
+        numbers[_At.UPDATED] = now
+        if self._assumed is None:
+            numbers[_At.CREDIT] = self._burst
+            return
+        limit = numbers[_At.MAXIMUM] or self._assumed
+        left = limit - numbers[_At.COUNT] - numbers[_At.OTHERS]
+        ease = min(1.0, max(0.0, (left / limit - EMPTY) / (RESERVE - EMPTY)))
+        kept = aged * (1 - GIVEN_UP * (1 - ease))
+        spare = max(0.0, left - RESERVE * limit)
+        grown = since * (GROWTH * limit * ease + GRAB * spare)
+        credit = min(numbers[_At.CREDIT] + kept + grown, self._burst, 1.0 + SAVED * spare)
+        last = numbers[_place(numbers, numbers[_At.COUNT] - 1)] if numbers[_At.COUNT] else 0.0
+        if now - max(numbers[_At.HEARD], last) > SILENCE:
+            credit = max(credit, 1.0)
+        numbers[_At.CREDIT] = credit
+
+    def _age(self, numbers: MutableSequence[float], now: float) -> int:
+        """Forget the requests that count no more; tell how many."""
+        aged = 0
+        while numbers[_At.COUNT] and numbers[_place(numbers, 0)] <= now - INTERVAL:
+            numbers[_At.HEAD] = (numbers[_At.HEAD] + 1) % PLACES
+            numbers[_At.COUNT] -= 1
+            aged += 1
+        return aged
+
+
+def _place(numbers: MutableSequence[float], index: float) -> int:
+    """Where the moment of a request stands, counted from the oldest."""
+    return _At.PLACES + int(numbers[_At.HEAD] + index) % PLACES
+
+
+def _add(numbers: MutableSequence[float], now: float) -> None:
+    if numbers[_At.COUNT] == PLACES:
+        numbers[_At.HEAD] = (numbers[_At.HEAD] + 1) % PLACES
+        numbers[_At.COUNT] -= 1
+    numbers[_place(numbers, numbers[_At.COUNT])] = now
+    numbers[_At.COUNT] += 1
+
+
+def _sent_until(numbers: MutableSequence[float], moment: float) -> int:
+    """How many of our requests counted when one of a moment did."""
+    count = int(numbers[_At.COUNT])
+    while count and numbers[_place(numbers, count - 1)] > moment:
+        count -= 1
+    return count
