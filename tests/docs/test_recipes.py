@@ -61,7 +61,7 @@ def test_a_recipes_example_applies_and_its_tests_pass(recipe: Path, tmp_path: Pa
 
     for line in block(recipe, "bash").splitlines():
         done = subprocess.run(
-            [sys.executable, "-m", *line.removeprefix(".venv/bin/").split()],
+            [sys.executable, *line.removeprefix(".venv/bin/python ").split()],
             cwd=copy,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(str(copy / p) for p in PACKAGES)},
             capture_output=True,
