@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from harness.meltano import Project
+from harness.vendors.arrivy import Arrivy
 from harness.vendors.callrail import CallRail
 from harness.vendors.running import rows
 from harness.vendors.salesrabbit import SalesRabbit
@@ -30,7 +31,13 @@ def salesrabbit() -> tuple[Vendor, dict[str, Any], dict[str, int]]:
     return vendor, {"API_TOKEN": vendor.token}, counts
 
 
-HEAVY = [salesrabbit]
+def arrivy() -> tuple[Vendor, dict[str, Any], dict[str, int]]:
+    vendor = Arrivy(tasks=600)
+    counts = {"tasks": 603, "entities": 4, "groups": 2, "statuses": 2, "bookings": 5}
+    return vendor, {"AUTH_KEY": vendor.key, "AUTH_TOKEN": vendor.token}, counts
+
+
+HEAVY = [arrivy, salesrabbit]
 CASES: list[Any] = [
     pytest.param(callrail, id="callrail"),
     *(pytest.param(case, marks=pytest.mark.heavy, id=case.__name__) for case in HEAVY),

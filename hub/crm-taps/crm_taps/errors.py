@@ -122,6 +122,7 @@ REFUSALS: dict[int, tuple[type[SourceError], str]] = {
         ForbiddenError,
         "the credentials may not read this; give them the right, or deselect the stream",
     ),
+    404: (RefusedError, "this account has no such list; deselect the stream, or check `base_url`"),
 }
 
 
