@@ -16,7 +16,12 @@ from target_deals_postgres.errors import InputError, SchemaMissingError
 from target_deals_postgres.records import batch_files
 from target_deals_postgres.records.columns import TENANT
 from target_deals_postgres.records.messages import Message, parse
-from target_deals_postgres.records.rows import MissingKeyError, UnknownFieldsError
+from target_deals_postgres.records.rows import (
+    GoneBeforeError,
+    MissingKeyError,
+    UnknownFieldsError,
+    UnknownMarkError,
+)
 from target_deals_postgres.records.values import NarrowError, UnfitError, loads
 from target_deals_postgres.storing.commits import Commits
 from target_deals_postgres.storing.rejected import Rejected, Rejections
@@ -158,6 +163,8 @@ class Run:
             raise InputError(f"the SCHEMA of stream {name} is not valid: {error}") from None
         if name in self._streams:
             stream.take_over(self._streams[name])
+        if not self._streams:
+            self._database.transaction(self._rejections.prepare)
         stream.fit(self._database)
         self._streams[name] = stream
 
@@ -198,15 +205,22 @@ class Run:
         stream.counts.processed += 1
         if message.version is None:
             stream.versionless = True
-        elif not stream.versioned:
-            stream.versioned = True
-            self._refit(stream)
+        else:
+            stream.begun.add(message.version)
+            if not stream.versioned:
+                stream.versioned = True
+                self._refit(stream)
         while True:
             try:
                 size = stream.add(message, plain=plain)
             except UnknownFieldsError:
                 stream.extra = True
                 self._refit(stream)
+            except UnknownMarkError:
+                stream.marks = True
+                self._refit(stream)
+            except GoneBeforeError:
+                self._commits.flush()
             except NarrowError as error:
                 stream.wider |= {str(error)}
                 self._refit(stream)
@@ -233,6 +247,7 @@ class Run:
             serialize_json({key: values.get(key) for key in stream.keys}),
             str(error) if isinstance(error, UnfitError) else "the record is nested too deeply",
             payload.decode("utf-8", "replace"),
+            version=message.version,
             lacks_key=isinstance(error, MissingKeyError),
         )
         stream.counts.failed += 1
@@ -263,21 +278,40 @@ class Run:
                 version,
             )
             return
+        if version in stream.leading or not (version in stream.begun or stream.announced):
+            stream.leading.add(version)
+            logger.warning(
+                "%s: version %d is not activated, since its ACTIVATE_VERSION came before its "
+                "records, so it is not known whether they are complete",
+                stream.name,
+                version,
+            )
+            return
         if not stream.versioned:
             stream.versioned = True
             self._refit(stream)
         deleted = 0
+        spared: set[str | None] = set()
 
         def work(cur: cursor) -> None:
-            nonlocal deleted
+            nonlocal deleted, spared
+            spared = self._rejections.tenants_of(cur, stream.name, version)
             deleted = sdc_columns.activate(
                 cur,
                 stream.table,
                 version,
                 scope=stream.scope,
                 written=stream.written | stream.announced,
+                spared=spared,
                 hard=self._settings.hard_delete,
             )
 
         self._commits.flush(work)
+        if spared:
+            logger.warning(
+                "%s: version %d deletes nothing%s, since records of it were rejected",
+                stream.name,
+                version,
+                "" if None in spared or not stream.scope else f" of {len(spared)} tenants",
+            )
         logger.info("%s: version %d is active, %d rows deleted", stream.name, version, deleted)

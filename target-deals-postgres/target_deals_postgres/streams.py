@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,15 @@ from singer_sdk.exceptions import InvalidRecord
 from singer_sdk.sinks.core import JSONSchemaValidator
 
 from target_deals_postgres.errors import DatabaseRefusedError, InputError
-from target_deals_postgres.records.columns import SCOPE, TENANT, Field, Kind, fields_of
+from target_deals_postgres.records.columns import (
+    DELETED,
+    SCOPE,
+    TENANT,
+    VERSION,
+    Field,
+    Kind,
+    fields_of,
+)
 from target_deals_postgres.records.rows import Layout
 from target_deals_postgres.records.values import UnfitError, loads, unescape
 from target_deals_postgres.storing.destinations import Counts, Destination
@@ -20,15 +28,13 @@ from target_deals_postgres.tables import catalog, evolution, security
 from target_deals_postgres.tables.hubspot_links import CurrentLinks
 from target_deals_postgres.tables.merge import Merge
 from target_deals_postgres.tables.sdc_columns import (
-    DELETED,
     METADATA,
     UNCOMPARED,
-    VERSION,
     metadata_of,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from psycopg2.extensions import cursor
 
@@ -57,6 +63,9 @@ class Stream:
         versionless: whether the run brought records without one, as those of a BATCH are.
         extra: whether its records have properties without a column.
         wider: integer properties with a value beyond bigint.
+        marks: whether its records say that they are deleted, whatever its schema says.
+        begun: the versions of which a record came.
+        leading: the versions that were activated before a record came.
         written: the tenants (and scans) whose rows the run wrote.
     """
 
@@ -68,6 +77,9 @@ class Stream:
     versionless: bool = False
     extra: bool = False
     wider: frozenset[str] = frozenset()
+    marks: bool = False
+    begun: set[int] = field(default_factory=set)
+    leading: set[int] = field(default_factory=set)
     written: set[tuple[str | None, ...]] = field(default_factory=set)
     counts: Counts = field(default_factory=Counts)
 
@@ -127,7 +139,7 @@ class Stream:
     @property
     def added(self) -> list[tuple[str, Kind]]:
         """The columns that the target fills itself."""
-        names = {one.name for one in self.fields}
+        names = {one.name for one in self._all_fields()}
         if self.settings.add_record_metadata:
             wanted = dict(METADATA)
         elif self.versioned:
@@ -136,10 +148,16 @@ class Stream:
             wanted = {}
         return [(name, kind) for name, kind in wanted.items() if name not in names - {VERSION}]
 
+    def _all_fields(self) -> list[Field]:
+        if self.marks and all(one.name != DELETED for one in self.fields):
+            return [*self.fields, Field(DELETED, Kind.TIMESTAMP, frozenset({"string"}))]
+        return self.fields
+
     def take_over(self, old: Stream) -> None:
         """Go on where the stream was before its schema changed."""
         self.versioned, self.extra, self.wider = old.versioned, old.extra, old.wider
-        self.versionless = old.versionless
+        self.versionless, self.marks = old.versionless, old.marks
+        self.begun, self.leading = old.begun, old.leading
         self.written, self.counts, self.counter = old.written, old.counts, old.counter
         self._reported, self._replaced = old._reported, old.replaced
 
@@ -197,7 +215,7 @@ class Stream:
                 f"{visit.table} has one"
             )
         places = visit.fit(
-            self.fields,
+            [_marker(one, visit.table.types) for one in self._all_fields()],
             self.keys,
             comment=self.comment,
             added=self.added,
@@ -216,15 +234,16 @@ class Stream:
         if self.ready:
             self._replaced += self.layout.replaced
         self.table = places.table
-        added = self.added
-        names = {name for name, _ in added} | {one.name for one in self.fields}
-        if DELETED in places.table.types and DELETED not in names:
-            added = [*added, (DELETED, METADATA[DELETED])]  # a row that comes again lives again
+        types = places.table.types
+        added = [name for name, _ in self.added]
+        names = {*added, *(one.name for one in self._all_fields())}
+        if DELETED in types and DELETED not in names:
+            added.append(DELETED)  # a row that comes again lives again
         self.layout = Layout(
             places.columns,
             self.keys if self.keyed else (),
             cleared=places.cleared,
-            added=added,
+            added=[(name, types[name]) for name in added],  # another target may have made them
             extra=places.extra,
         )
         merge = Merge(
@@ -237,10 +256,16 @@ class Stream:
             and not (self.keyed and self.table.filled),
         )
         self.destination = Destination(
-            self.name, self.keys, self.layout, merge, self.counts, repeatable=self.keyed
+            self.name,
+            self.keys,
+            self.layout,
+            merge,
+            self.counts,
+            repeatable=self.keyed,
+            removing=self.settings.hard_delete,
         )
         self.ready = True
-        self._added = [name for name, _ in added]
+        self._added = added
         at = [at for name in self.scope if (at := self.layout.position(name)) is not None]
         self._scope_of = itemgetter(*at) if at else None
         self._last_scope = None
@@ -282,3 +307,11 @@ class Stream:
             validator.validate(message.parsed)
         except InvalidRecord as error:
             raise UnfitError(f"not valid by its schema: {error.error_message}") from None
+
+
+def _marker(one: Field, types: Mapping[str, str]) -> Field:
+    # Whatever the schema calls it, and whichever target made it: one column says what is deleted.
+    if one.name != DELETED:
+        return one
+    is_text = types.get(DELETED) in {"text", "character varying"}
+    return replace(one, kind=Kind.TEXT if is_text else Kind.TIMESTAMP)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from target_deals_postgres.records.rows import MissingKeyError
+from target_deals_postgres.records.rows import GoneBeforeError, MissingKeyError
 from target_deals_postgres.records.values import NULL
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class Batch:
         rows: COPY lines.
         incomplete: which columns a row has, by its number; complete rows are not listed.
         parts: the records that a row was made of, by its number, where there are several.
+        removing: whether rows that say that they are deleted are removed when they are stored.
         superseded: how many records are part of a row with a later one.
     """
 
@@ -37,8 +38,10 @@ class Batch:
     rows: list[bytes] = field(default_factory=list)
     incomplete: dict[int, Presence] = field(default_factory=dict)
     parts: dict[int, list[tuple[bytes, Presence]]] = field(default_factory=dict)
+    removing: bool = False
     superseded: int = 0
     _numbers: dict[Any, int] = field(default_factory=dict)
+    _marked: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         keys = self.layout.keys
@@ -64,6 +67,7 @@ class Batch:
 
         Raises:
             MissingKeyError: a part of its key is null.
+            GoneBeforeError: a row of its key is to be removed first.
         """
         if self._key is not None:
             key = self._key(row)
@@ -73,7 +77,10 @@ class Batch:
             if not self.layout.spelled:  # else only PostgreSQL knows which keys are the same
                 number = self._numbers.setdefault(key, len(self.rows))
                 if number < len(self.rows):
+                    if number in self._marked:
+                        raise GoneBeforeError
                     return self._replace(number, row, present)
+        self._note_mark(len(self.rows), row)
         line = "\t".join(row).encode()
         self.append(line, present)
         return len(line) + ROW_OVERHEAD
@@ -103,7 +110,13 @@ class Batch:
         batch.superseded = self.superseded - sum(len(self.parts[one]) - 1 for one in numbers)
         return batch
 
+    def _note_mark(self, number: int, row: Row) -> None:
+        at = self.layout.mark
+        if self.removing and at is not None and row[at] is not NULL:
+            self._marked.add(number)
+
     def _replace(self, number: int, row: Row, present: Presence) -> int:
+        self._note_mark(number, row)
         self.superseded += 1
         old, known = self.rows[number], self.present(number)
         own = "\t".join(row).encode()

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 TENANT = "_tenant_id"
 SCOPE = (TENANT, "_scan_id")  # whose a row is
+VERSION = "_sdc_table_version"
+DELETED = "_sdc_deleted_at"  # when the source deleted it
 LONGEST_IDENTIFIER = 63  # bytes, PostgreSQL's NAMEDATALEN - 1
 SYSTEM_COLUMNS = frozenset({"", "tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
 # What the target keeps itself; the version that a source's own column tells is another one's.

@@ -9,7 +9,7 @@ from msgspec import UNSET, Raw
 from msgspec.structs import astuple
 from singer_sdk.singerlib.json import serialize_json
 
-from target_deals_postgres.records.columns import EVERYTHING, Column, Field, Kind
+from target_deals_postgres.records.columns import DELETED, EVERYTHING, Column, Field, Kind
 from target_deals_postgres.records.decoding import ABSENT, decoder, struct_type, text_of
 from target_deals_postgres.records.presence import Presence
 from target_deals_postgres.records.values import (
@@ -43,6 +43,14 @@ class UnknownFieldsError(ValueError):
     """A record has fields that its schema does not declare, and there is no `_extra` yet."""
 
 
+class UnknownMarkError(ValueError):
+    """A record says whether it is deleted, and its schema does not declare that property."""
+
+
+class GoneBeforeError(ValueError):
+    """A record comes after one of its key that is to be removed: that has to be done before."""
+
+
 class Layout:
     """How the records of one stream become rows of one table.
 
@@ -51,6 +59,7 @@ class Layout:
         names: the table's columns in the order of a row: `columns`, `_extra`, `cleared`, `added`.
         kinds: their types.
         everything: what a complete record has.
+        mark: where in a row stands when it was deleted; None when the records never say it.
         spelled: whether one key may be written in several ways.
         keys: positions of the key in a row; empty for a stream without keys.
         replaced: how many values had characters that PostgreSQL cannot store.
@@ -62,7 +71,7 @@ class Layout:
         keys: Sequence[str],
         *,
         cleared: Sequence[Column] = (),
-        added: Sequence[tuple[str, Kind]] = (),
+        added: Sequence[tuple[str, str]] = (),
         extra: bool = False,
     ) -> None:
         """Prepare the decoders.
@@ -77,11 +86,13 @@ class Layout:
         self.columns = tuple(columns)
         self.extra = extra
         self.replaced = 0
-        tail = [(EXTRA.name, EXTRA.kind)] if extra else []
+        tail: list[tuple[str, str]] = [(EXTRA.name, EXTRA.kind)] if extra else []
         tail += [(column.name, column.kind) for column in cleared]
         self._cleared = [NULL] * len(cleared)
         self.names = [column.name for column in columns] + [name for name, _ in [*tail, *added]]
-        self.kinds = [column.kind for column in columns] + [kind for _, kind in [*tail, *added]]
+        self.kinds: list[str] = [column.kind for column in columns] + [
+            kind for _, kind in [*tail, *added]
+        ]
         self.everything = Presence("1" * len(self.names))
         self._tail = [NULL] * len(tail)
         self._added = "1" * len(added)
@@ -92,6 +103,7 @@ class Layout:
         self.spelled = any(self.kinds[at] not in {Kind.BIGINT, Kind.TEXT} for at in self.keys)
         # A new value of a property ends the one in an earlier type; nothing else does.
         self._cleared_by = [positions[column.field.name] for column in cleared]
+        self.mark = positions.get(DELETED)
         self._presences: dict[tuple[str, bool], Presence] = {}
         self._without_extra = self._presence("1" * len(columns), has_extra=False)
         self._by_field = positions
@@ -121,6 +133,7 @@ class Layout:
             UnfitError: a value does not fit its schema.
             NarrowError: a value fits its schema, but not its column.
             UnknownFieldsError: the record needs the column `_extra`.
+            UnknownMarkError: the record needs the column `_sdc_deleted_at`.
             ValueError: it is no JSON.
         """
         if self._decoder is None:
@@ -164,6 +177,8 @@ class Layout:
                 raise NarrowError(column.field.name) from None
             row.append(NULL if text is None else self._escaped(text, column.kind))
         rest = {name: value for name, value in record.items() if name not in self._by_field}
+        if DELETED in rest:
+            raise UnknownMarkError
         if rest and not self.extra:
             raise UnknownFieldsError
         if self.extra:
@@ -205,14 +220,17 @@ class Layout:
 
     def _presence(self, mask: str, *, has_extra: bool) -> Presence:
         # One object for all records with the same fields.
-        shared = self._presences.get((mask, has_extra))
+        given = mask
+        shared = self._presences.get((given, has_extra))
         if shared is None:
+            if self.mark is not None:  # a record that does not say it is not deleted
+                mask = mask[: self.mark] + "1" + mask[self.mark + 1 :]
             cleared = "".join(mask[at] for at in self._cleared_by)
             shared = Presence(mask + "01"[has_extra] * self.extra + cleared + self._added)
-            self._presences[mask, has_extra] = shared
+            self._presences[given, has_extra] = shared
         return shared
 
-    def _escaped(self, text: str, kind: Kind) -> str:
+    def _escaped(self, text: str, kind: str) -> str:
         if text is NULL:
             return text
         clean = storable(text, kind)

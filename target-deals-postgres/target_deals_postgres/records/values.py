@@ -106,7 +106,7 @@ def as_text(value: Any, kind: Kind, accepts: frozenset[str]) -> str | None:
     return _TEXTS[kind](value)
 
 
-def storable(text: str, kind: Kind) -> str:
+def storable(text: str, kind: str) -> str:
     """Replace what PostgreSQL cannot store, NUL and lone surrogates, by U+FFFD.
 
     In JSON they are escapes: what PostgreSQL refuses is their meaning.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from singer_sdk.singerlib.json import serialize_json
 
 from target_deals_postgres.records.batches import Batch
-from target_deals_postgres.records.columns import TENANT
+from target_deals_postgres.records.columns import TENANT, VERSION
 from target_deals_postgres.records.values import unescape
 from target_deals_postgres.storing.rejected import Rejected
 
@@ -49,6 +49,7 @@ class Destination:
         stream: the stream's name.
         keys: its key properties.
         repeatable: whether storing a row twice does no harm.
+        removing: whether rows that say that they are deleted are removed.
     """
 
     stream: str
@@ -57,11 +58,12 @@ class Destination:
     merge: Merge
     counts: Counts
     repeatable: bool
+    removing: bool
     batch: Batch = field(init=False)
 
     def __post_init__(self) -> None:
         """Begin with no row."""
-        self.batch = Batch(self.layout)
+        self.batch = Batch(self.layout, removing=self.removing)
 
     def add(self, row: Row, present: Presence) -> int:
         """Let a row wait; see `Batch.add`."""
@@ -69,7 +71,7 @@ class Destination:
 
     def take(self) -> Batch:
         """Give the waiting rows away."""
-        batch, self.batch = self.batch, Batch(self.layout)
+        batch, self.batch = self.batch, Batch(self.layout, removing=self.removing)
         return batch
 
     def rejected(self, batch: Batch, number: int, why: str) -> Rejected:
@@ -81,10 +83,13 @@ class Destination:
             at = self.layout.position(name)
             return None if at is None else unescape(texts[at])
 
+        names = self.layout.names
+        version = unescape(texts[names.index(VERSION)]) if VERSION in names else None
         return Rejected(
             self.stream,
             value(TENANT),
             serialize_json({key: value(key) for key in self.keys}),
             why,
             self.layout.payload(row, batch.present(number)),
+            version=None if version is None else int(version),
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from psycopg2.sql import SQL, Identifier, Literal
 
-from target_deals_postgres.records.columns import Kind
+from target_deals_postgres.records.columns import DELETED, TENANT, VERSION, Kind
 from target_deals_postgres.records.values import NULL, escape
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from target_deals_postgres.records.messages import Message
     from target_deals_postgres.tables.catalog import Table
 
-VERSION = "_sdc_table_version"
-DELETED = "_sdc_deleted_at"
 METADATA = {
     "_sdc_extracted_at": Kind.TIMESTAMP,
     "_sdc_received_at": Kind.TIMESTAMP,
@@ -63,6 +61,7 @@ def activate(
     *,
     scope: Sequence[str],
     written: Collection[tuple[str | None, ...]],
+    spared: Collection[str | None] = (),
     hard: bool,
 ) -> int:
     """Delete the rows of older versions.
@@ -73,11 +72,18 @@ def activate(
         version: rows of an older one, or of none, are gone from the source.
         scope: the columns that say whose rows they are; empty: the whole table.
         written: the values of these columns that the run wrote; no other rows are touched.
+        spared: tenants of whom a record is missing, so that nothing of theirs may go; None: it is
+            not known whose record that is.
         hard: delete rows instead of marking them.
 
     Returns:
         How many rows were deleted or marked.
     """
+    if spared and (None in spared or TENANT not in scope):
+        return 0
+    if spared:
+        at = scope.index(TENANT)
+        written = [values for values in written if values[at] not in spared]
     if scope and not written:
         return 0
     condition = SQL("({0} IS NULL OR {0} < {1})").format(
