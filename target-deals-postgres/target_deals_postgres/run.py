@@ -92,6 +92,10 @@ class Run:
         if self._settings.dry_run:
             logger.info("Dry run: everything was counted and nothing was written.")
 
+    def abandon(self) -> None:
+        """Let go of the connection and of what waits; what is being committed ends before."""
+        self._commits.close()
+
     def judge(self) -> None:
         """Say whether the run may count as a success.
 

@@ -1,0 +1,443 @@
+"""Whatever comes, in any order, cut and killed anywhere: the tables are those of a plain model.
+
+The model takes one record after the other; the target puts them into batches, copies, merges and
+repeats them in half a dozen ways. Both must end in the same rows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import itertools
+import json
+import signal
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from harness.database import connect
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from target_deals_postgres.errors import InputError
+from target_deals_postgres.target import TargetDealsPostgres
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from psycopg2.extensions import cursor
+
+Record = dict[str, Any]
+MOMENT = {"type": ["string", "null"], "format": "date-time"}
+DATE = {"type": ["string", "null"], "format": "date"}
+UUID = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a1"
+TEXTS = ["plain", "\\", "tab\there", "line\nbreak", "\\N", "ünï\U0001f600", "", None]
+# For each type of key: its schema, and three keys in two spellings each.
+KEYS: dict[str, tuple[Record, list[list[Any]]]] = {
+    "integer": ({"type": "integer"}, [[1, 1], [2, 2], [3, 3]]),
+    "string": ({"type": "string"}, [["a", "a"], ["a\tb\\N", "a\tb\\N"], ["ä'\"\n", "ä'\"\n"]]),
+    "number": ({"type": "number"}, [[1, 1.0], [2.5, 2.50], [0, 0.0]]),
+    "uuid": (
+        {"type": "string", "format": "uuid"},
+        [[f"{UUID}{at}", f"{UUID}{at}".upper()] for at in "123"],
+    ),
+    "date-time": (
+        {"type": "string", "format": "date-time"},
+        [[f"2026-01-0{at}T00:00:00Z", f"2026-01-0{at}T01:00:00+01:00"] for at in "123"],
+    ),
+}
+VALUES: dict[str, st.SearchStrategy[Any]] = {
+    "a": st.sampled_from([0, 7, -3, 2**40, 2**70, 1.5, "text", "7", None]),
+    "d": st.sampled_from(["2026-01-31", "2026-02-28", "2026-02-30", "no date", None]),
+    "s": st.sampled_from(TEXTS),
+    "o": st.sampled_from([{"k": "ü\n"}, {"k": [1, {"z": "\\"}]}, {}, None]),
+    "x": st.sampled_from([1, "x", None]),
+    "y": st.sampled_from([2, {"z": "\\u0041"}]),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What one run of the target is given, and how it ends."""
+
+    messages: list[Record]
+    end: str  # "whole", "torn" in the middle of a line, or "killed"
+    options: Record
+
+
+@st.composite
+def runs(draw: st.DrawFn) -> tuple[str, bool, list[Run]]:
+    """A key's type, whether rows are found by it, and what comes in each run."""
+    kind = draw(st.sampled_from(sorted(KEYS)))
+    keyed = draw(st.integers(0, 4)) > 0
+    hard = draw(st.booleans())
+    all_runs = []
+    for _ in range(draw(st.integers(1, 3))):
+        versioned = draw(st.booleans())
+        messages = [draw(schemas())]
+        for what in draw(st.lists(st.sampled_from(["r"] * 12 + list("ssccvb")), max_size=14)):
+            if what == "r":
+                messages.append(draw(records(kind, versioned=versioned)))
+            elif what == "s":
+                messages.append({"type": "STATE"})
+            elif what == "c":
+                messages.append(draw(schemas()))
+            elif what == "v":
+                messages.append({"type": "ACTIVATE_VERSION", "version": draw(st.integers(1, 3))})
+            else:
+                several = draw(st.lists(records(kind, versioned=False), max_size=3))
+                messages.append({"type": "BATCH", "records": [one["record"] for one in several]})
+        options = {
+            "batch_size_rows": draw(st.sampled_from([1, 2, 5, 1000])),
+            "hard_delete": hard,
+            "add_record_metadata": draw(st.booleans()),
+            **({"stream_maps": {"t": {}}} if draw(st.integers(0, 3)) == 0 else {}),
+        }
+        ends = ["whole", "whole", "torn"] + ["killed"] * 2 * keyed
+        all_runs.append(Run(messages, draw(st.sampled_from(ends)), options))
+    return kind, keyed, all_runs
+
+
+@st.composite
+def schemas(draw: st.DrawFn) -> Record:
+    return {
+        "type": "SCHEMA",
+        "a": draw(st.sampled_from(["integer", "integer", "number", "string"])),
+        "s": draw(st.integers(0, 3)) > 0,
+        "mark": draw(st.booleans()),
+    }
+
+
+@st.composite
+def records(draw: st.DrawFn, kind: str, *, versioned: bool) -> Record:
+    record: Record = {"_tenant_id": draw(st.sampled_from("ab"))}
+    record["k"] = draw(st.sampled_from([one for keys in KEYS[kind][1] for one in keys] + [None]))
+    if draw(st.integers(0, 30)) == 0:
+        del record["k"]
+    names = sorted(VALUES) if draw(st.booleans()) else [*"ados"][: draw(st.integers(0, 4))]
+    for name in names:
+        if name in "ados" or draw(st.booleans()):
+            record[name] = draw(VALUES[name])
+    if draw(st.integers(0, 5)) == 0:
+        record["_sdc_deleted_at"] = draw(st.sampled_from(["2026-01-01T00:00:00Z", None]))
+    message: Record = {"type": "RECORD", "record": record}
+    if versioned and draw(st.integers(0, 15)):
+        message["version"] = draw(st.integers(1, 3))
+    return message
+
+
+# The model
+
+
+@dataclasses.dataclass
+class Row:
+    tenant: str
+    values: Record = dataclasses.field(default_factory=dict)
+    extra: Record = dataclasses.field(default_factory=dict)
+    version: int | None = None
+    deleted: bool = False
+
+
+@dataclasses.dataclass
+class Model:
+    """The table as it should be, and the rejected records."""
+
+    kind: str
+    keyed: bool
+    hard: bool
+    rows: dict[Any, Row] = dataclasses.field(default_factory=dict)
+    rejected: list[tuple[str, int | None]] = dataclasses.field(default_factory=list)
+    text: bool = False  # whether the column `a` is text: the first SCHEMA decides
+    _numbers: Iterator[int] = dataclasses.field(default_factory=itertools.count)
+
+    def take(self, messages: Sequence[Record], options: Record) -> None:
+        """Take in what one run brings."""
+        self.versioned, self.versionless = options["add_record_metadata"], False
+        self.begun: set[int] = set()
+        self.leading: set[int] = set()
+        self.written: set[str] = set()
+        for message in messages:
+            match message["type"]:
+                case "SCHEMA":
+                    if not hasattr(self, "schema"):
+                        self.text = message["a"] == "string"
+                    self.schema = message
+                case "RECORD":
+                    self._record(message["record"], message.get("version"))
+                case "BATCH":
+                    for record in message["records"]:
+                        self._record(record, None)
+                case "ACTIVATE_VERSION":
+                    self._activate(message["version"])
+
+    def _record(self, record: Record, version: int | None) -> None:
+        if version is None:
+            self.versionless = True
+        else:
+            self.begun.add(version)
+            self.versioned = True
+        if self._is_bad(record):
+            self.rejected.append((record["_tenant_id"], version))
+            return
+        self.written.add(record["_tenant_id"])
+        key: Any = next(self._numbers)
+        if self.keyed:
+            [at] = [at for at, keys in enumerate(KEYS[self.kind][1]) if record["k"] in keys]
+            key = (record["_tenant_id"], at)
+        marked = record.get("_sdc_deleted_at") is not None
+        row = self.rows.setdefault(key, Row(record["_tenant_id"]))
+        declared = {"a", "d", "o", *("s" if self.schema["s"] else "")}
+        for name, value in record.items():
+            if name in declared:
+                row.values[name] = self._stored(name, value)
+            elif name in VALUES:
+                row.extra[name] = value
+        row.deleted = marked
+        if self.versioned:
+            row.version = version
+        if marked and self.hard and self.keyed:
+            del self.rows[key]
+
+    def _is_bad(self, record: Record) -> bool:
+        if self.keyed and record.get("k") is None:
+            return True
+        if record.get("d") in {"2026-02-30", "no date"}:
+            return True
+        a, type_ = record.get("a"), self.schema["a"]
+        if a is None:
+            return False
+        if type_ == "string":
+            return not isinstance(a, str)
+        return isinstance(a, str) or (type_ == "integer" and isinstance(a, float))
+
+    def _stored(self, name: str, value: Any) -> Any:
+        if name != "a" or value is None:
+            return value
+        if self.text or isinstance(value, str):
+            return str(value)
+        return Decimal(str(value))
+
+    def _activate(self, version: int) -> None:
+        if self.versionless:
+            return
+        if version in self.leading or version not in self.begun:
+            self.leading.add(version)
+            return
+        self.versioned = True
+        spared = {tenant for tenant, of in self.rejected if of == version}
+        for key, row in list(self.rows.items()):
+            if row.tenant in self.written - spared and (row.version or 0) < version:
+                row.deleted = True
+                if self.hard:
+                    del self.rows[key]
+
+    def table(self) -> list[Any]:
+        """The rows in an order of their own."""
+        return sorted(
+            (
+                [
+                    key if self.keyed else None,
+                    [row.values.get(name) for name in "asdo"],
+                    row.extra,
+                    row.deleted,
+                ]
+                for key, row in self.rows.items()
+            ),
+            key=repr,
+        )
+
+
+# The target
+
+
+class Killed(BaseException):
+    """What ends a run in the middle."""
+
+
+class Lines:
+    """The input of a run; what is killed ends with an exception, and commits nothing more."""
+
+    def __init__(self, lines: list[str], end: str) -> None:
+        self._lines = lines
+        self._end = end
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self._lines:
+            yield f"{line}\n"
+        if self._end == "torn":
+            yield '{"type": "RECORD", "stream": "t", "rec'
+        if self._end == "killed":
+            raise Killed
+
+
+class Tables:
+    """One schema of the database, filled by runs of the target."""
+
+    def __init__(self, url: str, schema: str, kind: str, folder: Path, *, keyed: bool) -> None:
+        self._url, self._schema, self._kind, self._keyed = url, schema, kind, keyed
+        self._folder = folder
+
+    def load(self, run: Run) -> int | None:
+        """Run the target; return the number of the newest message whose STATE is out."""
+        lines = [json.dumps(self._message(at, one)) for at, one in enumerate(run.messages)]
+        config = {
+            "database_url": self._url,
+            "default_target_schema": self._schema,
+            "max_rejected_records": -1,
+            "batch_seconds": 3600,
+            **run.options,
+        }
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            target = TargetDealsPostgres(config=config)
+            try:
+                target.listen(Lines(lines, run.end))  # type: ignore[arg-type]
+            except (Killed, InputError):
+                assert run.end != "whole"
+                target.run.abandon()
+        states = [json.loads(line) for line in out.getvalue().splitlines()]
+        assert states == sorted(states)
+        return states[-1] if states else None
+
+    def _message(self, at: int, message: Record) -> Record:
+        match message["type"]:
+            case "STATE":
+                return {"type": "STATE", "value": at}
+            case "SCHEMA":
+                properties: Record = {
+                    "_tenant_id": {"type": "string"},
+                    "k": KEYS[self._kind][0] | {"type": [KEYS[self._kind][0]["type"], "null"]},
+                    "a": {"type": [message["a"], "null"]},
+                    "d": DATE,
+                    "o": {"type": ["object", "null"]},
+                }
+                properties |= {"s": {"type": ["string", "null"]}} if message["s"] else {}
+                properties |= {"_sdc_deleted_at": MOMENT} if message["mark"] else {}
+                keys = ["_tenant_id", "k"] if self._keyed else []
+                schema = {"properties": properties}
+                return {"type": "SCHEMA", "stream": "t", "schema": schema, "key_properties": keys}
+            case "BATCH":
+                path = self._folder / f"{self._schema}-{at}.jsonl"
+                path.write_text("".join(f"{json.dumps(one)}\n" for one in message["records"]))
+                encoding = {"format": "jsonl"}
+                manifest = [f"file://{path}"]
+                return {"type": "BATCH", "stream": "t", "encoding": encoding, "manifest": manifest}
+            case _:
+                return {**message, "stream": "t"}
+
+    def rows(self, cur: cursor) -> list[Any]:
+        """The rows as the model tells them."""
+        cur.execute(f"SELECT to_jsonb(t)::text FROM {self._schema}.t AS t")
+        found = [json.loads(text, parse_float=Decimal) for (text,) in cur.fetchall()]
+        return sorted((self._row(one) for one in found), key=repr)
+
+    def _row(self, row: Record) -> Any:
+        a = [value for name, value in row.items() if name.split("__")[0] == "a"]
+        held = [value for value in a if value is not None]
+        assert len(held) <= 1, "a property has two values"
+        value = held[0] if held else None
+        return [
+            (row["_tenant_id"], self._key(row["k"])) if self._keyed else None,
+            [
+                Decimal(value) if isinstance(value, int) else value,
+                row.get("s"),
+                row["d"],
+                row["o"],
+            ],
+            row.get("_extra") or {},
+            row.get("_sdc_deleted_at") is not None,
+        ]
+
+    def _key(self, value: Any) -> int:
+        if self._kind == "date-time":
+            value = value.replace("+00:00", "Z")
+        [at] = [at for at, keys in enumerate(KEYS[self._kind][1]) if value in keys]
+        return at
+
+    def rejected(self, cur: cursor) -> list[Any]:
+        """Whose records were rejected, of which version."""
+        cur.execute(f"SELECT _tenant_id, version FROM {self._schema}._rejected_records")
+        return cur.fetchall()
+
+
+def trial(cur: cursor, url: str, folder: Path, sequence: tuple[str, bool, list[Run]]) -> None:
+    """Load a sequence, and compare after each run."""
+    kind, keyed, all_runs = sequence
+    schema = f"m{next(_schemas)}"
+    tables = Tables(url, schema, kind, folder, keyed=keyed)
+    model = Model(kind, keyed, hard=all_runs[0].options["hard_delete"])
+    killed = False
+    try:
+        for one in all_runs:
+            run = one
+            if one.end == "killed":
+                killed = True
+                messages = _before_kill(one.messages)
+                done = tables.load(dataclasses.replace(one, messages=messages))
+                start = 0 if done is None else done
+                model.take(messages[:start], one.options)
+                # The tap goes on where the newest STATE says, and sends the SCHEMA before.
+                known = [each for each in messages[:start] if each["type"] == "SCHEMA"][-1:]
+                rest = known + one.messages[start:]
+                run = dataclasses.replace(one, messages=rest, end="whole")
+            tables.load(run)
+            model.take(run.messages, run.options)
+            assert tables.rows(cur) == model.table()
+            key = repr
+            if killed:  # what comes twice is rejected twice
+                assert set(tables.rejected(cur)) == set(model.rejected)
+            else:
+                assert sorted(tables.rejected(cur), key=key) == sorted(model.rejected, key=key)
+    finally:
+        cur.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+
+
+def _before_kill(messages: list[Record]) -> list[Record]:
+    # An ACTIVATE_VERSION behind the newest STATE may be done or not: only the target knows.
+    for at, message in enumerate(messages):
+        if message["type"] == "ACTIVATE_VERSION":
+            return messages[:at]
+    return messages
+
+
+_schemas = itertools.count()
+QUIET = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large]
+
+
+@pytest.fixture
+def signals() -> Iterator[None]:
+    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for one, handler in before.items():
+        signal.signal(one, handler)
+
+
+def check(url: str, folder: Path, examples: int, *, repeatable: bool) -> None:
+    with connect(url) as opened, opened.cursor() as cur:
+        cur.execute("SET TimeZone = 'UTC'; SET client_min_messages = warning")
+
+        @settings(
+            max_examples=examples,
+            deadline=None,
+            derandomize=repeatable,
+            suppress_health_check=QUIET,
+        )
+        @given(sequence=runs())
+        def holds(sequence: tuple[str, bool, list[Run]]) -> None:
+            trial(cur, url, folder, sequence)
+
+        holds()
+
+
+@pytest.mark.usefixtures("signals")
+def test_the_tables_are_those_of_a_plain_model(database_url: str, tmp_path: Path) -> None:
+    check(database_url, tmp_path, 300, repeatable=True)
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(7200)
+@pytest.mark.usefixtures("signals")
+def test_the_tables_are_those_of_a_plain_model_ten_thousand_times(
+    database_url: str, tmp_path: Path
+) -> None:
+    check(database_url, tmp_path, 10_000, repeatable=False)
