@@ -8,6 +8,7 @@ import pytest
 from harness.meltano import Project
 from harness.vendors.arrivy import Arrivy
 from harness.vendors.callrail import CallRail
+from harness.vendors.leadconduit import LeadConduit
 from harness.vendors.running import rows
 from harness.vendors.salesrabbit import SalesRabbit
 
@@ -37,7 +38,12 @@ def arrivy() -> tuple[Vendor, dict[str, Any], dict[str, int]]:
     return vendor, {"AUTH_KEY": vendor.key, "AUTH_TOKEN": vendor.token}, counts
 
 
-HEAVY = [arrivy, salesrabbit]
+def leadconduit() -> tuple[Vendor, dict[str, Any], dict[str, int]]:
+    vendor = LeadConduit(leads=1500)
+    return vendor, {"API_KEY": vendor.key}, {"leads": 1500}
+
+
+HEAVY = [leadconduit, arrivy, salesrabbit]
 CASES: list[Any] = [
     pytest.param(callrail, id="callrail"),
     *(pytest.param(case, marks=pytest.mark.heavy, id=case.__name__) for case in HEAVY),
