@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import abc
 import logging
+import os
 import signal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk import Stream, Tap
+from singer_sdk.configuration._dict_config import parse_environment_config
 from singer_sdk.exceptions import ConfigValidationError
+from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.helpers._util import load_json
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.mapper import SameRecordTransform
@@ -33,6 +36,23 @@ __all__ = ["ConfigInput", "SingerStream", "SingerTap", "load_json"]
 
 ConfigInput = _ConfigInput
 METRIC_INTERVAL = 2.0
+
+
+BOOLEANS = {"true", "1", "yes", "on", "false", "0", "no", "off"}
+
+
+def _lacks_form(text: str, schema: Mapping[str, Any]) -> str:
+    """What a setting's text should be and is not; empty where all is well."""
+    types = schema.get("type") or ()
+    if "integer" in types and not text.strip().lstrip("+-").isdecimal():
+        return "whole number"
+    if "boolean" in types and text.strip().lower() not in BOOLEANS:
+        return "true or false"
+    is_list = "array" in types and schema.get("items", {}).get("type") != "string"
+    opens = "[" if is_list else "{"
+    if (is_list or "object" in types) and not text.lstrip().startswith(opens):
+        return 'JSON list such as ["deals"]' if is_list else "JSON object"
+    return ""
 
 
 class SingerStream(Stream):
@@ -174,6 +194,24 @@ class SingerTap(Tap):
     def catalog(self) -> singer.Catalog:
         """Today's schemas with the selection of the catalog that was passed in."""
         return self._singer_catalog
+
+    @classproperty
+    def _env_var_config(cls) -> dict[str, Any]:  # noqa: N805
+        """Settings from the environment; what has the wrong form is named.
+
+        Raises:
+            ConfigValidationError: If something has: the SDK would stumble, or take it for false.
+        """
+        cls.append_builtin_config(cls.config_jsonschema)
+        errors = [
+            f"`{name}` (from {variable}) is {text!r}, which is no {wanted}."
+            for name, schema in cls.config_jsonschema["properties"].items()
+            if (text := os.environ.get(variable := cls._env_var_prefix + name.upper())) is not None
+            and (wanted := _lacks_form(text, schema))
+        ]
+        if errors:
+            raise ConfigValidationError("Config validation failed", errors=errors)
+        return parse_environment_config(cls.config_jsonschema, cls._env_var_prefix)
 
     @override
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:

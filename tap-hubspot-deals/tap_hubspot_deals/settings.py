@@ -43,6 +43,7 @@ class Setting:
         bounds: The least and the greatest number.
         choices: The only texts allowed.
         in_objects: What it is called in an item of `objects`; None: it is the same for all types.
+        former: What it was called before, also in an item of `objects`; that still works.
         field: The field of `Settings` that it becomes, where that has another name.
         read: Makes the final value; None: the value is final.
     """
@@ -57,6 +58,7 @@ class Setting:
     bounds: tuple[int, int] | None = None
     choices: tuple[str, ...] = ()
     in_objects: str | None = None
+    former: str = ""
     field: str = ""
     read: Callable[[Any], Any] | None = None
 
@@ -145,26 +147,27 @@ TABLE: tuple[Setting, ...] = (
         "Objects",
         "Object types to read: names such as `contacts` or a custom object's, or objects with "
         "`name` and, for this type alone, `properties`, `associations`, `association_ids`, "
-        "`pipeline`, `stage`, `start_date`, `end_date`, `archived`, `max_records`. The "
+        "`pipeline`, `stage`, `created_from`, `created_until`, `archived`, `max_records`. The "
         "settings of these names below are those of `deals`.",
         default=[DEALS.name],
     ),
     Setting(
-        "start_date",
+        "created_from",
         TEXT,
         "Created from",
-        "Only deals created at or after this ISO 8601 date or time (UTC).",
-        in_objects="start_date",
-        field="created_from",
+        "Only deals created at or after this ISO 8601 date or time (UTC): older ones are left out, "
+        "however late they change. It is no beginning for changes, which follow the state.",
+        in_objects="created_from",
+        former="start_date",
         read=_start,
     ),
     Setting(
-        "end_date",
+        "created_until",
         TEXT,
         "Created until",
-        "Only deals created until then; a date without time includes that whole day.",
-        in_objects="end_date",
-        field="created_until",
+        "Only deals created until then; a date without time includes that whole day (UTC).",
+        in_objects="created_until",
+        former="end_date",
         read=_end,
     ),
     Setting(
@@ -290,7 +293,8 @@ TABLE: tuple[Setting, ...] = (
         NUMBER,
         "Request budget",
         "The share of the account's limit that this run may use, searches and associations "
-        "included. By default nine tenths of the limit that HubSpot's answers name.",
+        "included; all runs on one machine together keep to it. By default 94 % of the limit that "
+        "HubSpot's answers name, less what others take of it.",
         bounds=(1, 10_000),
     ),
     Setting(
@@ -305,13 +309,14 @@ TABLE: tuple[Setting, ...] = (
         read=lambda number: timedelta(minutes=number),
     ),
     Setting(
-        "association_refresh_hours",
+        "full_refresh_hours",
         NUMBER,
-        "Refresh",
+        "Full refresh",
         "So many hours after the last full read, a run reads everything again, to see links "
         "that changed without their deal and deals deleted for good. 0: every run.",
         default=24,
         bounds=(0, 10 * 365 * 24),
+        former="association_refresh_hours",
         field="refresh_after",
         read=lambda number: timedelta(hours=number),
     ),
@@ -344,6 +349,9 @@ TABLE: tuple[Setting, ...] = (
 OF_OBJECTS = {s.in_objects: s for s in TABLE if s.in_objects}
 """The settings that an item of `objects` may have, by their names there."""
 
+FORMER = {s.former: s for s in TABLE if s.former}
+"""The settings that have another name now, by the one they had."""
+
 
 def _item_schema() -> dict[str, Any]:
     """One item of `objects`: a name, or a name with what is asked of this type."""
@@ -352,6 +360,7 @@ def _item_schema() -> dict[str, Any]:
         "properties": {
             "name": {"type": TEXT},
             **{name: setting.schema(name) for name, setting in OF_OBJECTS.items()},
+            **{old: s.schema(old) for old, s in FORMER.items() if s.in_objects},
         },
         "required": ["name"],
         "additionalProperties": False,
@@ -366,6 +375,9 @@ def _config_schema() -> dict[str, Any]:
         default = {} if setting.default is None else {"default": setting.default}
         hidden = {"secret": True, "writeOnly": True} if setting.secret else {}
         properties[setting.name] = {**setting.schema(setting.name), **default, **words, **hidden}
+    for name, setting in FORMER.items():
+        words = {"title": setting.title, "description": f"The former name of `{setting.name}`."}
+        properties[name] = {**setting.schema(name), **words}
     required = [setting.name for setting in TABLE if setting.required]
     return {"type": "object", "properties": properties, "required": required}
 
@@ -431,6 +443,7 @@ def parse(config: Mapping[str, Any], item: Mapping[str, Any] | None = None) -> S
         config: The settings as they are written.
         item: The object type that they are for, from `items_of`; None: for no type.
     """
+    config = _renamed(config)
     own = item or {"name": ""}
     values: dict[str, Any] = {"name": own["name"]}
     for setting in TABLE:
@@ -457,15 +470,39 @@ def access_of(config: Mapping[str, Any]) -> Access:
     return Access(**given, user_agent="tap-hubspot-deals")
 
 
+def former_names(config: Mapping[str, Any]) -> list[str]:
+    """One sentence for each setting that is still written by its former name."""
+    written = [config, *_objects(config)]
+    return [
+        f"`{former}` is called `{setting.name}` now; the old name still works."
+        for former, setting in FORMER.items()
+        if any(_is_written(each.get(former)) for each in written)
+    ]
+
+
+def _is_written(value: Any) -> bool:
+    return value is not None and value != ""
+
+
+def _renamed(written: Mapping[str, Any]) -> dict[str, Any]:
+    """The same settings by the names they have now; a former name says more than a default."""
+    found = {name: value for name, value in written.items() if name not in FORMER}
+    for former, setting in FORMER.items():
+        if _is_written(written.get(former)):
+            found[setting.name] = written[former]
+    return found
+
+
 def items_of(config: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The items of `objects` as dictionaries.
 
     A bare `deals`, or one that says nothing of its own, takes the tap's top-level `properties`,
     `associations`, filters and `archived`: they are the settings of deals.
     """
+    config = _renamed(config)
     items = []
     for item in config.get("objects") or [DEALS.name]:
-        own = {"name": item} if isinstance(item, str) else dict(item)
+        own = {"name": item} if isinstance(item, str) else _renamed(item)
         if own["name"] == DEALS.name:
             of_deals = {name: config.get(s.name) for name, s in OF_OBJECTS.items()}
             own = {**of_deals, **{k: v for k, v in own.items() if v is not None}}
@@ -483,14 +520,15 @@ def validate(config: Mapping[str, Any]) -> list[str]:
         *_credential_faults(config),
         *_identity_faults(config),
         *_object_faults(config),
-        *_number_faults({s.name: s for s in TABLE}, config),
+        *_former_faults(config),
+        *_number_faults({s.name: s for s in TABLE} | FORMER, config),
         *_address_faults(config),
         *_form_faults(config),
         *(
             fault
             for item in items_of(config)
             for fault in (
-                *_date_faults(item),
+                *_date_faults(item, config),
                 *_name_faults(item),
                 *(_number_faults(OF_OBJECTS, item) if item["name"] != DEALS.name else ()),
             )
@@ -530,10 +568,37 @@ def _identity_faults(config: Mapping[str, Any]) -> list[str]:
     return faults
 
 
+def _objects(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The items of `objects` as they are written."""
+    written = config.get("objects") or ()
+    return [{"name": item} if isinstance(item, str) else item for item in written]
+
+
 def _object_faults(config: Mapping[str, Any]) -> list[str]:
     names = [item["name"] for item in items_of(config)]
     faults = [f"`objects` names '{n}' twice." for n in sorted(set(names)) if names.count(n) > 1]
-    return faults + [f"`objects` holds {n!r}, which is no HubSpot name." for n in names if not n]
+    faults += [f"`objects` holds {n!r}, which is no HubSpot name." for n in names if not n]
+    if DEALS.name not in names:
+        faults += [
+            f"`{name}` is a setting of deals, which `objects` does not name: write `{setting}` "
+            "into the items of `objects`."
+            for setting, of_deals in OF_OBJECTS.items()
+            for name in (of_deals.name, of_deals.former)
+            if config.get(name) not in (None, "", [], of_deals.default)
+        ]
+    return faults
+
+
+def _former_faults(config: Mapping[str, Any]) -> list[str]:
+    faults = []
+    for written in (config, *_objects(config)):
+        for former, setting in FORMER.items():
+            now, before = written.get(setting.name), written.get(former)
+            if _is_written(before) and _is_written(now) and now not in {before, setting.default}:
+                faults.append(
+                    f"`{former}` and `{setting.name}` are two names of one setting: write one."
+                )
+    return faults
 
 
 def _form_faults(config: Mapping[str, Any]) -> list[str]:
@@ -542,9 +607,15 @@ def _form_faults(config: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def _date_faults(item: Mapping[str, Any]) -> list[str]:
+def _date_faults(item: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the dates of an object type, by the names under which they stand."""
+    names = {}
+    for setting in FORMER.values():
+        own = next((i for i in _objects(config) if i["name"] == item["name"]), {})
+        former = any(_is_written(each.get(setting.former)) for each in (own, config))
+        names[setting.name] = setting.former if former else setting.name
     faults = []
-    for name in ("start_date", "end_date"):
+    for name in ("created_from", "created_until"):
         text = item.get(name)
         if text in {None, ""}:
             continue
@@ -552,11 +623,14 @@ def _date_faults(item: Mapping[str, Any]) -> list[str]:
             parse_time(text)
         except ValueError:
             example = date(2025, 1, 31).isoformat()
-            faults.append(f"`{name}` is no ISO 8601 date: {text!r}. Write it like {example}.")
+            faults.append(
+                f"`{names[name]}` is no ISO 8601 date: {text!r}. Write it like {example}."
+            )
     if not faults:
-        start, end = _start(item.get("start_date") or None), _end(item.get("end_date") or None)
+        start = _start(item.get("created_from") or None)
+        end = _end(item.get("created_until") or None)
         if start is not None and end is not None and end < start:
-            faults.append("`end_date` is before `start_date`.")
+            faults.append(f"`{names['created_until']}` is before `{names['created_from']}`.")
     return faults
 
 

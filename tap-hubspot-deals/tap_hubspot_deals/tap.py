@@ -68,6 +68,8 @@ class TapHubspotDeals(SingerTap):
     @override
     def discover_streams(self) -> list[TenantStream]:
         """All streams of the account; see `Discovery.streams` for what may go wrong."""
+        for sentence in tap_settings.former_names(self.config):
+            self.logger.warning("%s", sentence)
         return Discovery(self.account, tap_settings.parse_objects(self.config)).streams()
 
     @override
