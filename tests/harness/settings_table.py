@@ -11,13 +11,16 @@ from typing import Any
 
 from tap_hubspot_deals.tap import TapHubspotDeals
 from target_deals_postgres.target import TargetDealsPostgres
+from target_hubspot.target import TargetHubSpot
 
 from harness.meltano import ROOT
 
 PLUGINS: dict[str, Any] = {
     "tap-hubspot-deals": TapHubspotDeals,
     "target-deals-postgres": TargetDealsPostgres,
+    "target-hubspot": TargetHubSpot,
 }
+FOLDERS = {name: ROOT / name for name in PLUGINS} | {"target-hubspot": ROOT / "hub/target-hubspot"}
 SDK_SETTINGS = ("stream_map", "flattening_", "faker_config", "batch_config")
 BEGIN, END = "<!-- settings -->", "<!-- /settings -->"
 
@@ -44,11 +47,11 @@ def table(plugin: str) -> str:
 
 def with_table(plugin: str) -> str:
     """The text of a plugin's README with a fresh table."""
-    text = (ROOT / plugin / "README.md").read_text()
+    text = (FOLDERS[plugin] / "README.md").read_text()
     fresh = f"{BEGIN}\n{table(plugin)}\n{END}"
     return re.sub(f"{BEGIN}.*{END}", lambda _: fresh, text, flags=re.DOTALL)
 
 
 if __name__ == "__main__":
     for each in PLUGINS:
-        (ROOT / each / "README.md").write_text(with_table(each))
+        (FOLDERS[each] / "README.md").write_text(with_table(each))

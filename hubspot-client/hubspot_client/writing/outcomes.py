@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-Kind = Literal["created", "updated", "unchanged", "rejected", "unknown"]
-KINDS: tuple[Kind, ...] = ("created", "updated", "unchanged", "rejected", "unknown")
+Kind = Literal["created", "updated", "unchanged", "archived", "rejected", "unknown"]
+ALWAYS: tuple[Kind, ...] = ("created", "updated", "unchanged", "rejected", "unknown")
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,8 @@ class Outcome:
 
     Args:
         kind: `created`, `updated` (or would be, in a dry run), `unchanged`: not written because
-            HubSpot has it all; `rejected`: cannot be written as it is; `unknown`: HubSpot did not
-            tell.
+            HubSpot has it all; `archived`; `rejected`: cannot be written as it is; `unknown`:
+            HubSpot did not tell.
         id: The record's, where it is known.
         code: Of a rejection: HubSpot's (`INVALID_EMAIL`) or the writer's own (`not_found`).
         property: The property at fault, where one is.
@@ -51,4 +51,5 @@ class Sums:
                 self.codes[outcome.code] += 1
 
     def __str__(self) -> str:
-        return ", ".join(f"{self.kinds[kind]} {kind}" for kind in KINDS)
+        kinds = [*ALWAYS, *sorted(self.kinds.keys() - set(ALWAYS))]
+        return ", ".join(f"{self.kinds[kind]} {kind}" for kind in kinds)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from hubspot_client.errors import HubSpotError
 from hubspot_client.properties import Definition
 from hubspot_client.writing.values import UnfitError, to_text, trimmed
 
@@ -22,10 +21,8 @@ RECORD_ID = "hs_object_id"
 ID_NAMES = ("id", RECORD_ID)
 
 
-class PlanError(HubSpotError):
+class PlanError(Exception):
     """What is to be written does not fit the account; everything that does not is named."""
-
-    code = "settings_invalid"
 
 
 class Writable(Definition):

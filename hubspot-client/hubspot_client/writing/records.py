@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from hubspot_client.client import Nothing
 from hubspot_client.writing.batches import CONFLICT, Item, KeyRefusedError, Sender
 from hubspot_client.writing.lookup import look_up
 from hubspot_client.writing.outcomes import Outcome
@@ -98,6 +99,39 @@ class RecordWriter:
             single = replace(item, trace=self._trace())
             outcomes[item.rows[0]] = self._write_all([single])[single.trace]
         return [outcomes[place] for place in range(len(rows))]
+
+    def archive(self, keys: Sequence[Any]) -> list[Outcome]:
+        """Archive the records of some keys, which may be repeated.
+
+        Returns:
+            For each key: `archived`, `unchanged` where there is none, or `rejected`.
+
+        Raises:
+            HubSpotError: If HubSpot cannot be worked with now.
+        """
+        outcomes: dict[int, Outcome] = {}
+        texts: dict[str, list[int]] = {}
+        for place, key in enumerate(keys):
+            try:
+                texts.setdefault(self.plan.key_text(key), []).append(place)
+            except UnfitError as unfit:
+                outcomes[place] = Outcome("rejected", code=unfit.code, property=unfit.property)
+        wanted = list(texts)
+        for at in range(0, len(wanted), self._batch_size):
+            held = look_up(self._client, self.plan, wanted[at : at + self._batch_size], ())
+            if held and not self._dry_run:
+                self._client.post(
+                    self._client.paths.batch(self.plan.object_type, "archive"),
+                    {"inputs": [{"id": each} for each in {there.id for there in held.values()}]},
+                    family="write",
+                    what=f"{self.plan.object_type} (archive)",
+                    shape=Nothing,
+                )
+            for text in wanted[at : at + self._batch_size]:
+                there = held.get(text)
+                told = Outcome("unchanged") if there is None else Outcome("archived", id=there.id)
+                outcomes.update(dict.fromkeys(texts[text], told))
+        return [outcomes[place] for place in range(len(keys))]
 
     def close(self) -> None:
         """Let the threads end."""

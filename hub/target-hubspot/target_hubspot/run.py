@@ -1,0 +1,161 @@
+"""The messages of one run: records wait, are delivered together, and the STATE follows them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from hubspot_client.writing.records import BATCH, IN_FLIGHT
+
+from target_hubspot.delivery import Delivery
+from target_hubspot.errors import InputError, SchemaMissingError, StateUnreadError
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Callable, Iterable
+
+    from singer_sdk.mapper import PluginMapper
+
+    from target_hubspot.settings import Settings
+
+FLUSH_ROWS = 3 * BATCH * IN_FLIGHT
+FLUSH_BYTES = 8_000_000
+FLUSH_SECONDS = 30.0
+NEEDS = {"SCHEMA": ("stream", "schema"), "RECORD": ("stream", "record")}
+Message = dict[str, Any]
+
+
+class Run:
+    """Reads the messages of one tap.
+
+    Args:
+        settings: Checked.
+        mapper: The SDK's, for stream maps.
+        logger: For people.
+        emit: Where STATEs go.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        mapper: PluginMapper,
+        logger: logging.Logger,
+        emit: Callable[[str], None],
+    ) -> None:
+        self.delivery = Delivery(settings, logger)
+        self.lines: Counter[str] = Counter()
+        self._mapper = mapper
+        self._logger = logger
+        self._emit = emit
+        self._dry_run = settings.dry_run
+        self._weight = self._rows = self._line = 0
+        self._flushed = time.monotonic()
+        self._state: Any = None
+        self._has_state = False
+        self._told: set[str] = set()
+
+    def read(self, source: Iterable[bytes]) -> None:
+        """Handle messages until there are no more.
+
+        Raises:
+            TargetError: If one makes no sense, or what it asks for cannot be done.
+            HubSpotError: If HubSpot cannot be worked with.
+        """
+        for line in source:
+            self._line += 1
+            if not line.strip():
+                continue
+            message = self._parse(line)
+            kind = str(message["type"])
+            self.lines[kind] += 1
+            self._weight += len(line)
+            self._handle(kind, message)
+            if self._is_due():
+                self.flush()
+
+    def _parse(self, line: bytes) -> Message:
+        try:
+            message = json.loads(line, parse_float=Decimal)
+        except ValueError:
+            raise InputError(f"Line {self._line} is no JSON.") from None
+        if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+            raise InputError(f"Line {self._line} is no Singer message: it has no type.")
+        return message
+
+    def _handle(self, kind: str, message: Message) -> None:
+        lacking = [name for name in NEEDS.get(kind, ()) if name not in message]
+        if lacking:
+            raise InputError(f"Line {self._line}: a {kind} without `{lacking[0]}`.")
+        if kind == "SCHEMA":
+            self._take_schema(message)
+        elif kind == "RECORD":
+            self._take_record(message)
+        elif kind == "STATE":
+            self._state, self._has_state = message.get("value"), True
+            if not self._rows and not self.delivery.is_waiting:
+                self._put_out()
+        elif kind == "ACTIVATE_VERSION":
+            self._tell_once("ACTIVATE_VERSION is passed over: nothing is deleted in HubSpot.")
+        else:
+            raise InputError(f"Line {self._line}: the target takes no message of type {kind}.")
+
+    def _take_schema(self, message: Message) -> None:
+        name, keys = str(message["stream"]), message.get("key_properties") or []
+        if self._rows:
+            self.flush()
+        self._mapper.register_raw_stream_schema(name, message["schema"], keys)
+        for stream_map in self._mapper.stream_maps[name]:
+            self.delivery.load(
+                stream_map.stream_alias,
+                stream_map.transformed_schema,
+                stream_map.transformed_key_properties or (),
+            )
+
+    def _take_record(self, message: Message) -> None:
+        name = str(message["stream"])
+        if name not in self._mapper.stream_maps:
+            raise SchemaMissingError(f"Line {self._line}: {name} has no SCHEMA yet.")
+        if not isinstance(message["record"], dict):
+            raise InputError(f"Line {self._line}: the record is no object.")
+        for stream_map in self._mapper.stream_maps[name]:
+            record = stream_map.transform(dict(message["record"]))
+            if record is None:
+                continue
+            self._rows += 1
+            self.delivery.add(stream_map.stream_alias, self._line, record)
+
+    def _is_due(self) -> bool:
+        late = time.monotonic() - self._flushed > FLUSH_SECONDS
+        return self._rows >= FLUSH_ROWS or self._weight >= FLUSH_BYTES or (late and self._rows > 0)
+
+    def flush(self, *, last: bool = False) -> None:
+        """Deliver what waits, then put the STATE out.
+
+        Args:
+            last: Whether no more messages come.
+
+        Raises:
+            HubSpotError: If HubSpot cannot be worked with; the STATE has not moved then.
+        """
+        self.delivery.flush(last=last)
+        self._rows = self._weight = 0
+        self._flushed = time.monotonic()
+        if not self.delivery.is_waiting:
+            self._put_out()
+
+    def _put_out(self) -> None:
+        if not self._has_state or self._dry_run or not self.delivery.is_safe:
+            return
+        self._has_state = False
+        try:
+            self._emit(json.dumps(self._state, default=str))
+        except BrokenPipeError:
+            raise StateUnreadError("Whoever read the STATEs is gone.") from None
+
+    def _tell_once(self, sentence: str) -> None:
+        if sentence not in self._told:
+            self._told.add(sentence)
+            self._logger.info("%s", sentence)
