@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
+from msgspec.structs import astuple
 
 from target_deals_postgres.records.columns import BIGINT_RANGE, EVERYTHING, Column, Kind
 from target_deals_postgres.records.values import (
@@ -20,50 +22,163 @@ from target_deals_postgres.records.values import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
+MOST_UNDECLARED = 100  # names that are learned; more would be another thing in each record
 ABSENT = Raw()  # the default of a property that keeps its bytes
 _ODD_NAME = re.compile(r'[\x00-\x1f"\\\ud800-\udfff]')  # msgspec cannot decode into such names
-_BIGINT = Annotated[int, Meta(ge=BIGINT_RANGE[0], le=BIGINT_RANGE[1])]
+_INTEGER = Annotated[int, Meta(ge=BIGINT_RANGE[0], le=BIGINT_RANGE[1])] | None
+# Longer ones might lose their form in Python's hands: 0.0000001 would become 1E-7.
+_PLAIN_NUMBER = re.compile(r"(-?(?:0|[1-9][0-9]{0,17}))(?:\.([0-9]{1,6}))?")
 _NUMBERS = frozenset({"integer", "number"})
+DIGITS = "-0123456789"
 _STARTS = {
     "string": '"',
-    "integer": "-0123456789",
-    "number": "-0123456789",
+    "integer": DIGITS,
+    "number": DIGITS,
     "boolean": "tf",
     "object": "{",
     "array": "[",
 }
+_members = msgspec.json.Decoder(dict[str, Raw]).decode
+_string = msgspec.json.Decoder(str).decode
 
 
-def decoder(
-    columns: Sequence[Column], types: Sequence[Any], *, required: bool
-) -> msgspec.json.Decoder[Any] | None:
-    """Make the decoder of a stream's records.
+class Decoded(NamedTuple):
+    """What a record's JSON says.
 
-    Args:
-        columns: the stream's properties.
-        types: the type of each, from `struct_type`.
-        required: whether a record must have all of them; else UNSET and ABSENT stand for missing.
-
-    Returns:
-        A decoder of structs, which refuses unknown properties; None when a name is too odd.
+    Attributes:
+        values: one for each column: a text, an integer, a truth, bytes of JSON, or None.
+        texts: what is left to do for some of them, by their places.
+        mask: a 1 for each column that the record has, else a 0; "" for all.
+        rest: the members without a column, as a JSON object, or "".
     """
-    if any(_ODD_NAME.search(column.field.name) for column in columns):
-        return None
-    fields: list[Any] = [
-        (f"f{at}", type_)
-        if required
-        else (f"f{at}", Raw, ABSENT)
-        if type_ is Raw
-        else (f"f{at}", type_ | UnsetType, UNSET)
-        for at, type_ in enumerate(types)
-    ]
-    rename = {f"f{at}": column.field.name for at, column in enumerate(columns)}
-    struct = msgspec.defstruct(
-        "Record", fields, rename=rename, forbid_unknown_fields=True, gc=False
-    )
-    return msgspec.json.Decoder(struct)
+
+    values: Sequence[Any]
+    texts: Sequence[tuple[int, Callable[[Any], str]]]
+    mask: str
+    rest: str
+
+
+@dataclass(frozen=True)
+class _Reading:
+    # One way to decode: `undeclared` are the members beside the columns that it knows, as JSON.
+    decode: Callable[[bytes | Raw], Any]
+    texts: Sequence[tuple[int, Callable[[Any], str]]]
+    partial: bool
+    undeclared: Sequence[str] = ()
+
+
+class RecordDecoder:
+    """Decodes a stream's records by the quickest way that takes them.
+
+    Complete records; those that lack fields; those that write integers as 0.0 or have members
+    without a column. Each way takes all that the ones before it take, and costs a little more:
+    what some records need is asked of all that follow.
+    """
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        """Make the decoders; none when the name of a property is too odd.
+
+        Args:
+            columns: the stream's properties.
+        """
+        self._columns = columns
+        self._names = {column.field.name for column in columns}
+        self._undeclared: list[str] = []
+        self._first = 0
+        self._readings: list[_Reading] = []
+        self._open: _Reading | None = None
+        if any(map(_ODD_NAME.search, self._names)):
+            return
+        strict = [struct_type(column) for column in columns]
+        self._loose = [Raw if type_ == _INTEGER else type_ for type_ in strict]
+        self._readings = [
+            self._reading(strict, partial=False),
+            self._reading(strict, partial=True),
+            self._reading(self._loose, partial=True),
+        ]
+        self._open = self._reading(self._loose, partial=True, is_open=True)
+
+    def decode(self, record: bytes | Raw) -> Decoded | None:
+        """Decode a record; None where it takes the patient way.
+
+        Args:
+            record: its JSON.
+        """
+        try:
+            for at in range(self._first, len(self._readings)):
+                reading = self._readings[at]
+                try:
+                    values = astuple(reading.decode(record))
+                except msgspec.ValidationError:
+                    continue
+                self._first = at
+                return self._decoded(reading, values)
+            return self._decode_openly(record)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+
+    def _decoded(self, reading: _Reading, values: tuple[Any, ...], rest: str = "") -> Decoded:
+        if not reading.partial:
+            return Decoded(values, reading.texts, "", "")
+        if reading.undeclared:
+            values, others = values[: len(self._columns)], values[len(self._columns) :]
+            rest = ",".join(
+                [
+                    name + str(value, "utf-8")
+                    for name, value in zip(reading.undeclared, others, strict=True)
+                    if value is not ABSENT
+                ]
+            )
+            rest = rest and "{" + rest + "}"
+        mask = "".join(["0" if one is UNSET or one is ABSENT else "1" for one in values])
+        if "0" not in mask:
+            return Decoded(values, reading.texts, "", rest)
+        values = tuple([None if value is UNSET else value for value in values])
+        return Decoded(values, reading.texts, mask, rest)
+
+    def _decode_openly(self, record: bytes | Raw) -> Decoded | None:
+        if self._open is None:
+            return None
+        values = astuple(self._open.decode(record))
+        rest = {name: raw for name, raw in _members(record).items() if name not in self._names}
+        self._learn(rest)
+        return self._decoded(self._open, values, msgspec.json.encode(rest).decode())
+
+    def _learn(self, names: Iterable[str]) -> None:
+        # A member without a column seldom comes alone: from now on it is known.
+        new = [name for name in names if name not in self._undeclared]
+        known = len(self._undeclared) + len(new)
+        if new and known <= MOST_UNDECLARED and not any(map(_ODD_NAME.search, new)):
+            self._undeclared += new
+            self._readings[-1] = self._reading(self._loose, partial=True)
+
+    def _reading(self, types: Sequence[Any], *, partial: bool, is_open: bool = False) -> _Reading:
+        undeclared = () if is_open else self._undeclared
+        names = [*(column.field.name for column in self._columns), *undeclared]
+        fields: list[Any] = [
+            (f"f{at}", type_)
+            if not partial
+            else (f"f{at}", Raw, ABSENT)
+            if type_ is Raw
+            else (f"f{at}", type_ | UnsetType, UNSET)
+            for at, type_ in enumerate([*types, *([Raw] * len(undeclared))])
+        ]
+        struct = msgspec.defstruct(
+            "Record",
+            fields,
+            rename={f"f{at}": name for at, name in enumerate(names)},
+            forbid_unknown_fields=not is_open,
+            gc=False,
+        )
+        texts = [
+            (at, text)
+            for at, (column, type_) in enumerate(zip(self._columns, types, strict=True))
+            if (text := text_of(column, type_)) is not None
+        ]
+        members = [msgspec.json.encode(name).decode() + ":" for name in undeclared]
+        return _Reading(msgspec.json.Decoder(struct).decode, texts, partial, members)
 
 
 def struct_type(column: Column) -> Any:
@@ -76,21 +191,25 @@ def struct_type(column: Column) -> Any:
     if accepts == {"string"} and kind in {Kind.TEXT, Kind.DATE, Kind.TIMESTAMP, Kind.UUID}:
         return str | None
     if accepts == {"integer"} and kind is Kind.BIGINT:
-        return _BIGINT | None
+        return _INTEGER
     if accepts == {"boolean"} and kind is Kind.BOOLEAN:
         return bool | None
     return Raw  # takes null too; msgspec knows no union with it
 
 
-def text_of(column: Column) -> Callable[[Any], str] | None:
+def text_of(column: Column, type_: Any) -> Callable[[Any], str] | None:
     """What makes a decoded value that is not null a text, and judges what is left to judge.
+
+    Args:
+        column: the property's column.
+        type_: what the property is decoded into.
 
     Returns:
         A function that takes the value, or NULL, and raises UnfitError or NarrowError; None for
         strings that are texts already.
     """
     accepts, kind = column.field.accepts, column.kind
-    if struct_type(column) is not Raw:
+    if type_ is not Raw:
         if kind in {Kind.DATE, Kind.TIMESTAMP}:
             return _dates(column)
         return None if accepts == {"string"} else str
@@ -134,14 +253,48 @@ def _starts(column: Column) -> Callable[[Raw], str]:
 
 
 def _converted(column: Column) -> Callable[[Raw], str]:
+    kind, accepts = column.kind, column.field.accepts
+    as_number = _numbers(column)
+
     def judge(value: Raw) -> str:
-        if _raw_text(value) is NULL:
+        text = _raw_text(value)
+        if text is NULL:
             return NULL
+        if text[0] in DIGITS and (plain := as_number(text)):
+            return plain
         try:
-            return as_text(loads(bytes(value)), column.kind, column.field.accepts) or ""
+            return as_text(_parsed(value, text), kind, accepts) or ""
         except UnfitError as error:
             raise UnfitError(f"{column.field.name}: {error}") from None
         except NarrowError:
             raise NarrowError(column.field.name) from None
 
     return judge
+
+
+def _parsed(value: Raw, text: str) -> Any:
+    if text[0] == '"':
+        try:
+            return _string(value)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            pass  # lone surrogates
+    return loads(bytes(value))
+
+
+def _numbers(column: Column) -> Callable[[str], str]:
+    # A number is mostly written as PostgreSQL and `as_text` write it; "" where that is not plain.
+    kind, accepts = column.kind, column.field.accepts
+    if not accepts & _NUMBERS or kind not in {Kind.BIGINT, Kind.NUMERIC, Kind.TEXT, Kind.JSONB}:
+        return lambda _: ""
+    has_fractions = "number" in accepts and kind is not Kind.BIGINT
+
+    def plain(text: str) -> str:
+        found = _PLAIN_NUMBER.fullmatch(text)
+        if found is None:
+            return ""
+        whole, fraction = found.groups()
+        if whole == "-0" or not (has_fractions or not fraction or fraction.strip("0") == ""):
+            return ""
+        return whole if kind is Kind.BIGINT else text
+
+    return plain

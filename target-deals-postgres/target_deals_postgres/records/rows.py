@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-from msgspec import UNSET, Raw
-from msgspec.structs import astuple
+from msgspec import Raw
 from singer_sdk.singerlib.json import serialize_json
 
 from target_deals_postgres.records.columns import DELETED, EVERYTHING, Column, Field, Kind
-from target_deals_postgres.records.decoding import ABSENT, decoder, struct_type, text_of
+from target_deals_postgres.records.decoding import RecordDecoder, struct_type
 from target_deals_postgres.records.presence import Presence
 from target_deals_postgres.records.values import (
+    ESCAPED,
     NULL,
     NarrowError,
     UnfitError,
@@ -25,7 +25,7 @@ from target_deals_postgres.records.values import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     Row = list[str]
 
@@ -107,13 +107,16 @@ class Layout:
         self._presences: dict[tuple[str, bool], Presence] = {}
         self._without_extra = self._presence("1" * len(columns), has_extra=False)
         self._by_field = positions
-        self._texts = [
-            (at, text) for at, column in enumerate(columns) if (text := text_of(column)) is not None
+        # Where any character may stand; all others have digits, dots and a few letters.
+        free = [
+            at
+            for at, one in enumerate(columns)
+            if one.kind is Kind.JSONB or "string" in one.field.accepts
         ]
-        types = [struct_type(column) for column in columns]
-        self._complete = decoder(columns, types, required=True)
-        self._partial = decoder(columns, types, required=False)
-        self._decoder = self._complete
+        self._texts = [at for at in free if struct_type(columns[at]) is not Raw]
+        self._others = [at for at in free if at not in self._texts]
+        self._texts_of = _taker(self._texts)
+        self._decoder = RecordDecoder(columns)
 
     def position(self, name: str) -> int | None:
         """Where a property is in a row."""
@@ -136,29 +139,45 @@ class Layout:
             UnknownMarkError: the record needs the column `_sdc_deleted_at`.
             ValueError: it is no JSON.
         """
-        if self._decoder is None:
+        decoded = self._decoder.decode(record)
+        if decoded is None:
             return self.row_of(loads(bytes(record)))
-        try:
-            values = astuple(self._decoder.decode(record))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            if self._decoder is self._complete:
-                # Records that lack fields may go on: ask for less from now on.
-                self._decoder = self._partial
-                return self.row(record, plain=plain)
+        values, texts, mask, rest = decoded
+        if DELETED in rest:  # as a name or not: the patient way finds out
             return self.row_of(loads(bytes(record)))
-        present = self._without_extra
-        if self._decoder is self._partial:
-            present = self._present(values)
-            values = tuple([None if value is UNSET else value for value in values])
+        present = self._present(mask, has_extra=bool(rest)) if mask or rest else self._without_extra
         row = [NULL if value is None else value for value in values]
         try:
-            for at, text in self._texts:
+            for at, text in texts:
                 row[at] = text(row[at])
         except UnicodeDecodeError:  # in a field that kept its bytes
             return self.row_of(loads(bytes(record)))
+        if rest and not self.extra:
+            raise UnknownFieldsError
         if not plain:
-            row = [self._escaped(text, kind) for text, kind in zip(row, self.kinds, strict=False)]
-        return row + self._tail if self._tail else row, present
+            self._escape(row, values)
+        if self._tail:
+            row += self._tail
+            if rest:
+                row[len(self.columns)] = self._escaped(rest, Kind.JSONB)
+        return row, present
+
+    def _escape(self, row: Row, values: Sequence[Any]) -> None:
+        # Nearly every record has an escape somewhere, and few of its texts need one here: look
+        # through all of them at once, and only then for what was found.
+        texts = self._texts_of(values)
+        joined = "".join(filter(None, texts))
+        if "\0" not in joined:  # a lone surrogate does not come by this way
+            for one, escaped in ESCAPED:
+                if one in joined:
+                    for at, text in zip(self._texts, texts, strict=True):
+                        if text and one in text:
+                            row[at] = row[at].replace(one, escaped)
+        else:
+            for at in self._texts:
+                row[at] = self._escaped(row[at], self.kinds[at])
+        for at in self._others:
+            row[at] = self._escaped(row[at], self.kinds[at])
 
     def row_of(self, record: Any) -> tuple[Row, Presence]:
         """The same for a record that is parsed already, by a stream map for example."""
@@ -211,12 +230,12 @@ class Layout:
         ]
         return "{" + ",".join(members) + "}"
 
-    def _present(self, values: tuple[Any, ...]) -> Presence:
-        mask = "".join(["0" if one is UNSET or one is ABSENT else "1" for one in values])
+    def _present(self, mask: str, *, has_extra: bool) -> Presence:
+        mask = mask or "1" * len(self.columns)
         for at in self.keys:
             if mask[at] == "0":
                 raise MissingKeyError(self.columns[at].field.name)
-        return self._presence(mask, has_extra=False)
+        return self._presence(mask, has_extra=has_extra)
 
     def _presence(self, mask: str, *, has_extra: bool) -> Presence:
         # One object for all records with the same fields.
@@ -237,3 +256,10 @@ class Layout:
         if clean != text:
             self.replaced += 1
         return escape(clean)
+
+
+def _taker(places: Sequence[int]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
+    # What takes these of some values, always as a tuple.
+    if len(places) > 1:
+        return itemgetter(*places)
+    return lambda values: tuple(values[at] for at in places)
