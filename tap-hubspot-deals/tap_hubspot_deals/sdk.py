@@ -41,7 +41,7 @@ METRIC_INTERVAL = 2.0
 BOOLEANS = {"true", "1", "yes", "on", "false", "0", "no", "off"}
 
 
-def _lacks_form(text: str, schema: Mapping[str, Any]) -> str:
+def lacks_form(text: str, schema: Mapping[str, Any]) -> str:
     """What a setting's text should be and is not; empty where all is well."""
     types = schema.get("type") or ()
     if "integer" in types and not text.strip().lstrip("+-").isdecimal():
@@ -207,7 +207,7 @@ class SingerTap(Tap):
             f"`{name}` (from {variable}) is {text!r}, which is no {wanted}."
             for name, schema in cls.config_jsonschema["properties"].items()
             if (text := os.environ.get(variable := cls._env_var_prefix + name.upper())) is not None
-            and (wanted := _lacks_form(text, schema))
+            and (wanted := lacks_form(text, schema))
         ]
         if errors:
             raise ConfigValidationError("Config validation failed", errors=errors)
