@@ -86,12 +86,14 @@ def _value_differences(
     row: dict[str, Any], true: TrueRecord, definitions: list[PropertyDefinition]
 ) -> list[str]:
     found = []
+    nested = "properties" in row  # all properties stand in objects then
+    standard = (row["properties"] or {}) if nested else row
     custom = row.get("custom_properties") or {}
     unparsed = row.get("unparsed_properties") or {}
     for definition in definitions:
         name = definition.name
-        has = row.get(name) if definition.hubspot_defined else custom.get(name)
-        if not definition.hubspot_defined:
+        has = (standard if definition.hubspot_defined else custom).get(name)
+        if nested or not definition.hubspot_defined:
             has = _from_json(definition, has)
         text = true.properties.get(name)
         wanted = expected(definition, text)
@@ -142,7 +144,7 @@ READERS: dict[str, Callable[[str], Any]] = {
 
 
 def _from_json(definition: PropertyDefinition, value: Any) -> Any:
-    """A custom property out of its JSON object, as a column would give it."""
+    """A property out of a JSON object, as a column would give it."""
     if value is None or definition.multiple:
         return value
     if definition.type == "date":

@@ -39,8 +39,8 @@ def ledger(migrated: str) -> Ledger:
     for (table,) in found.run("select tablename from pg_tables where schemaname = 'scans'"):
         found.run(f'drop table scans."{table}" cascade')
     found.run(
-        "truncate tenant, api_key, schedule, scan, outcome, bookmark, bucket, procrastinate_jobs,"
-        " procrastinate_workers cascade"
+        "truncate tenant, api_key, schedule, scan, page_mark, outcome, bookmark, bucket,"
+        " procrastinate_jobs, procrastinate_workers cascade"
     )
     return found
 

@@ -132,18 +132,19 @@ class Ledger:
         with psycopg.connect(
             self.url, autocommit=True, options="-c search_path=scan_service"
         ) as connection:
-            cursor = connection.execute(query, values)
+            cursor = connection.execute(query, values or None)
             return cursor.fetchall() if cursor.description else []
 
     def make_results(self, scan_id: str, deals: list[dict[str, Any]], tenant: str = TENANT) -> None:
         """Put rows where the target would, in the columns that it would make."""
         self.run(_RESULT_TABLES)
         for deal in deals:
-            row = {
+            row: dict[str, Any] = {
                 "_tenant_id": tenant,
                 "_scan_id": scan_id,
                 "read_at": "2025-11-10T16:02:00Z",
-                **deal,
+                **{name: value for name, value in deal.items() if name in _OWN},
+                "properties": _properties(deal),
             }
             names = ", ".join(f'"{name}"' for name in row)
             marks = ", ".join("%s" for _ in row)
@@ -164,22 +165,44 @@ class Ledger:
                 )  # fmt: skip
                 taken = await runs.take(db, found[0], found[1], worker="test")
                 assert taken
-                await runs.finish(db, engine, taken["run_id"], "completed", runs.Progress())
+                known = {"deals": {"standard": KINDS, "custom": {}}}
+                progress = runs.Progress(columns=known)
+                await runs.finish(db, engine, taken["run_id"], "completed", progress)
             finally:
                 await db.close()
 
         asyncio.run(end())
 
 
+_OWN = frozenset({
+    "id", "archived", "archived_at", "merged_into", "created_at", "updated_at", "read_at",
+    "custom_properties", "unparsed_properties", "associations", "raw",
+})  # fmt: skip
+# What the account's definitions say; every other property is a text.
+KINDS = {
+    "amount": "number", "amount_in_home_currency": "number", "hs_deal_stage_probability": "number",
+    "hs_is_closed": "boolean", "hs_is_closed_won": "boolean", "closedate": "moment",
+    "createdate": "moment", "hs_lastmodifieddate": "moment", "hs_next_activity_date": "moment",
+    "hs_all_team_ids": "list",
+}  # fmt: skip
+
+
+def _properties(deal: dict[str, Any]) -> str:
+    """HubSpot's own properties of a deal as the tap nests them; numbers keep their digits."""
+    pairs = [
+        f"{json.dumps(name)}: {value if KINDS.get(name) == 'number' else json.dumps(value)}"
+        for name, value in deal.items()
+        if name not in _OWN and value is not None
+    ]
+    return "{" + ", ".join(pairs) + "}"
+
+
 _RESULT_TABLES = """
 create table if not exists scans.deals (
-    _tenant_id text, _scan_id text, id text, dealname text, amount numeric, closedate timestamptz,
-    dealstage text, pipeline text, hubspot_owner_id text, hs_is_closed_won boolean,
-    hs_is_closed boolean, hs_deal_stage_probability numeric, createdate timestamptz,
-    hs_lastmodifieddate timestamptz, amount_in_home_currency numeric, description text,
-    hs_next_activity_date timestamptz, hs_all_team_ids jsonb, archived boolean,
+    _tenant_id text, _scan_id text, id text, archived boolean,
     archived_at timestamptz, merged_into text,
-    created_at timestamptz, updated_at timestamptz, read_at timestamptz, custom_properties jsonb,
+    created_at timestamptz, updated_at timestamptz, read_at timestamptz, properties jsonb,
+    custom_properties jsonb,
     unparsed_properties jsonb, associations jsonb, raw jsonb,
     primary key (_tenant_id, _scan_id, id));
 create table if not exists scans.associations (

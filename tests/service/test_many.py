@@ -139,12 +139,14 @@ def fill(ledger: Ledger, rows: int) -> None:
         TENANT,
     )
     ledger.run(
-        "insert into scans.deals (_tenant_id, _scan_id, id, dealname, amount, closedate, dealstage,"
-        " pipeline, hubspot_owner_id, hs_is_closed_won, hs_is_closed, createdate, description,"
-        " read_at, archived, custom_properties)"
-        " select %s, 'big', 10000000000 + n, 'Deal ' || n || repeat(' and more', 10), n * 1.25,"
-        " now(), 'appointmentscheduled', 'default', '42', false, false, now(), repeat('text ', 40),"
-        " now(), false, jsonb_build_object('region', 'north', 'score', n)"
+        "insert into scans.deals (_tenant_id, _scan_id, id, read_at, archived, properties,"
+        " custom_properties)"
+        " select %s, 'big', 10000000000 + n, now(), false, jsonb_build_object("
+        "  'dealname', 'Deal ' || n || repeat(' and more', 10), 'amount', n * 1.25, 'closedate',"
+        "  '2025-12-31T00:00:00Z', 'dealstage', 'appointmentscheduled', 'pipeline', 'default',"
+        "  'hubspot_owner_id', '42', 'hs_is_closed_won', false, 'hs_is_closed', false,"
+        "  'createdate', '2025-01-15T10:30:00.123Z', 'description', repeat('text ', 40)),"
+        " jsonb_build_object('region', 'north', 'score', n)"
         " from generate_series(1, %s) as n",
         TENANT,
         rows,

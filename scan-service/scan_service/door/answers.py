@@ -6,6 +6,7 @@ import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from scan_service.door import cursors
 from scan_service.moments import timestamp
 from scan_service.records.objects import DEALS
 from scan_service.units import duration, percentage
@@ -138,7 +139,11 @@ def page(scan: Mapping[str, Any], part: Part, found: Page, *, number: int, size:
     shown = f'"deals":{found.records}'
     if part.name != DEALS:
         shown = f'"object":{json.dumps(part.name)},"records":{found.records}'
-    pagination = json.dumps(paginate(number, size, found.total))
+    pagination = json.dumps({
+        **paginate(number, size, found.total),
+        "next_cursor": None if found.next is None else cursors.write(found.next),
+        "stable": found.stable,
+    })  # fmt: skip
     data = f'{{{head},{shown},"pagination":{pagination},"summary":{found.summary}}}'
     return f'{{"status":"success","data":{data},"timestamp":"{timestamp()}"}}'
 

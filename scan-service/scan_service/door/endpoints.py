@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from scan_service.door import answers
+from scan_service.door import answers, cursors
 from scan_service.door.models import (
     CreateSchedule,
     DownloadQuery,
@@ -121,14 +121,28 @@ async def scan_result(service: Service, request: Request, caller: Caller) -> Res
     if scan["started_at"] is None:
         raise NotFoundError("No results available: the scan has not started")
     part = _part(scan, query.object)
+    place = _place(query)
     found = await pages.page(
-        service.db, scan, part, number=query.page, size=query.page_size,
+        service.db, scan, part, place, size=query.page_size,
         associations=query.include_associations, raw=query.include_raw,
     )  # fmt: skip
     return Response(
-        answers.page(scan, part, found, number=query.page, size=query.page_size),
+        answers.page(scan, part, found, number=place.before // query.page_size + 1,
+                     size=query.page_size),
         media_type="application/json",
-    )
+    )  # fmt: skip
+
+
+def _place(query: ResultQuery) -> pages.Place:
+    """Return where the page begins that a query asks for."""
+    if query.cursor is None:
+        return pages.Place((query.page - 1) * query.page_size)
+    if "page" in query.model_fields_set:
+        raise InvalidRequestError.field(
+            "cursor", "must not be sent with `page`: both say where to begin",
+            message="Invalid query parameters",
+        )  # fmt: skip
+    return cursors.read(query.cursor)
 
 
 def _part(scan: Mapping[str, Any], name: str) -> Part:

@@ -71,6 +71,9 @@ class CreateSchedule(Model):
 ObjectType = Annotated[str, StringConstraints(max_length=LONGEST_ID)]
 
 
+_LONGEST_CURSOR = 2048
+
+
 class _Query(BaseModel):
     # Lax, not strict: everything in a query string is text.
     model_config = ConfigDict(extra="ignore", hide_input_in_errors=True, frozen=True)
@@ -109,6 +112,7 @@ class ResultQuery(_Query):
 
     page: int = Field(default=1, ge=1, le=1_000_000)
     page_size: int = Field(default=100, ge=1, le=1000)
+    cursor: Annotated[str | None, StringConstraints(max_length=_LONGEST_CURSOR)] = None
     include_raw: bool = False
     include_associations: bool = False
     object: ObjectType = DEALS

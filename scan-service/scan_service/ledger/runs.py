@@ -40,6 +40,8 @@ class Progress:
     errors: list[dict[str, Any]] = field(default_factory=list)
     # {"contacts": {"total", "processed", "failed"}} of a scan that names object types.
     objects: dict[str, dict[str, Any]] | None = None
+    # The account's properties, as the scan row's `columns` says them; None until they are known.
+    columns: dict[str, Any] | None = None
 
     def count(self, before: Mapping[str, Any], written: Counter[str]) -> None:
         """Add what a run has written, by object type, to what the scan had before it."""
@@ -81,12 +83,14 @@ async def report(db: Database, run: uuid.UUID, progress: Progress) -> str | None
     async with db.system() as connection:
         cursor = await connection.execute(
             "update scan set seen_at = clock_timestamp(), processed_items = %s, failed_items = %s,"
-            "  objects = %s, state = case when status = 'running' then coalesce(%s, state) end"
+            "  objects = %s, columns = coalesce(%s, columns),"
+            "  state = case when status = 'running' then coalesce(%s, state) end"
             " where run_id = %s returning status",
             [
                 progress.processed,
                 progress.failed,
                 _json(progress.objects),
+                _json(progress.columns),
                 _json(progress.state),
                 run,
             ],
@@ -106,9 +110,9 @@ async def finish(
     async with db.system() as connection:
         await take_time(connection)
         cursor = await connection.execute(
-            "select id, tenant_id, scan_id, fingerprint, started_at, config, objects"
-            " from scan where run_id = %s",
-            [run],
+            "select id, tenant_id, scan_id, fingerprint, started_at, config, objects,"
+            " coalesce(%s, columns) as columns from scan where run_id = %s",
+            [_json(progress.columns), run],
         )
         scan = await cursor.fetchone()
         if scan is None:
@@ -127,6 +131,7 @@ async def finish(
             "  total_items = case when status = 'running' and %(status)s = 'completed'"
             "    then %(processed)s else total_items end,"
             "  errors = %(errors)s, summary = %(summary)s, columns = %(columns)s,"
+            "  records = %(records)s,"
             "  objects = case when status = 'running' and %(status)s = 'completed'"
             "    then %(ended)s::jsonb else %(objects)s::jsonb end"
             " where run_id = %(run)s returning status",
@@ -137,7 +142,8 @@ async def finish(
                 "failed": sum(found.refused.values()),
                 "errors": Jsonb(errors),
                 "summary": found.summary,
-                "columns": Jsonb(found.columns_kept()),
+                "columns": Jsonb(found.columns),
+                "records": Jsonb(found.stored),
                 "objects": _json(found.counts(scan["objects"], completed=False)),
                 "ended": _json(found.counts(scan["objects"], completed=True)),
             },
@@ -162,6 +168,34 @@ async def finish(
             )
         await admit(connection, engine, scan["tenant_id"])
         return final
+
+
+async def count_ended(db: Database) -> bool:
+    """Count one scan that ended without its worker; tell whether there was one."""
+    async with db.system() as connection:
+        await take_time(connection)
+        cursor = await connection.execute(
+            "select id, tenant_id, scan_id, config, objects, status, columns from scan"
+            " where records is null and status in ('completed', 'failed', 'cancelled')"
+            "  and started_at is not null and run_id is null order by completed_at limit 1"
+        )
+        scan = await cursor.fetchone()
+        if scan is None:
+            return False
+        await become(connection, scan["tenant_id"])
+        found = await tally(connection, scan)
+    async with db.system() as connection:
+        completed = scan["status"] == "completed"
+        await connection.execute(
+            "update scan set processed_items = %s, failed_items = %s, objects = %s, summary = %s,"
+            "  columns = %s, records = %s where id = %s and records is null",
+            [
+                found.processed, sum(found.refused.values()),
+                _json(found.counts(scan["objects"], completed=completed)), found.summary,
+                Jsonb(found.columns), Jsonb(found.stored), scan["id"],
+            ],
+        )  # fmt: skip
+        return True
 
 
 async def give_back(

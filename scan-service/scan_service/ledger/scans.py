@@ -245,6 +245,7 @@ async def remove(db: Database, tenant_id: str, scan_id: str) -> dict[str, Any]:
         if row["status"] in ACTIVE or row["run_id"] is not None:
             raise ConflictError("Scan is not finished: cancel it first, or wait for its end")
         gone = await storage.empty(connection, tenant_id, scan_id)
+        await connection.execute("delete from page_mark where scan = %s", [row["id"]])
         await connection.execute("delete from scan where id = %s", [row["id"]])
     removed: dict[str, Any] = {
         "scanJob": 1,

@@ -125,7 +125,8 @@ def _meltano(settings: Settings, folder: Path) -> dict[str, str]:
         "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false",
         "MELTANO_CLI_DISABLE_VERSION_CHECK": "1",
         "MELTANO_CLI_LOG_LEVEL": "info",
-        "MELTANO_ELT_BUFFER_SIZE": "8388608",
+        # A line may be half of it. What a slow target lets pile up in Meltano is at most this.
+        "MELTANO_ELT_BUFFER_SIZE": str(128 * 1024 * 1024),
         "NO_COLOR": "1",
         "TERM": "dumb",
         "COLUMNS": "1000",
@@ -148,6 +149,8 @@ def _tap(settings: Settings, scan: Mapping[str, Any]) -> dict[str, str]:
         "PAGE_SIZE": str(config.get("batchSize", 100)),
         "REQUEST_DELAY_MS": str(config.get("rateLimitDelay", 100)),
         "INCLUDE_RAW": "true",
+        # Tables of all tenants: no account's properties may use up their columns.
+        "NEST_PROPERTIES": "true",
         # A snapshot replaces nothing: other scans of the tenant keep their rows.
         "EMIT_ACTIVATE_VERSION_MESSAGES": "false",
         "API_VERSION": settings.hubspot_api_version,

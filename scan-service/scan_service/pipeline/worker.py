@@ -17,6 +17,7 @@ from scan_service.ledger import runs, schedules
 from scan_service.logs import logger
 from scan_service.pipeline import meltano
 from scan_service.pipeline.folders import wipe_abandoned
+from scan_service.pipeline.run_catalog import read_columns
 from scan_service.pipeline.verdicts import TAP, Verdict
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ class Worker:
                 )
                 if any(counts.values()):
                     _log.info("swept", **counts)
+                await runs.count_ended(self._db)
                 await schedules.fire(
                     self._db, self._engine, self._vault, max_pending=self._settings.max_pending
                 )
@@ -213,6 +215,8 @@ class _Attempt:
         while run.log.follow():
             pass
         self._progress.count(self._scan, run.log.written)
+        if self._progress.columns is None:
+            self._progress.columns = read_columns(run.folder / "sys", run.log.streams)
         if (state := run.read_state()) is not None:
             self._progress.state = state
 

@@ -8,16 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
 
+from scan_service.records import marks
 from scan_service.records.objects import DEALS, table_of
-from scan_service.records.projection import record_json, records_of
+from scan_service.records.projection import record_json, unpacked
 from scan_service.records.storage import columns
-from scan_service.records.tally import count, summarize
+from scan_service.records.tally import summarize
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from scan_service.db import Database
+    from scan_service.db import Connection, Database
     from scan_service.records.objects import Part
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a page begins: how many records come before it, and the last of them if it is known."""
+
+    before: int
+    after: str | None = None
 
 
 @dataclass(frozen=True)
@@ -27,20 +36,24 @@ class Page:
     Attributes:
         records: a JSON array as PostgreSQL printed it: parsing it could only lose digits.
         summary: a JSON object, of all records and not of the page's, printed likewise.
-        total: how many records there are.
+        total: how many records there are; while the scan runs, how many it has told of.
+        next: where the next page begins; None at the end.
+        stable: whether the same page will show the same records again.
     """
 
     records: str
     summary: str
     total: int
+    next: Place | None
+    stable: bool
 
 
 async def page(
     db: Database,
     scan: Mapping[str, Any],
     part: Part,
+    place: Place,
     *,
-    number: int,
     size: int,
     associations: bool,
     raw: bool,
@@ -51,31 +64,55 @@ async def page(
         db: the database.
         scan: whose records.
         part: what the scan reads of the type.
-        number: of the page, from 1.
+        place: where the page begins.
         size: how many records a page has.
         associations: whether to show links.
         raw: whether to show HubSpot's own object.
     """
+    stable = scan["records"] is not None
     async with db.tenant(scan["tenant_id"]) as connection:
         present = await columns(connection, table_of(part.name))
-        source = records_of(part, present, scan)
-        total, records = 0, "[]"
+        records, number, last = "[]", 0, None
         if present:
-            total = await count(connection, source)
+            rest = await _from(connection, scan, part, place, size)
             cursor = await connection.execute(
                 sql.SQL(
-                    "select coalesce(json_agg({} order by d.id collate \"C\"), '[]')::text as text"
-                    ' from (select * {} order by id collate "C" limit {} offset {}) as d'
+                    "select coalesce(json_agg({} order by d.id), '[]')::text as text,"
+                    " count(*) as n, max(d.id) as last {}"
                 ).format(
-                    record_json(part, present, associations=associations, raw=raw),
-                    source,
-                    sql.Literal(size),
-                    sql.Literal((number - 1) * size),
+                    record_json(part, present, scan, associations=associations, raw=raw),
+                    unpacked(part, present, scan, rest=rest),
                 )
             )
-            records = (await cursor.fetchone() or {})["text"]
+            row = await cursor.fetchone() or {}
+            records, number, last = row["text"], row["n"], row["last"]
+        seen = place.before + number
+        total = scan["records"].get(part.name, 0) if stable else max(_told(scan, part), seen)
         if part.name != DEALS:
             summary = json.dumps({"totalRecords": total})
         else:
-            summary = scan["summary"] or await summarize(connection, present, source)
-    return Page(records, summary, total)
+            summary = scan["summary"] or await summarize(connection, scan, part, present)
+    following = Place(seen, last) if number and seen < total else None
+    return Page(records, summary, total, following, stable)
+
+
+async def _from(
+    connection: Connection, scan: Mapping[str, Any], part: Part, place: Place, size: int
+) -> sql.Composable:
+    """Return condition, order and limit of a page; the order is that of the table's key."""
+    if place.after is not None:
+        return sql.SQL("and id > {} order by id limit {}").format(
+            sql.Literal(place.after), sql.Literal(size)
+        )
+    record, between = await marks.nearest(connection, scan, part, place.before)
+    return sql.SQL("and id >= {} order by id limit {} offset {}").format(
+        sql.Literal(record), sql.Literal(size), sql.Literal(between)
+    )
+
+
+def _told(scan: Mapping[str, Any], part: Part) -> int:
+    """Return how many records of a type a scan that is not counted yet has told of."""
+    if scan["objects"] is not None:
+        counts = scan["objects"].get(part.name, {"processed": 0, "failed": 0})
+        return int(counts["processed"] - counts["failed"])
+    return int(scan["processed_items"] - scan["failed_items"])

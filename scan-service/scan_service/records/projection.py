@@ -1,11 +1,11 @@
-"""Knows how PostgreSQL prints a record: as the JSON of an answer, and as the columns of a file.
+"""Knows how PostgreSQL prints a record: its rows, and the JSON of an answer.
 
-PostgreSQL prints, so an amount is the decimal it was, never a float.
+PostgreSQL prints, so an amount is the decimal it was, never a float. A record's properties stand in
+two objects, HubSpot's own and the tenant's (docs/decisions/0065).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
@@ -14,57 +14,26 @@ from scan_service.db import RESULTS
 from scan_service.records.objects import DEALS, FIXED, singular, table_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from scan_service.records.objects import Part
 
-# What the tap adds to HubSpot's properties (docs/architecture.md), and is no property itself.
-OWN_COLUMNS = frozenset({
-    "id", "created_at", "updated_at", "archived", "archived_at", "merged_into", "read_at",
-    "custom_properties", "unparsed_properties", "associations", "raw",
-})  # fmt: skip
-_PAIRS = 50  # PostgreSQL takes 100 arguments
-_NUMBERS = frozenset({"numeric", "integer", "bigint", "double precision", "real", "smallint"})
-_DEAL_HEADINGS = {
-    "id": "deal_id",
-    "dealname": "dealname",
-    "amount": "amount",
-    "closedate": "closedate",
-    "dealstage": "dealstage",
-    "pipeline": "pipeline",
-    "hubspot_owner_id": "hubspot_owner_id",
-    "hs_is_closed_won": "is_closed_won",
-    "read_at": "extracted_at",
-    "hs_is_closed": "is_closed",
-    "hs_deal_stage_probability": "deal_stage_probability",
-    "createdate": "createdate",
-    "hs_lastmodifieddate": "lastmodifieddate",
-    "archived": "archived",
-}
-_RECORD_HEADINGS = {
-    "id": "record_id",
-    "created_at": "created_at",
-    "updated_at": "updated_at",
-    "read_at": "extracted_at",
-    "archived": "archived",
-}
+STANDARD, CUSTOM = "standard", "custom"
+# Where the two kinds of properties stand.
+OBJECTS = {STANDARD: "properties", CUSTOM: "custom_properties"}
+# What the tap adds to HubSpot's properties (docs/architecture.md).
+_OWN = (
+    "_tenant_id", "_scan_id", "id", "created_at", "updated_at", "archived", "merged_into",
+    "read_at", "unparsed_properties", "associations", "raw",
+)  # fmt: skip
+ALL = sql.SQL("offset 0")
+BY_ID = sql.SQL("order by id")
 
 
-@dataclass(frozen=True)
-class Column:
-    """One column of a file.
-
-    Attributes:
-        heading: its first line.
-        text: how CSV prints it.
-        cell: how it goes to the writer of workbooks.
-        kind: what kind of cell it is there.
-    """
-
-    heading: str
-    text: sql.Composable
-    cell: sql.Composable
-    kind: str
+def kinds_of(scan: Mapping[str, Any], part: Part, of: str) -> dict[str, str]:
+    """Return the properties that a scan knows of a type and their kinds ."""
+    found: dict[str, str] = scan["columns"].get(part.name, {}).get(of, {})
+    return found
 
 
 def records_of(part: Part, present: Mapping[str, str], scan: Mapping[str, Any]) -> sql.Composable:
@@ -73,7 +42,7 @@ def records_of(part: Part, present: Mapping[str, str], scan: Mapping[str, Any]) 
     Where a record was merged into another, the tap leaves a mark: no record of HubSpot's, but a
     change. So a full scan has none, and one that reads changes says what they were merged into.
     """
-    found = sql.SQL("from {} as d where _tenant_id = {} and _scan_id = {}").format(
+    found = sql.SQL("from {} where _tenant_id = {} and _scan_id = {}").format(
         sql.Identifier(RESULTS, table_of(part.name)),
         sql.Literal(scan["tenant_id"]),
         sql.Literal(scan["scan_id"]),
@@ -83,10 +52,35 @@ def records_of(part: Part, present: Mapping[str, str], scan: Mapping[str, Any]) 
     return found + sql.SQL(" and merged_into is null")
 
 
-def properties_in(name: str, present: Iterable[str]) -> list[str]:
-    """Return the columns that hold properties and have no field of their own."""
-    known = {*OWN_COLUMNS, *(FIXED if name == DEALS else ())}
-    return [each for each in present if each not in known and each[0] != "_"]
+def unpacked(
+    part: Part,
+    present: Mapping[str, str],
+    scan: Mapping[str, Any],
+    *,
+    rest: sql.Composable = ALL,
+) -> sql.Composable:
+    """Return the SQL from `from` on that gives records `d`, whose objects are read only once.
+
+    PostgreSQL unpacks a stored object anew for every property that a statement names. What an
+    operator made is in memory; `||` with nothing makes it, and `offset` keeps it apart.
+
+    Args:
+        part: what the scan reads of the object type.
+        present: the columns that exist.
+        scan: whose records.
+        rest: further conditions, order and limit; without any, an `offset`.
+    """
+    named: list[sql.Composable] = [sql.Identifier(name) for name in _OWN if name in present]
+    named += [
+        sql.SQL("coalesce({}, '{{}}') || '{{}}' as {}").format(
+            sql.Identifier(name) if name in present else sql.SQL("null::jsonb"),
+            sql.Identifier(name),
+        )
+        for name in OBJECTS.values()
+    ]
+    return sql.SQL("from (select {} {} {}) as d").format(
+        sql.SQL(", ").join(named), records_of(part, present, scan), rest
+    )
 
 
 def column(name: str, present: Mapping[str, str]) -> sql.Composable:
@@ -94,83 +88,99 @@ def column(name: str, present: Mapping[str, str]) -> sql.Composable:
     return sql.SQL("d.{}").format(sql.Identifier(name)) if name in present else sql.SQL("null")
 
 
-def _moment(name: str, present: Mapping[str, str]) -> sql.Composable:
-    if present.get(name) == "timestamp with time zone":
-        return sql.SQL("moment_text({})").format(column(name, present))
-    return column(name, present)
+def moment(name: str, present: Mapping[str, str]) -> sql.Composable:
+    """Return a date-time of the record's own as text."""
+    return sql.SQL("moment_text({})").format(column(name, present))
 
 
-def _or_empty(name: str, present: Mapping[str, str]) -> sql.Composable:
-    return sql.SQL("coalesce({}::jsonb, '{{}}')").format(column(name, present))
+def value(name: str, of: str = STANDARD) -> sql.Composable:
+    """Return a property of the unpacked records `d` as JSON."""
+    return sql.SQL("(d.{} -> {})").format(sql.Identifier(OBJECTS[of]), sql.Literal(name))
+
+
+def text(name: str, of: str = STANDARD) -> sql.Composable:
+    """Return a property of the unpacked records `d` as text."""
+    return sql.SQL("(d.{} ->> {})").format(sql.Identifier(OBJECTS[of]), sql.Literal(name))
+
+
+def moment_property(name: str, of: str = STANDARD) -> sql.Composable:
+    """Return a property of the unpacked records `d` that is a date-time, as text."""
+    return sql.SQL("moment_value({})").format(text(name, of))
 
 
 def record_json(
-    part: Part, present: Mapping[str, str], *, associations: bool, raw: bool, custom: bool = True
+    part: Part,
+    present: Mapping[str, str],
+    scan: Mapping[str, Any],
+    *,
+    associations: bool,
+    raw: bool,
+    custom: bool = True,
 ) -> sql.Composable:
-    """Return the SQL that prints one record (`d`) as answers show it.
+    """Return the SQL that prints one unpacked record `d` as answers show it.
 
     Args:
         part: what the scan reads of the object type.
         present: the columns that exist.
+        scan: whose records.
         associations: whether to show links.
         raw: whether to show HubSpot's own object.
         custom: whether to show the tenant's own properties.
     """
-    fields = _deal_fields(present) if part.name == DEALS else _record_fields(part.name, present)
+    fields = _deal_fields() if part.name == DEALS else _record_fields(part.name, present)
     fields["archived"] = column("archived", present)
     if part.changes:
         fields["mergedInto"] = column("merged_into", present)
-    fields["properties"] = _properties_json(part.name, present)
+    hidden = FIXED if part.name == DEALS else ()
+    fields["properties"] = _shown(scan, part, STANDARD, hidden)
     if custom:
-        fields["customProperties"] = _or_empty("custom_properties", present)
+        fields["customProperties"] = _shown(scan, part, CUSTOM, ())
     if associations:
         start, kinds = singular(part.name), list(part.associations)
-        fields["associations"] = sql.SQL("links_json({}, {}::text[], {}::text[])").format(
-            _or_empty("associations", present),
+        fields["associations"] = sql.SQL(
+            "links_json(coalesce({}::jsonb, '{{}}'), {}::text[], {}::text[])"
+        ).format(
+            column("associations", present),
             sql.Literal(kinds),
             sql.Literal([f"{start}_to_{singular(kind)}" for kind in kinds]),
         )
-    if "unparsed_properties" in present:
-        fields["unparsedProperties"] = sql.SQL("d.unparsed_properties")
+    fields["unparsedProperties"] = column("unparsed_properties", present)
     if raw:
         fields["raw"] = column("raw", present)
-    fields["extractedAt"] = _moment("read_at", present)
+    fields["extractedAt"] = moment("read_at", present)
     pairs = sql.SQL(", ").join(
-        part for name, value in fields.items() for part in (sql.Literal(name), value)
+        part for name, shown in fields.items() for part in (sql.Literal(name), shown)
     )
     return sql.SQL("json_build_object({})").format(pairs)
 
 
-def _properties_json(name: str, present: Mapping[str, str]) -> sql.Composable:
-    shown = properties_in(name, present)
-    found = sql.SQL("to_jsonb(d) - {}::text[]").format(sql.Literal(sorted({*present} - {*shown})))
-    moments = [each for each in shown if present[each] == "timestamp with time zone"]
-    for at in range(0, len(moments), _PAIRS):
-        pairs = [
-            part
-            for each in moments[at : at + _PAIRS]
-            for part in (sql.Literal(each), _moment(each, present))
-        ]
-        found += sql.SQL(" || jsonb_build_object({})").format(sql.SQL(", ").join(pairs))
-    return sql.SQL("jsonb_strip_nulls({})").format(found)
+def _shown(scan: Mapping[str, Any], part: Part, of: str, hidden: tuple[str, ...]) -> sql.Composable:
+    moments = [
+        name
+        for name, kind in kinds_of(scan, part, of).items()
+        if kind == "moment" and name not in hidden
+    ]
+    return sql.SQL("shown_properties(d.{}, {}::text[], {}::text[])").format(
+        sql.Identifier(OBJECTS[of]), sql.Literal(list(hidden)), sql.Literal(moments)
+    )
 
 
-def _deal_fields(present: Mapping[str, str]) -> dict[str, sql.Composable]:
+def _deal_fields() -> dict[str, sql.Composable]:
     return {
         "id": sql.SQL("deal_uuid(d._tenant_id, d._scan_id, d.id)"),
         "dealId": sql.SQL("d.id"),
         "hubspotObjectId": sql.SQL("d.id"),
-        "dealname": column("dealname", present),
-        "amount": column("amount", present),
-        "closedate": _moment("closedate", present),
-        "dealstage": column("dealstage", present),
-        "pipeline": column("pipeline", present),
-        "hubspotOwnerId": column("hubspot_owner_id", present),
-        "isClosedWon": column("hs_is_closed_won", present),
-        "isClosed": column("hs_is_closed", present),
-        "dealStageProbability": column("hs_deal_stage_probability", present),
-        "createdate": _moment("createdate", present),
-        "lastmodifieddate": _moment("hs_lastmodifieddate", present),
+        "dealname": value("dealname"),
+        "amount": value("amount"),
+        "closedate": moment_property("closedate"),
+        "dealstage": value("dealstage"),
+        "pipeline": value("pipeline"),
+        "hubspotOwnerId": value("hubspot_owner_id"),
+        "isClosedWon": value("hs_is_closed_won"),
+        "isClosed": value("hs_is_closed"),
+        "dealStageProbability": value("hs_deal_stage_probability"),
+        "createdate": moment_property("createdate"),
+        "lastmodifieddate": moment_property("hs_lastmodifieddate"),
     }
 
 
@@ -181,70 +191,6 @@ def _record_fields(name: str, present: Mapping[str, str]) -> dict[str, sql.Compo
             sql.Literal(name)
         ),
         "hubspotObjectId": sql.SQL("d.id"),
-        "createdAt": _moment("created_at", present),
-        "updatedAt": _moment("updated_at", present),
+        "createdAt": moment("created_at", present),
+        "updatedAt": moment("updated_at", present),
     }
-
-
-def file_columns(
-    part: Part,
-    present: Mapping[str, str],
-    *,
-    standard: Iterable[str],
-    custom: Iterable[str],
-    associations: bool,
-) -> list[Column]:
-    """Return a file's columns.
-
-    For deals the document's nine come first, then the fixed ones that it forgot; for all types,
-    then, what the scan has.
-    """
-    first = dict(_DEAL_HEADINGS if part.name == DEALS else _RECORD_HEADINGS)
-    if part.changes:
-        first["merged_into"] = "merged_into"
-    taken: set[str] = set()
-    found = [
-        _own(_free(heading, taken), name, present)
-        for name, heading in (*first.items(), *((n, n) for n in standard if n in present))
-    ]
-    for kind in part.associations if associations else ():
-        ids = sql.SQL("link_ids({}::jsonb -> {})").format(
-            column("associations", present), sql.Literal(kind)
-        )
-        # A record may have a property of that name, and two columns of one name help nobody.
-        found.append(Column(_free(kind, taken, "associated_"), ids, ids, "text"))
-    for name in custom if "custom_properties" in present else ():
-        value = sql.SQL("(d.custom_properties::jsonb -> {})").format(sql.Literal(name))
-        text = sql.SQL("csv_value({})").format(value)
-        cell = sql.SQL("{}::text").format(value)
-        found.append(Column(_free(name, taken, "custom_"), text, cell, "json"))
-    return found
-
-
-def _free(heading: str, taken: set[str], prefix: str = "property_") -> str:
-    while heading in taken:
-        heading = prefix + heading
-    taken.add(heading)
-    return heading
-
-
-def _own(heading: str, name: str, present: Mapping[str, str]) -> Column:
-    kind = present.get(name, "")
-    value = column(name, present)
-    if kind in _NUMBERS:
-        return Column(heading, value, sql.SQL("{}::text").format(value), "number")
-    if kind == "boolean":
-        text = sql.SQL("{}::text").format(value)
-        return Column(heading, text, text, "boolean")
-    if kind == "timestamp with time zone":
-        text = sql.SQL("moment_text({})").format(value)
-        return Column(heading, text, text, "moment")
-    if kind == "date":
-        text = sql.SQL("{}::text").format(value)
-        return Column(heading, text, text, "day")
-    if kind in {"json", "jsonb", "ARRAY"}:
-        printed = sql.SQL("to_jsonb({})").format(value)
-        text = sql.SQL("csv_value({})").format(printed)
-        return Column(heading, text, sql.SQL("{}::text").format(printed), "json")
-    text = sql.SQL("{}::text").format(value)
-    return Column(heading, sql.SQL("csv_text({})").format(text), text, "text")

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 from psycopg import sql
 
 from scan_service.moments import timestamp
+from scan_service.records import marks
 from scan_service.records.objects import DEALS, parts, table_of
-from scan_service.records.projection import column, properties_in, records_of
+from scan_service.records.projection import OBJECTS, kinds_of, records_of, text, unpacked
 from scan_service.records.storage import REJECTED, columns, refused_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scan_service.db import Connection
+    from scan_service.records.objects import Part
 
 _LISTED_PROBLEMS = 100
 
@@ -29,14 +31,14 @@ class Tally:
         stored: records by object type.
         refused: records that the target refused, by object type.
         summary: the document's summary of deals, as JSON text.
-        columns: the properties that have a value, by object type.
+        columns: the properties that have a value and their kinds, by object type.
         problems: the refused records as the scan's `errors` list them.
     """
 
     stored: dict[str, int] = field(default_factory=dict)
     refused: dict[str, int] = field(default_factory=dict)
     summary: str | None = None
-    columns: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    columns: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
     problems: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -62,37 +64,24 @@ class Tally:
             found[name] = {"total": total, "processed": stored + failed, "failed": failed}
         return found
 
-    def columns_kept(self) -> dict[str, Any]:
-        """Return the columns of files as the ledger keeps them: deals' own, then by type."""
-        others = {name: used for name, used in self.columns.items() if name != DEALS}
-        deals = self.columns.get(DEALS, {"standard": [], "custom": []})
-        return {**deals, "objects": others} if others else deals
-
 
 async def tally(connection: Connection, scan: Mapping[str, Any]) -> Tally:
-    """Count what a scan left, exactly: at its end, when nothing writes any more."""
+    """Count what a scan left, exactly, and mark its pages: at its end, when nothing writes it."""
     found = Tally()
     for name, part in parts(scan["config"]).items():
         present = await columns(connection, table_of(name))
-        source = records_of(part, present, scan)
-        found.stored[name] = await count(connection, source) if present else 0
-        found.columns[name] = await _used_columns(connection, name, present, source)
+        found.stored[name] = await marks.mark(connection, scan, part, present)
+        found.columns[name] = await _used_columns(connection, scan, part, present)
         if name == DEALS:
-            found.summary = await summarize(connection, present, source)
+            found.summary = await summarize(connection, scan, part, present)
     await _add_refused(connection, found, [scan["tenant_id"], scan["scan_id"]])
     return found
 
 
-async def count(connection: Connection, source: sql.Composable) -> int:
-    """Count records, in a table that exists; `source` see `records_of`."""
-    row = await _row(connection, sql.SQL("select count(*) as n {}").format(source))
-    return int(row["n"])
-
-
 async def summarize(
-    connection: Connection, present: Mapping[str, str], source: sql.Composable
+    connection: Connection, scan: Mapping[str, Any], part: Part, present: Mapping[str, str]
 ) -> str:
-    """Return the `summary` of a scan's deals as JSON text; `source` see `records_of`.
+    """Return the `summary` of a scan's deals as JSON text.
 
     Amounts of several currencies are not added up: HubSpot's amount in the home currency counts
     where there is one.
@@ -100,12 +89,10 @@ async def summarize(
     if not present:
         return json.dumps({**dict.fromkeys(_SUMMARY_COUNTS, 0), **dict.fromkeys(_SUMMARY_SUMS, 0)})
     money = sql.SQL("coalesce({}::numeric, {}::numeric)").format(
-        column("amount_in_home_currency", present), column("amount", present)
+        text("amount_in_home_currency"), text("amount")
     )
-    won = sql.SQL("coalesce({}::boolean, false)").format(column("hs_is_closed_won", present))
-    closed = sql.SQL("({} or coalesce({}::boolean, false))").format(
-        won, column("hs_is_closed", present)
-    )
+    won = sql.SQL("coalesce({}::boolean, false)").format(text("hs_is_closed_won"))
+    closed = sql.SQL("({} or coalesce({}::boolean, false))").format(won, text("hs_is_closed"))
     statement = sql.SQL(
         "select json_build_object("
         "'totalDeals', count(*), 'totalAmount', coalesce(sum({money}), 0),"
@@ -116,8 +103,9 @@ async def summarize(
         "'openDeals', count(*) filter (where not {closed}),"
         "'openAmount', coalesce(sum({money}) filter (where not {closed}), 0))::text as text"
         " {deals}"
-    ).format(money=money, won=won, closed=closed, deals=source)
-    row = await _row(connection, statement)
+    ).format(money=money, won=won, closed=closed, deals=unpacked(part, present, scan))
+    cursor = await connection.execute(statement)
+    row = await cursor.fetchone() or {}
     return str(row["text"])
 
 
@@ -126,28 +114,22 @@ _SUMMARY_SUMS = ("totalAmount", "closedWonAmount", "closedLostAmount", "openAmou
 
 
 async def _used_columns(
-    connection: Connection, name: str, present: Mapping[str, str], source: sql.Composable
-) -> dict[str, list[str]]:
-    """Return the properties that have a value in this scan: the columns of its exports."""
-    standard = properties_in(name, present)
-    used = []
-    if standard:
-        flags = sql.SQL(", ").join(
-            sql.SQL("bool_or({0} is not null) as {0}").format(sql.Identifier(each))
-            for each in standard
-        )
-        row = await _row(connection, sql.SQL("select {} {}").format(flags, source))
-        used = sorted(each for each in standard if row[each])
-    custom: list[str] = []
-    if "custom_properties" in present:
-        cursor = await connection.execute(
-            sql.SQL(
-                "select distinct jsonb_object_keys(custom_properties::jsonb) as name {}"
-                " and jsonb_typeof(custom_properties::jsonb) = 'object'"
-            ).format(source)
-        )
-        custom = sorted(row["name"] for row in await cursor.fetchall())
-    return {"standard": used, "custom": custom}
+    connection: Connection, scan: Mapping[str, Any], part: Part, present: Mapping[str, str]
+) -> dict[str, dict[str, str]]:
+    """Return the properties that have a value in this scan, with their kinds."""
+    found: dict[str, dict[str, str]] = {}
+    for of, stored in OBJECTS.items():
+        known = kinds_of(scan, part, of)
+        names: list[str] = []
+        if stored in present:
+            cursor = await connection.execute(
+                sql.SQL("select distinct jsonb_object_keys({}) as name {}").format(
+                    sql.Identifier(stored), records_of(part, present, scan)
+                )
+            )
+            names = sorted(row["name"] for row in await cursor.fetchall())
+        found[of] = {name: known.get(name, "json") for name in names}
+    return found
 
 
 async def _add_refused(connection: Connection, found: Tally, owner: list[str]) -> None:
@@ -176,8 +158,3 @@ async def _add_refused(connection: Connection, found: Tally, owner: list[str]) -
         if not is_deal:
             problem |= {"object": row["stream"], "recordId": row["id"]}
         found.problems.append(problem)
-
-
-async def _row(connection: Connection, statement: sql.Composed) -> Any:
-    cursor = await connection.execute(statement)
-    return await cursor.fetchone()
