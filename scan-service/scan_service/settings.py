@@ -54,6 +54,26 @@ class Settings(BaseSettings):
         default=1000, ge=0, description="Records a run may refuse before it fails."
     )
 
+    proxies: str = Field(
+        default="127.0.0.1,::1",
+        description="Addresses of proxies, comma separated: their X-Forwarded-For is believed.",
+    )
+    most_connections: int = Field(
+        default=1000, ge=10, description="Connections that `serve` takes at once."
+    )
+    connections_per_address: int = Field(
+        default=100, ge=1, description="Connections of one address, unless it is a proxy's."
+    )
+    request_seconds: float = Field(
+        default=30.0, gt=0, description="Time that a request may take to arrive."
+    )
+    stall_seconds: float = Field(
+        default=60.0, gt=0, description="Time that a client may read nothing of its answer."
+    )
+    tenant_downloads: int = Field(
+        default=2, ge=1, description="Downloads of a tenant at the same time."
+    )
+
     connections: int = Field(default=10, ge=2, description="Database connections of a process.")
     export_connections: int = Field(default=4, ge=1, description="Downloads at the same time.")
     concurrency: int = Field(default=5, ge=1, description="Scans that a worker runs at once.")
@@ -86,6 +106,11 @@ class Settings(BaseSettings):
         if not value.startswith(("http://", "https://")):
             raise ValueError("must begin with http:// or https://")
         return value.rstrip("/")
+
+    @property
+    def proxy_addresses(self) -> frozenset[str]:
+        """The addresses of proxies, one by one."""
+        return frozenset(filter(None, (each.strip() for each in self.proxies.split(","))))
 
     @classmethod
     def load(cls, **known: Any) -> Settings:

@@ -14,6 +14,7 @@ import uvicorn
 
 from scan_service.db import AWAY, Database, connect
 from scan_service.door.app import create_app
+from scan_service.door.connections import protocol
 from scan_service.guard import auth
 from scan_service.guard.vault import Vault, new_key
 from scan_service.ledger.migrations import migrate, pending
@@ -52,6 +53,9 @@ def _server(settings: Settings) -> uvicorn.Server:
             log_config=None,
             access_log=False,
             server_header=False,
+            http=protocol(settings),
+            limit_concurrency=settings.most_connections,
+            forwarded_allow_ips=settings.proxies,
             timeout_graceful_shutdown=20,
         )
     )

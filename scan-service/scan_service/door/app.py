@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hmac
+import math
 import time
 from dataclasses import dataclass
 from importlib import resources
@@ -16,6 +17,7 @@ from offapi import OpenAPITemplate
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
@@ -37,8 +39,10 @@ from scan_service.errors import (
     UnavailableError,
 )
 from scan_service.guard import auth, limits
+from scan_service.guard.addresses import Addresses
 from scan_service.guard.vault import Vault
 from scan_service.logs import logger
+from scan_service.shares import Shares
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -51,6 +55,8 @@ if TYPE_CHECKING:
     Endpoint = Callable[[Service, Request, auth.Caller], Awaitable[Response]]
 
 _log = logger(__name__)
+_DOWNLOAD_WAIT_SECONDS = 2.0
+_GONE = 499
 _METHODS = frozenset({"GET", "HEAD", "POST", "DELETE"})
 
 
@@ -90,7 +96,11 @@ def create_app(settings: Settings) -> Starlette:
         settings.database_url, size=settings.connections, exports=settings.export_connections
     )
     hubspot = HubSpot(settings)
-    service = Service(settings, db, Engine(), Vault(settings.secret_keys), hubspot)
+    service = Service(
+        settings, db, Engine(), Vault(settings.secret_keys), hubspot,
+        downloads=Shares(settings.tenant_downloads, seconds=_DOWNLOAD_WAIT_SECONDS),
+        addresses=Addresses(),
+    )  # fmt: skip
     health, numbers = Health(settings, hubspot.is_reachable), Metrics(db)
 
     @contextlib.asynccontextmanager
@@ -183,8 +193,19 @@ def _routes(service: Service) -> list[Route]:
 async def _pass(service: Service, operation: Operation, request: Request) -> Response:
     """Let a request through to its operation if the caller is known, in time and allowed to."""
     settings = service.settings
+    key, address = auth.presented(request), request.client.host if request.client else ""
+    if wait := service.addresses.wait(address, key):
+        raise RateLimitError(
+            "Too many requests with wrong API keys. Please retry later.",
+            headers={"Retry-After": str(math.ceil(wait))},
+        )
     async with service.db.system() as connection:
-        caller = await auth.authenticate(connection, request)
+        try:
+            caller = await auth.authenticate(connection, key)
+        except UnauthorizedError:
+            service.addresses.failed(address)
+            raise
+        service.addresses.passed(key)
         allowance = await limits.take(
             connection,
             caller.tenant_id,
@@ -198,6 +219,7 @@ async def _pass(service: Service, operation: Operation, request: Request) -> Res
             f"Rate limit exceeded. Please retry after {seconds} seconds.",
             headers={"Retry-After": str(seconds)},
         )
+    caller.require_tenant(request.headers.get("X-Tenant-ID"))
     caller.require(operation.permission)
     response = await operation.endpoint(service, request, caller)
     response.headers.update(allowance.headers())
@@ -255,6 +277,8 @@ class _Refusals:
 
         try:
             await self._app(scope, receive, watched)
+        except ClientDisconnect:
+            return  # nobody is there to be answered
         except Exception as error:
             if begun:
                 raise  # half an answer must not look like a whole one
@@ -286,7 +310,8 @@ class _Watch:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began, status = time.perf_counter(), 500
+        # A client that has left is answered nothing: 499, as nginx calls that.
+        began, status = time.perf_counter(), _GONE
 
         async def watched(message: Message) -> None:
             nonlocal status
@@ -296,6 +321,9 @@ class _Watch:
 
         try:
             await self._app(scope, receive, watched)
+        except Exception:
+            status = 500
+            raise
         finally:
             seconds = time.perf_counter() - began
             operation = _operation(scope)

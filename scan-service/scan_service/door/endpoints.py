@@ -9,9 +9,10 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 
 from scan_service.door import answers, cursors
+from scan_service.door.downloads import Download, while_there
 from scan_service.door.models import (
     CreateSchedule,
     DownloadQuery,
@@ -29,18 +30,20 @@ from scan_service.records import files, pages
 from scan_service.records.objects import parts
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import Mapping
 
     from starlette.requests import Request
 
     from scan_service.db import Database
     from scan_service.door.hubspot import HubSpot
     from scan_service.engine.jobs import Engine
+    from scan_service.guard.addresses import Addresses
     from scan_service.guard.auth import Caller
     from scan_service.guard.vault import Vault
     from scan_service.ledger.extraction import Extraction
     from scan_service.records.objects import Part
     from scan_service.settings import Settings
+    from scan_service.shares import Shares
 
 _LARGEST_BODY = 1024 * 1024
 
@@ -54,6 +57,8 @@ class Service:
     engine: Engine
     vault: Vault
     hubspot: HubSpot
+    downloads: Shares
+    addresses: Addresses
 
 
 async def start_scan(service: Service, request: Request, caller: Caller) -> Response:
@@ -173,28 +178,23 @@ async def download(service: Service, request: Request, caller: Caller) -> Respon
     part = _part(scan, query.object)
     day = timestamp(scan["completed_at"])[:10]
     name = f"hubspot_{query.object}_{day}.{files.EXTENSIONS[form]}"
-    stack = AsyncExitStack()
-    pieces = await stack.enter_async_context(files.opened(
-        service.db, scan, part, form,
-        associations=query.include_associations, custom=query.include_custom_props,
-    ))  # fmt: skip
-    return StreamingResponse(
-        _until_closed(stack, pieces),
-        headers={
-            "Content-Type": files.MEDIA_TYPES[form],
-            "Content-Disposition": f"attachment; filename=\"{name}\"; filename*=UTF-8''{name}",
-            "X-Content-Type-Options": "nosniff",
-        },
-    )
-
-
-async def _until_closed(
-    stack: AsyncExitStack, pieces: AsyncIterator[bytes]
-) -> AsyncIterator[bytes]:
-    """Close what a download holds at its end, also when the client has gone away."""
-    async with stack:
-        async for piece in pieces:
-            yield piece
+    headers = {
+        "Content-Type": files.MEDIA_TYPES[form],
+        "Content-Disposition": f"attachment; filename=\"{name}\"; filename*=UTF-8''{name}",
+        "X-Content-Type-Options": "nosniff",
+    }
+    if request.method == "HEAD":
+        return Response(headers=headers)
+    async with AsyncExitStack() as stack:
+        refusal = "All of your downloads are taken. Please retry."
+        await stack.enter_async_context(service.downloads.turn(caller.tenant_id, refusal))
+        making = AsyncExitStack()
+        opening = files.opened(
+            service.db, scan, part, form,
+            associations=query.include_associations, custom=query.include_custom_props,
+        )  # fmt: skip
+        pieces = await while_there(request, making.enter_async_context(opening))
+        return Download(making, stack.pop_all(), pieces, headers)
 
 
 async def remove_scan(service: Service, request: Request, caller: Caller) -> Response:
