@@ -38,8 +38,9 @@ def service(
             found.start("big", tenant=tenant, key=found.ledger.key(tenant))
             found.ledger.make_results("big", [{"id": "0"}], tenant)
             found.ledger.run(
-                "insert into scans.deals (_tenant_id, _scan_id, id, description)"
-                " select %s, 'big', number::text, %s from generate_series(1, %s) as number",
+                "insert into scans.deals (_tenant_id, _scan_id, id, properties)"
+                " select %s, 'big', number::text, jsonb_build_object('description', %s::text)"
+                " from generate_series(1, %s) as number",
                 tenant, TEXT, DEALS,
             )  # fmt: skip
             found.ledger.complete("big", tenant)
