@@ -184,6 +184,8 @@ class SourceStream(Stream, abc.ABC):
         """Move the bookmark forward; of a sample, and of records read again, not at all."""
         if self.config.get("max_records") or self.replication_method != "INCREMENTAL":
             return
+        if self.is_sorted and latest_record[self.replication_key or ""] is None:
+            return
         if self.is_sorted:
             place, value = str(context), str(latest_record[self.replication_key or ""])
             if value < self._last.get(place, ""):

@@ -153,6 +153,7 @@ class CallRail(Vendor):
                 ("per_page", size),
                 ("start_date", request.first("start_date")),
                 ("api_sort[]", "start_time"),
+                ("tracker_id", ""),
                 ("api_sort[]", "asc"),
                 ("offset", offset + 1),
             ],

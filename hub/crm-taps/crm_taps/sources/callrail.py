@@ -22,6 +22,7 @@ from crm_taps.values import ARRAY, BOOLEAN, INTEGER, NUMBER, OBJECT, TEXT, TIME,
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    import requests
     from singer_sdk.pagination import BaseAPIPaginator
     from singer_sdk.streams.rest import HTTPRequest, PageContext
 
@@ -29,6 +30,16 @@ if TYPE_CHECKING:
 
 PAGE_SIZE = 250
 RETENTION_MONTHS = 25
+
+
+class HeaderToken(APIKeyAuthenticator):
+    """CallRail's own scheme; it refuses `Bearer`."""
+
+    @override
+    def authenticate_request(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Set the header alone: the SDK would also write the address anew, and regroup it."""
+        request.headers.update(self.auth_headers)
+        return request
 
 
 class CallRailStream(RestStream[Any]):
@@ -39,10 +50,10 @@ class CallRailStream(RestStream[Any]):
 
     @property
     @override
-    def authenticator(self) -> APIKeyAuthenticator:
-        """CallRail's own scheme; it refuses `Bearer`."""
+    def authenticator(self) -> HeaderToken:
+        """The key."""
         token = f'Token token="{self.config["api_key"]}"'
-        return APIKeyAuthenticator(key="Authorization", value=token, location="header")
+        return HeaderToken(key="Authorization", value=token, location="header")
 
     @property
     @override

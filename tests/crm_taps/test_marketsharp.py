@@ -1,0 +1,145 @@
+"""MarketSharp: signatures, streams from the service's metadata, pages that do not shift."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from crm_taps.errors import InconsistentError, RefusedError, SettingsError, UnauthorizedError
+from crm_taps.sources import marketsharp
+from crm_taps.sources.marketsharp import TapMarketSharp, snake_case
+from harness.vendors.marketsharp import MarketSharp
+from harness.vendors.running import load, read, rows
+from singer_sdk.testing import get_tap_test_class
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.filterwarnings("ignore:No records were available to test")
+FAKE = MarketSharp().start()
+
+
+def config(vendor: MarketSharp, **settings: Any) -> dict[str, Any]:
+    return {
+        "base_url": vendor.url,
+        "company_id": vendor.company,
+        "api_key": vendor.key,
+        "secret_key": vendor.secret,
+        **settings,
+    }
+
+
+TestSuite = get_tap_test_class(TapMarketSharp, config={"tenant_id": "acme", **config(FAKE)})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _stop() -> Iterator[None]:
+    yield
+    FAKE.stop()
+
+
+@pytest.fixture
+def sharp(monkeypatch: pytest.MonkeyPatch) -> Iterator[MarketSharp]:
+    """Leads in pages of 100, though the service sends 70, of which 250 changed at one time."""
+    monkeypatch.setattr(marketsharp, "PAGE_SIZE", 100)
+    with MarketSharp(leads=730, ties=250, sources=130) as vendor:
+        vendor.cap = 70
+        yield vendor
+
+
+def lead_ids(vendor: MarketSharp) -> list[int]:
+    return sorted(row["id"] for row in vendor.tables["Leads"])
+
+
+def test_all_rows_of_all_entities_arrive_once(sharp: MarketSharp) -> None:
+    output = read(TapMarketSharp, config(sharp))
+
+    assert sorted(r["id"] for r in output.records("leads")) == lead_ids(sharp)
+    assert sorted(r["id"] for r in output.records("lead_sources")) == list(range(130))
+
+
+def test_types_are_those_of_the_metadata(sharp: MarketSharp) -> None:
+    output = read(TapMarketSharp, config(sharp, time_zone="America/Chicago"))
+    lead = output.records("leads")[0]
+
+    assert str(lead["sold_amount"]) == "12345.6700"
+    assert lead["is_active"] is True
+    assert {r["notes"] for r in output.records("leads")} == {None, "<Ünïcode> & “quotes”"}
+    assert lead["last_update"] == "2025-10-01T17:00:00.123000+00:00"
+    assert lead["other_fields"] is None
+
+
+def test_a_later_run_reads_what_changed_since(sharp: MarketSharp) -> None:
+    settings = config(sharp, time_zone="America/Chicago")
+    first = read(TapMarketSharp, settings)
+    sharp.tables["Leads"][3]["lastUpdate"] = "2025-10-02T08:00:00.5"
+    second = read(TapMarketSharp, settings, state=first.state)
+
+    assert [r["id"] for r in second.records("leads")] == [lead_ids(sharp)[-1], lead_ids(sharp)[3]]
+    assert len(second.records("lead_sources")) == 130
+
+
+def test_rows_that_change_while_they_are_read_hide_no_others(sharp: MarketSharp) -> None:
+    changed = iter(sharp.tables["Leads"][10:])
+
+    def change(request: Any) -> None:
+        if request.path == "/Leads":
+            later = sharp.begin + timedelta(days=9, minutes=len(sharp.requests))
+            next(changed)["lastUpdate"] = later.isoformat() + ".5"
+
+    sharp.tables["Leads"] = [sharp.lead(n, n // 3) for n in range(730)]
+    sharp.hooks.append(change)
+    output = read(TapMarketSharp, config(sharp))
+
+    assert {r["id"] for r in output.records("leads")} == set(lead_ids(sharp))
+
+
+def test_a_run_stopped_in_the_middle_goes_on_where_it_was(sharp: MarketSharp) -> None:
+    sharp.fail(401, path="Leads", nth=9)
+    settings = config(sharp, entities=["Leads"])
+    with pytest.raises(UnauthorizedError) as raised:
+        read(TapMarketSharp, settings)
+    before = raised.value.output  # type: ignore[attr-defined]
+    after = read(TapMarketSharp, settings, state=before.state)
+    first, second = ({r["id"] for r in each.records("leads")} for each in (before, after))
+
+    assert first | second == set(lead_ids(sharp))
+    assert len(second) < 400
+
+
+def test_unknown_entities_bad_secrets_and_other_answers_end_the_run(sharp: MarketSharp) -> None:
+    with pytest.raises(RefusedError, match=r"Ghosts.*LeadSources, Leads"):
+        read(TapMarketSharp, config(sharp, entities=["Ghosts"]))
+    with pytest.raises(SettingsError, match="secret_key"):
+        read(TapMarketSharp, config(sharp, secret_key="not base64!"))
+    with pytest.raises(UnauthorizedError):
+        read(TapMarketSharp, config(sharp, secret_key="AAAA"))
+    sharp.fail("html", path="Leads")
+    with pytest.raises(InconsistentError, match="leads is no OData"):
+        read(TapMarketSharp, config(sharp))
+
+
+def test_names_become_plain() -> None:
+    names = ["lastUpdate", "LeadSources", "contactOid", "URLName", "id"]
+
+    assert [snake_case(name) for name in names] == [
+        "last_update",
+        "lead_sources",
+        "contact_oid",
+        "url_name",
+        "id",
+    ]
+
+
+def test_rows_reach_postgresql_and_faults_are_survived(tmp_path: Path, database_url: str) -> None:
+    with MarketSharp(leads=11000, ties=5001) as sharp:
+        sharp.fail(503, path="Leads", nth=2, times=2)
+        sharp.fail("truncate", path="Leads", nth=3)
+        loaded = load(tmp_path, "tap-marketsharp", config(sharp), database_url)
+
+    assert loaded.codes == (0, 0)
+    assert rows(database_url, "select count(*), min(sold_amount) from crm.leads")[0][0] == 11000
+    assert sharp.secret not in loaded.log
+    assert sharp.key not in loaded.log
