@@ -63,6 +63,14 @@ class Call:
         self.credential.require(object_type.scopes)
         return self.portal.records(object_type.name)
 
+    def require_sensitive(self, records: Records, names: list[str]) -> None:
+        """Refuse sensitive properties without their scope (HubSpot docs: sensitive data)."""
+        for name in names:
+            definition = records.definitions.get(name)
+            kind = "non_sensitive" if definition is None else definition.data_sensitivity
+            if kind != "non_sensitive":
+                self.credential.require((f"crm.objects.{records.type.name}.{kind}.read.v2",))
+
     def flag(self, name: str) -> bool:
         return self.query.get(name, "false").lower() == "true"
 

@@ -31,6 +31,7 @@ def list_records(call: Call) -> bytes:
         )
     if not 1 <= limit <= PAGE_LIMIT:
         raise invalid(f"limit must be between 1 and {PAGE_LIMIT}, but was {limit}")
+    call.require_sensitive(records, call.words("properties"))
     partners = [call.portal.types.resolve(each).name for each in call.words("associations")]
     archived = call.flag("archived")
     ids, following = _page(call, records, limit, archived=archived)

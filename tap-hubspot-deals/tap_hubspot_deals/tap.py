@@ -21,6 +21,7 @@ from tap_hubspot_deals.streams.base import Account, TenantStream
 from tap_hubspot_deals.streams.discovery import Discovery
 from tap_hubspot_deals.streams.objects import ObjectStream
 from tap_hubspot_deals.streams.records import Identity
+from tap_hubspot_deals.streams.states import check_state, lacking
 from tap_hubspot_deals.streams.writer import MessageWriter
 
 if TYPE_CHECKING:
@@ -75,6 +76,17 @@ class TapHubspotDeals(SingerTap):
     @override
     def faults(self, config: Mapping[str, Any]) -> list[str]:
         return tap_settings.validate(config)
+
+    @override
+    def load_state(self, state: dict[str, Any]) -> None:
+        check_state(state)
+        super().load_state(state)
+
+    def tell_beginnings(self) -> None:
+        """Tell which streams find no bookmark in the state that was given."""
+        kept = [name for name, s in self.streams.items() if isinstance(s, ObjectStream)]
+        for sentence in lacking(dict(self.state), kept, self.account.identity.tenant_id):
+            self.logger.info("%s", sentence)
 
     @override
     def end_by(self, signum: int) -> None:
@@ -134,6 +146,7 @@ class TapHubspotDeals(SingerTap):
             )
             economize()
             try:
+                tap.tell_beginnings()
                 tap.sync_all()
             except Terminated:
                 tap.writer.write_message(singer.StateMessage(value=tap.state))

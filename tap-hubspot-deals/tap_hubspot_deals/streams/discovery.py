@@ -14,6 +14,7 @@ from singer_sdk.exceptions import ConfigValidationError
 
 from tap_hubspot_deals.streams.metadata import (
     OwnersStream,
+    Pipeline,
     PipelinesStream,
     PropertiesStream,
     read_pipelines,
@@ -23,6 +24,10 @@ from tap_hubspot_deals.streams.objects import AssociationsStream, ObjectStream
 if TYPE_CHECKING:
     from tap_hubspot_deals.settings import Settings
     from tap_hubspot_deals.streams.base import Account, TenantStream
+
+
+SENSITIVITIES = ("sensitive", "highly_sensitive")
+"""The kinds of properties that HubSpot's list of definitions leaves out unless asked for them."""
 
 
 class _Schema(msgspec.Struct, rename="camel"):
@@ -62,7 +67,7 @@ class Discovery:
         Raises:
             ConfigValidationError: If a setting names something that HubSpot does not know.
             MissingScopeError: If the token may not read an object type, unless that is to be
-                skipped.
+                skipped and another one is left.
             HubSpotError: If the definitions cannot be read.
         """
         found: list[TenantStream] = []
@@ -74,16 +79,16 @@ class Discovery:
                 self._forbidden.append(str(exc))
         if self._faults:
             raise ConfigValidationError("Config validation failed", errors=self._faults)
-        self._refuse_forbidden()
         parents = [s for s in found if isinstance(s, ObjectStream)]
+        self._refuse_forbidden(nothing_left=not parents)
         found += [*self._association_streams(parents), OwnersStream(self._account)]
         _refuse_namesakes(found)
         return found
 
-    def _refuse_forbidden(self) -> None:
+    def _refuse_forbidden(self, *, nothing_left: bool) -> None:
         if not self._forbidden:
             return
-        if self._account.settings.skip_missing_scopes:
+        if self._account.settings.skip_missing_scopes and not nothing_left:
             for sentence in self._forbidden:
                 self._account.tap.logger.warning("Skipped: %s", sentence)
             return
@@ -96,6 +101,7 @@ class Discovery:
         definitions = self._definitions(object_type)
         if not alone:
             self._try_to_read(object_type)
+        definitions += self._sensitive(one, object_type, definitions)
         self._check_properties(one, object_type, definitions)
         self._check_pipeline(one, object_type)
         names = one.associations
@@ -129,7 +135,13 @@ class Discovery:
         if name in STANDARD_TYPES:
             return STANDARD_TYPES[name]
         schemas = self._custom_schemas()
-        if schemas is None:  # who may not read them is told so, and not that the name is wrong
+        if schemas is None:
+            # Who may not read them is told so, and not that the name is wrong - unless it looks so.
+            if hint := _hint(name, list(STANDARD_TYPES)):
+                self._faults.append(
+                    f"`{setting}` names '{name}', no object type that every account has.{hint} (An "
+                    "object type of the account's own needs crm.schemas.custom.read, or its id.)"
+                )
             return None
         for schema in schemas:
             if schema.answers_to(name):
@@ -154,23 +166,40 @@ class Discovery:
                 self._forbidden.append(str(exc))
         return self._schemas
 
-    def _definitions(self, object_type: ObjectType) -> list[Definition]:
+    def _definitions(self, object_type: ObjectType, sensitivity: str = "") -> list[Definition]:
         return self._client.get(
             self._client.paths.properties(object_type.in_paths),
             family="properties",
             what=f"property definitions of {object_type.name}",
             shape=Definitions,
+            **({"dataSensitivity": sensitivity} if sensitivity else {}),
         ).results
 
-    def _try_to_read(self, object_type: ObjectType) -> None:
+    def _sensitive(
+        self, one: Settings, object_type: ObjectType, known: list[Definition]
+    ) -> list[Definition]:
+        """The sensitive properties that the settings name: HubSpot gives them by a scope alone.
+
+        Raises:
+            MissingScopeError: If the token has not the scope of one of them.
+        """
+        named = set(one.properties or ()) - {d.name for d in known}
+        found: list[Definition] = []
+        for sensitivity in SENSITIVITIES if named else ():
+            found += [d for d in self._definitions(object_type, sensitivity) if d.name in named]
+        for definition in found:
+            self._try_to_read(object_type, definition.name)
+        return found
+
+    def _try_to_read(self, object_type: ObjectType, name: str = "hs_object_id") -> None:
         """Ask for one record: a missing scope is to be known before anything is written."""
         self._client.get(
             self._client.paths.objects(object_type.in_paths),
             family="list",
-            what=object_type.name,
+            what=f"{object_type.name}{'' if name == 'hs_object_id' else f' ({name})'}",
             shape=dict[str, Any],
             limit=1,
-            properties="hs_object_id",
+            properties=name,
         )
 
     def _may_read_links(self, from_type: ObjectType, to_type: ObjectType) -> bool:
@@ -212,6 +241,11 @@ class Discovery:
             self._faults.append(f"`pipeline` does not apply to {object_type.name}.")
             return
         pipelines = read_pipelines(self._client, object_type)
+        stages = {s.id for p in pipelines for s in p.stages}
+        if (pipeline or None) not in {None, *(p.id for p in pipelines)} or (
+            (stage or None) not in {None, *stages}
+        ):
+            pipelines += self._archived_pipelines(object_type, pipeline, stage)
         if pipeline and pipeline not in {p.id for p in pipelines}:
             known = ", ".join(sorted(p.id for p in pipelines))
             self._faults.append(f"`pipeline` is '{pipeline}', but the account has: {known}.")
@@ -219,6 +253,24 @@ class Discovery:
             s.id for p in pipelines if pipeline in {None, p.id} for s in p.stages
         }:
             self._faults.append(f"`deal_stage` is '{stage}', which no such pipeline has.")
+
+    def _archived_pipelines(
+        self, object_type: ObjectType, pipeline: str | None, stage: str | None
+    ) -> list[Pipeline]:
+        """Those that the filters mean: their records are still there."""
+        found = [
+            p
+            for p in read_pipelines(self._client, object_type, archived=True)
+            if p.id == pipeline or stage in {s.id for s in p.stages}
+        ]
+        for each in found:
+            self._account.tap.logger.warning(
+                "The pipeline '%s' (%s) is archived; its %s are read all the same.",
+                each.id,
+                each.label,
+                object_type.name,
+            )
+        return found
 
 
 def _refuse_namesakes(streams: list[TenantStream]) -> None:

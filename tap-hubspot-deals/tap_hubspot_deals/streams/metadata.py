@@ -31,7 +31,9 @@ class _Stage(msgspec.Struct, rename="camel"):
     metadata: dict[str, Any] = {}
 
 
-class _Pipeline(msgspec.Struct, rename="camel"):
+class Pipeline(msgspec.Struct, rename="camel"):
+    """A pipeline, as HubSpot gives it."""
+
     id: str
     label: str = ""
     display_order: int | None = None
@@ -43,7 +45,7 @@ class _Pipeline(msgspec.Struct, rename="camel"):
 
 
 class _Pipelines(msgspec.Struct):
-    results: list[_Pipeline]
+    results: list[Pipeline]
 
 
 class PipelinesStream(MetadataStream):
@@ -71,13 +73,16 @@ class PipelinesStream(MetadataStream):
             yield {**msgspec.structs.asdict(pipeline), "stages": stages}
 
 
-def read_pipelines(client: Client, object_type: ObjectType) -> list[_Pipeline]:
-    """All pipelines of an object type; HubSpot gives them in one answer."""
+def read_pipelines(
+    client: Client, object_type: ObjectType, *, archived: bool = False
+) -> list[Pipeline]:
+    """All live, or all archived, pipelines of an object type; HubSpot gives them in one answer."""
     return client.get(
         client.paths.pipelines(object_type.in_paths),
         family="pipelines",
         what=f"pipelines of {object_type.name}",
         shape=_Pipelines,
+        **({"archived": "true"} if archived else {}),
     ).results
 
 
