@@ -109,6 +109,42 @@ def test_meltanolabs_tap_postgres_feeds_our_target(
     assert sorted(copied) == sorted(source)
 
 
+def test_meltanolabs_tap_postgres_feeds_hubspot(
+    project: Project, tcp_server: str, hubspot: Simulator
+) -> None:
+    execute(
+        tcp_server,
+        "create table public.customers (id bigint primary key, mail text, town text, since date)",
+        "insert into public.customers select i, 'c' || i || '@example.com', 'Ulm', "
+        "date '2026-01-01' + i from generate_series(1, 300) i",
+    )
+    columns = {"mail": "email", "town": "city", "since": "custom_6"}
+    streams = {"public-customers": {"object": "contacts", "key": "email", "columns": columns}}
+    portal = hubspot.portal()
+
+    for _ in range(2):
+        run = project.run(
+            "tap-postgres",
+            "target-hubspot",
+            TAP_POSTGRES_SQLALCHEMY_URL=tcp_server,
+            TAP_POSTGRES_FILTER_SCHEMAS=["public"],
+            TAP_POSTGRES__SELECT=["public-customers.*"],
+            TARGET_HUBSPOT_ACCESS_TOKEN=portal.token,
+            TARGET_HUBSPOT_BASE_URL=hubspot.url,
+            TARGET_HUBSPOT_STREAMS=streams,
+        )
+        assert run.code == 0, run.text
+
+    made = {
+        str(each.properties["email"]): each.properties["custom_6"]
+        for each in portal.truth("contacts").live.values()
+        if each.properties["city"] == "Ulm"
+    }
+    assert len(made) == 300
+    assert made["c31@example.com"] == "2026-02-01"
+    assert len(portal.writes) == 300
+
+
 @pytest.fixture(name="tcp_server")
 def _tcp_server() -> Iterator[str]:
     """A server that can be reached by host name, as meltanolabs-tap-postgres asks for."""

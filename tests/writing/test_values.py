@@ -27,7 +27,7 @@ MULTI = definition("enumeration", "checkbox", options=OPTIONS)
     [
         ("number", 1000000.0, "1000000"),
         ("number", 1e16, "10000000000000000"),
-        ("number", Decimal("1.50"), "1.5"),
+        ("number", Decimal("1.50"), "1.50"),
         ("number", "1.50", "1.50"),
         ("number", "1e3", "1000"),
         ("number", 0.1, "0.1"),

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from hubspot_client.writing.records import BATCH, IN_FLIGHT
+from singer_sdk.mapper import RemoveRecordTransform
 
 from target_hubspot.delivery import Delivery
 from target_hubspot.errors import InputError, SchemaMissingError, StateUnreadError
@@ -108,6 +109,9 @@ class Run:
             self.flush()
         self._mapper.register_raw_stream_schema(name, message["schema"], keys)
         for stream_map in self._mapper.stream_maps[name]:
+            if isinstance(stream_map, RemoveRecordTransform):
+                self._tell_once(f"Stream {name} is left out by `stream_maps`.")
+                continue
             self.delivery.load(
                 stream_map.stream_alias,
                 stream_map.transformed_schema,

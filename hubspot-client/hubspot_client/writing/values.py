@@ -115,8 +115,8 @@ def _number(value: Any) -> str:
     if not number.is_finite():
         raise ValueError(value)
     text = format(number, "f")
-    if "." in text and not isinstance(value, str):
-        text = text.rstrip("0").rstrip(".")
+    if isinstance(value, float):
+        text = text.removesuffix(".0")
     if not NUMBER.fullmatch(text):
         raise ValueError(value)
     return text
