@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from dataclasses import dataclass
 from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ from target_deals_postgres.streams import Stream
 from target_deals_postgres.tables import sdc_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from psycopg2.extensions import cursor
     from singer_sdk.mapper import PluginMapper
@@ -38,6 +39,31 @@ if TYPE_CHECKING:
     from target_deals_postgres.storing.database import Database
 
 logger = logging.getLogger("target-deals-postgres")
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What one stream of the tap brings into a stream of the target."""
+
+    schema: dict[str, Any]
+    keys: tuple[str, ...]
+
+
+def _together(name: str, parts: Collection[_Part]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    # Several streams that are mapped to one name share its table.
+    first, *others = parts
+    schema = dict(first.schema)
+    for other in others:
+        if set(other.keys) != set(first.keys):
+            raise InputError(
+                f"the streams that are mapped to {name} have different key properties: "
+                f"({', '.join(first.keys)}) and ({', '.join(other.keys)})"
+            )
+        both = dict(schema["properties"])
+        for one, spec in other.schema["properties"].items():
+            both[one] = {"anyOf": [both[one], spec]} if both.get(one, spec) != spec else spec
+        schema["properties"] = both
+    return schema, first.keys
 
 
 class Run:
@@ -55,6 +81,8 @@ class Run:
         self._rejections = Rejections(settings)
         self._commits = Commits(settings, database, self._rejections)
         self._streams: dict[str, Stream] = {}
+        self._parts: dict[str, dict[str, _Part]] = {}
+        self._stopped: Callable[[], bool] = lambda: False
         self._schemas: dict[str, tuple[bytes, tuple[str, ...]]] = {}
         self.lines: Counter[str] = Counter()
 
@@ -65,11 +93,12 @@ class Run:
             TargetError: the run cannot go on; everything before is committed when possible.
         """
         self._database.check()
+        self._stopped = stopped
         try:
             for chunk in lines:
                 for line in chunk:
-                    if line and not line.isspace():
-                        self._accept(line)
+                    if line and not line.isspace() and not self._accept(line):
+                        return
                 for stream in self._streams.values():
                     stream.report()
                 self._commits.tick()
@@ -104,7 +133,8 @@ class Run:
         """
         self._rejections.judge()
 
-    def _accept(self, line: bytes) -> None:
+    def _accept(self, line: bytes) -> bool:
+        # Whether to go on; what follows a BATCH that was not read to its end must not be read.
         message = parse(line)
         self.lines[message.type] += 1
         match message.type:
@@ -123,10 +153,13 @@ class Run:
             case "BATCH":
                 self._known(message)
                 for record in batch_files.records(message):
+                    if self._stopped():
+                        return False
                     one = Message("RECORD", message.stream, msgspec.Raw(record))
                     self._accept_record(one, plain=False)
             case other:
                 raise InputError(f"a message of the input has the unknown type {other[:60]}")
+        return True
 
     def _known(self, message: Message) -> None:
         if message.stream not in self._schemas:
@@ -149,20 +182,22 @@ class Run:
         self._commits.flush()  # rows of the old schema come first
         self._schemas[name] = given
         if not self._settings.mapped:
-            self._open(name, schema, keys)
+            self._open(name, name, _Part(schema, keys))
             return
         self._mapper.register_raw_stream_schema(name, schema, list(keys))
         for stream_map in self._mapper.stream_maps[name]:
             if not isinstance(stream_map, RemoveRecordTransform):
-                self._open(
-                    stream_map.stream_alias,
+                part = _Part(
                     stream_map.transformed_schema,
                     tuple(stream_map.transformed_key_properties or ()),
                 )
+                self._open(stream_map.stream_alias, name, part)
 
-    def _open(self, name: str, schema: dict[str, Any], keys: tuple[str, ...]) -> None:
+    def _open(self, name: str, source: str, part: _Part) -> None:
+        parts = self._parts.setdefault(name, {})
+        parts[source] = part
         try:
-            stream = Stream(name, schema, keys, self._settings)
+            stream = Stream(name, *_together(name, parts.values()), self._settings)
         except InvalidJSONSchema as error:
             raise InputError(f"the SCHEMA of stream {name} is not valid: {error}") from None
         if name in self._streams:
@@ -193,17 +228,37 @@ class Run:
             ) from None
 
     def _add_mapped(self, message: Message) -> None:
-        record = message.parsed if message.parsed is not None else loads(bytes(message.record))
+        try:
+            record = message.parsed if message.parsed is not None else loads(bytes(message.record))
+        except RecursionError:
+            record = None
+        why = UnfitError("the record is no object, or nested too deeply")
         for stream_map in self._mapper.stream_maps[message.stream]:
-            if not isinstance(record, dict):
-                if stream := self._streams.get(stream_map.stream_alias):
-                    stream.counts.processed += 1
-                    self._reject(stream, message, UnfitError("the record is no object"))
+            stream = self._streams.get(stream_map.stream_alias)
+            mapped = None
+            if isinstance(record, dict):
+                try:
+                    mapped = stream_map.transform(dict(record))
+                except Exception as error:  # noqa: BLE001 - an expression may raise anything
+                    cause = type(error.__cause__ or error).__name__  # its sentence may quote values
+                    why = UnfitError(f"the stream map failed ({cause})")
+                else:
+                    if mapped is None:
+                        continue
+            if stream is None:
                 continue
-            mapped = stream_map.transform(dict(record))
-            if mapped is not None:
-                message.parsed = mapped
-                self._add(self._streams[stream_map.stream_alias], message, plain=False)
+            if mapped is None:
+                stream.counts.processed += 1
+                self._reject(stream, message, why)
+                continue
+            one = Message(
+                message.type,
+                message.stream,
+                version=message.version,
+                time_extracted=message.time_extracted,
+            )
+            one.parsed = mapped
+            self._add(stream, one, plain=False)
 
     def _add(self, stream: Stream, message: Message, *, plain: bool) -> None:
         stream.counts.processed += 1

@@ -21,7 +21,7 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         secret=True,
         title="Database URL",
         description="Where to load: postgresql://user:password@host:5432/database, with any "
-        "libpq parameters (sslmode, application_name, options=-c statement_timeout=...). "
+        "libpq parameters (sslmode, application_name, options=-c%20statement_timeout%3D60s). "
         "Unset: an embedded PostgreSQL in .data/postgres of the project.",
     ),
     th.Property(

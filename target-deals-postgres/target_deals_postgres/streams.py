@@ -20,6 +20,7 @@ from target_deals_postgres.records.columns import (
     Field,
     Kind,
     fields_of,
+    identifier,
 )
 from target_deals_postgres.records.rows import Layout
 from target_deals_postgres.records.values import UnfitError, loads, unescape
@@ -103,6 +104,7 @@ class Stream:
         self.layout: Layout
         self.destination: Destination
         self.ready = False
+        self._stale: Merge | None = None  # its stage goes with the next SCHEMA
         self._reported = 0
         self._replaced = 0
         self.counter = metrics.record_counter(self.name, log_interval=METRIC_SECONDS)
@@ -157,6 +159,7 @@ class Stream:
         """Go on where the stream was before its schema changed."""
         self.versioned, self.extra, self.wider = old.versioned, old.extra, old.wider
         self.versionless, self.marks = old.versionless, old.marks
+        self._stale = old._stale
         self.begun, self.leading = old.begun, old.leading
         self.written, self.counts, self.counter = old.written, old.counts, old.counter
         self._reported, self._replaced = old._reported, old.replaced
@@ -209,6 +212,10 @@ class Stream:
         visit = evolution.Evolution(
             cur, schema, self.name, step_aside=links.step_aside if links else None
         )
+        if self._stale is not None:
+            self._stale.remove_stage(cur)
+        if not self.keys and visit.table.key and self.settings.load_method == "upsert":
+            self.keys = self._keys_of(visit.table)
         if visit.table.key and self.settings.load_method == "append-only":
             raise DatabaseRefusedError(
                 f"load_method append-only needs a table without a primary key, but "
@@ -229,6 +236,23 @@ class Stream:
         if links and table.owned:
             links.follow(table.name, table.types)
         return places
+
+    def _keys_of(self, table: Table) -> tuple[str, ...]:
+        # Rows without a key would meet the table's own key one by one.
+        names = {identifier(one.name): one.name for one in self.fields}
+        if not names.keys() >= set(table.key):
+            raise DatabaseRefusedError(
+                f"the stream {self.name} has no key properties any more, and {table} has the "
+                f"primary key ({', '.join(table.key)}), which the stream's SCHEMA does not have: "
+                "drop the key, or rename the table"
+            )
+        logger.warning(
+            "%s: the SCHEMA has no key properties; the primary key of %s counts (%s)",
+            self.name,
+            table,
+            ", ".join(table.key),
+        )
+        return tuple(names[column] for column in table.key)
 
     def _settle(self, places: Places) -> None:
         if self.ready:
@@ -255,6 +279,7 @@ class Stream:
             direct=not (self.settings.row_level_security or self.table.secured)
             and not (self.keyed and self.table.filled),
         )
+        self._stale = merge
         self.destination = Destination(
             self.name,
             self.keys,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import signal
 import sys
@@ -30,7 +31,6 @@ from target_deals_postgres.settings import SCHEMA, settings_of
 from target_deals_postgres.storing.database import Database
 
 if TYPE_CHECKING:
-    import logging
     from collections import Counter
 
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
@@ -113,6 +113,9 @@ class TargetDealsPostgres(ByteTarget):
         gc.freeze()
         gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
         sys.setswitchinterval(SWITCH_SECONDS)
+        # What ends the run is told below. The rest is psycopg2's, which prints an exception of a
+        # connection that is cut during COPY, row and all.
+        sys.excepthook = _hush
         try:
             super().invoke(**options)
         except Exception as error:  # noqa: BLE001 - each way to end is told
@@ -127,6 +130,10 @@ class TargetDealsPostgres(ByteTarget):
         except (OSError, ValueError) as error:
             _tell(cls.logger, SettingsError(f"the file of --config cannot be read: {error}"))
             sys.exit(1)
+
+
+def _hush(kind: type[BaseException], *_: object) -> None:
+    logging.getLogger(TargetDealsPostgres.name).debug("%s inside a library", kind.__name__)
 
 
 def _tell(logger: logging.Logger, error: Exception) -> None:

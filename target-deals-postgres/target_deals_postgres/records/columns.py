@@ -20,6 +20,7 @@ SYSTEM_COLUMNS = frozenset({"", "tableoid", "xmin", "cmin", "xmax", "cmax", "cti
 # What the target keeps itself; the version that a source's own column tells is another one's.
 OWN_NAMES = frozenset({"_extra", "_sdc_table_version", "_rejected_records"})
 BIGINT_RANGE = (-(2**63), 2**63 - 1)
+STRUCTURES = frozenset({"object", "array"})
 EVERYTHING = frozenset({"string", "integer", "number", "boolean", "object", "array"})
 
 
@@ -152,7 +153,7 @@ def _field(name: str, spec: Any, root: dict[str, Any]) -> Field:
 
 
 def _kind(types: set[str], variants: list[dict[str, Any]]) -> Kind:
-    if types & {"object", "array"}:
+    if types & STRUCTURES:
         return Kind.JSONB
     if types == {"boolean"}:
         return Kind.BOOLEAN

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 from msgspec.structs import astuple
 
-from target_deals_postgres.records.columns import BIGINT_RANGE, EVERYTHING, Column, Kind
+from target_deals_postgres.records.columns import BIGINT_RANGE, STRUCTURES, Column, Kind
 from target_deals_postgres.records.values import (
     NULL,
     NarrowError,
@@ -37,8 +37,6 @@ _STARTS = {
     "integer": DIGITS,
     "number": DIGITS,
     "boolean": "tf",
-    "object": "{",
-    "array": "[",
 }
 _members = msgspec.json.Decoder(dict[str, Raw]).decode
 _string = msgspec.json.Decoder(str).decode
@@ -213,8 +211,8 @@ def text_of(column: Column, type_: Any) -> Callable[[Any], str] | None:
         if kind in {Kind.DATE, Kind.TIMESTAMP}:
             return _dates(column)
         return None if accepts == {"string"} else str
-    if kind is Kind.JSONB and accepts >= EVERYTHING:
-        return _raw_text
+    if kind is Kind.JSONB and accepts & STRUCTURES:
+        return _raw_text if "string" in accepts else _structures(column)
     whole = "integer" in accepts and "number" not in accepts  # 1.5 has to be found out
     numbers = kind in {Kind.NUMERIC, Kind.TEXT} and accepts <= _NUMBERS
     if not whole and (kind is Kind.JSONB or numbers):
@@ -235,6 +233,16 @@ def _dates(column: Column) -> Callable[[str], str]:
             return text if text is NULL else as_moment_or_date(text)
         except UnfitError as error:
             raise UnfitError(f"{column.field.name}: {error}") from None
+
+    return judge
+
+
+def _structures(column: Column) -> Callable[[Raw], str]:
+    slow = _converted(column)
+
+    def judge(value: Raw) -> str:
+        text = _raw_text(value)
+        return slow(value) if text[0] == '"' else text  # it may be JSON as text
 
     return judge
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import select
 import sys
 import time
@@ -22,6 +23,10 @@ READ_SIZE = 1 << 18
 SHOWN = 60  # characters of a bad line; more might show people's data
 
 
+class _Never:
+    """What no JSON is: a message cannot bring it."""
+
+
 class Message(msgspec.Struct, gc=False):
     """Any Singer message; what is not needed yet stays bytes."""
 
@@ -35,12 +40,16 @@ class Message(msgspec.Struct, gc=False):
     value: msgspec.Raw = msgspec.Raw()
     encoding: dict[str, Any] | None = None
     manifest: list[str] | None = None
-    parsed: Any = None
+    if TYPE_CHECKING:
+        parsed: Any = None
+    else:
+        parsed: _Never | None = None
     """The record, when only a patient parser could read it."""
 
 
 _decoder = msgspec.json.Decoder(Message)
-_NAMES = set(Message.__struct_fields__)
+_NAMES = set(Message.__struct_fields__) - {"parsed"}
+_TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}:,]', re.DOTALL)
 
 
 def parse(line: bytes) -> Message:
@@ -60,20 +69,55 @@ def _parse_patiently(line: bytes) -> Message:
     try:
         given = loads(line)
     except RecursionError:
-        raise InputError(f"a line of the input is nested too deeply: {_shown(line)}") from None
+        return _parse_deep(line)
     except ValueError:
         raise InputError(f"a line of the input is no JSON: {_shown(line)}") from None
     if not isinstance(given, dict) or not isinstance(given.get("type"), str):
         raise InputError(f"a line of the input has no message type: {_shown(line)}")
     parts = {name: value for name, value in given.items() if name in _NAMES and value is not None}
-    parts["parsed"] = parts.pop("record", None)
+    record = parts.pop("record", None)
     for name in ("schema", "value"):
         if name in parts:
             parts[name] = msgspec.Raw(serialize_json(parts[name]).encode())
     try:
-        return msgspec.convert(parts, Message)
+        message = msgspec.convert(parts, Message)
     except msgspec.ValidationError as error:
         raise InputError(f"a {given['type']} message is malformed: {error}") from None
+    message.parsed = record
+    return message
+
+
+def _parse_deep(line: bytes) -> Message:
+    # Too deep for any parser: the record stays bytes, and whoever reads it will refuse it alone.
+    members = dict(_members(line))
+    record = members.pop(b'"record"', None)
+    rest = b",".join(name + b":" + value for name, value in members.items())
+    try:
+        message = _decoder.decode(b"{" + rest + b"}")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        message = None
+    if message is None or record is None:
+        raise InputError(f"a line of the input is nested too deeply: {_shown(line)}")
+    message.record = msgspec.Raw(record)
+    return message
+
+
+def _members(line: bytes) -> Iterator[tuple[bytes, bytes]]:
+    # The members of an object, whatever their values are.
+    depth, start, name = 0, 0, b""
+    for token in _TOKENS.finditer(line):
+        text = token[0]
+        if text in b"[{":
+            depth += 1
+            start = token.end() if depth == 1 else start
+        elif depth == 1 and text == b":":
+            name, start = line[start : token.start()].strip(), token.end()
+        elif depth == 1 and text in b",}":
+            if name:
+                yield name, line[start : token.start()].strip()
+            name, start = b"", token.end()
+        if text in b"]}":
+            depth -= 1
 
 
 def _shown(line: bytes) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from singer_sdk.singerlib.json import serialize_json
 
-from target_deals_postgres.records.columns import BIGINT_RANGE, EVERYTHING, Kind
+from target_deals_postgres.records.columns import BIGINT_RANGE, EVERYTHING, STRUCTURES, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,12 +107,26 @@ def as_text(value: Any, kind: Kind, accepts: frozenset[str]) -> str | None:
         return None
     if isinstance(value, float):  # a stream map made it
         value = Decimal(str(value)) if math.isfinite(value) else NotFinite(str(value))
+    if kind is Kind.JSONB and accepts & STRUCTURES:
+        return serialize_json(_structure(value, accepts))
     given = json_type(value)
     if given not in accepts and not (given == "integer" and "number" in accepts):
         raise UnfitError(f"expected {' or '.join(sorted(accepts))}, found {given}")
     if isinstance(value, date | time):
         value = value.isoformat()
     return _TEXTS[kind](value)
+
+
+def _structure(value: Any, accepts: frozenset[str]) -> Any:
+    # jsonb holds any JSON. Some taps send it as text, which counts as what it says.
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, str) and not isinstance(value, NotFinite) and "string" not in accepts:
+        try:
+            return loads(value.encode("utf-8", "surrogatepass"))
+        except (ValueError, RecursionError):
+            return value
+    return value
 
 
 def storable(text: str, kind: str) -> str:
@@ -200,8 +214,11 @@ def as_moment(text: str) -> str:
 
 
 def _time(value: Any) -> str:
+    text = str(value)
+    if text[1:2] == ":":  # before ten, as some taps write it
+        text = f"0{text}"
     try:
-        moment = time.fromisoformat(str(value))
+        moment = time.fromisoformat(text)
     except ValueError:
         raise UnfitError("expected a time (HH:MM:SS)") from None
     if moment.tzinfo is not None:

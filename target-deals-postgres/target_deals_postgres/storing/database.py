@@ -52,6 +52,10 @@ SESSION = """
 """
 REPEAT = {errorcodes.DEADLOCK_DETECTED, errorcodes.SERIALIZATION_FAILURE}
 STARTING = "starting up"
+ENCODE = (
+    "characters with a meaning in URLs are percent-encoded there: @ is %40, / is %2F, # is %23, "
+    "a space %20, = in a parameter %3D"
+)
 PASSING = ("08", "57P", "53300", errorcodes.LOCK_NOT_AVAILABLE)  # SQLSTATEs begin like this
 PASSING_WORDS = (STARTING, "shutting down", "recovery", "too many clients", "connection slots")
 
@@ -93,7 +97,8 @@ class Database:
                         return result
                 committing = True
                 opened.commit()
-            except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+            except psycopg2.Error as error:
+                # A connection that is cut during COPY is no OperationalError.
                 lost = self._is_lost(error)
                 self.close()
                 if lost and committing and not repeatable:
@@ -105,10 +110,6 @@ class Database:
                     raise self._explained(error, lost=lost) from None
                 logger.warning("%s; trying again in %s s", self._sentence(error), pause)
                 time.sleep(pause)
-            except psycopg2.Error as error:
-                lost = self._is_lost(error)
-                self.close()
-                raise self._explained(error, lost=lost) from None
             except BaseException:
                 self.close()
                 raise
@@ -146,7 +147,8 @@ class Database:
             given = parse_dsn(dsn)
         except psycopg2.ProgrammingError:
             raise SettingsError(
-                "database_url is no PostgreSQL URL (postgresql://user:password@host:5432/database)"
+                "database_url is no PostgreSQL URL (postgresql://user:password@host:5432/database);"
+                f" {ENCODE}"
             ) from None
         missing = {name: value for name, value in DEFAULTS.items() if name not in given}
         deadline = time.monotonic() + CONNECT_SECONDS
@@ -183,13 +185,16 @@ class Database:
         sentence = self._sentence(error)
         kind = DatabaseUnreachableError if lost or _is_passing(error) else DatabaseRefusedError
         if not self.sessions:
-            return kind(f"the database of database_url cannot be reached: {sentence}")
+            hint = f"; {ENCODE}" if (self._url or "").count("@") > 1 else ""
+            return kind(f"the database of database_url cannot be reached: {sentence}{hint}")
         return kind(f"the database refused: {sentence}")
 
     def _sentence(self, error: psycopg2.Error) -> str:
         diagnosis = error.diag.message_primary
         code = f" (SQLSTATE {error.pgcode})" if error.pgcode else ""
-        return self._redacted(" ".join((diagnosis or str(error)).split()) + code)
+        # Without a diagnosis libpq adds the context, which may be a row of COPY.
+        text = diagnosis or str(error).partition("CONTEXT:")[0]
+        return self._redacted(" ".join(text.split()) + code)
 
     def _redacted(self, message: str) -> str:
         # A wrongly written URL makes libpq quote parts of the password as host or port.

@@ -25,6 +25,7 @@ class Table:
         types: its columns' types, in their order.
         comments: its columns' comments.
         required: its columns that take no NULL and have no default.
+        defaults: what its other columns hold when nothing is said, as SQL.
         key: its primary key.
         owned: whether the role may change it.
         filled: whether it has rows.
@@ -41,6 +42,7 @@ class Table:
     types: dict[str, str] = field(default_factory=dict)
     comments: dict[str, str] = field(default_factory=dict)
     required: set[str] = field(default_factory=set)
+    defaults: dict[str, str] = field(default_factory=dict)
     key: tuple[str, ...] = ()
     key_constraint: str = ""
     comment: str = ""
@@ -122,16 +124,20 @@ def describe(cur: cursor, schema: str, stream: str) -> Table:
         SELECT attname, regexp_replace(format_type(atttypid, atttypmod), '\\(.*?\\)', ''),
             attnotnull AND NOT atthasdef, coalesce(col_description(attrelid, attnum), ''),
             atttypmod >= 0 AND atttypid IN ('numeric'::regtype, 'timestamptz'::regtype,
-                'timestamp'::regtype, 'time'::regtype), attgenerated <> ''
-        FROM pg_attribute WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped ORDER BY attnum
+                'timestamp'::regtype, 'time'::regtype), attgenerated <> '',
+            CASE WHEN atthasdef AND attgenerated = '' THEN pg_get_expr(adbin, adrelid) END
+        FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+        WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped ORDER BY attnum
         """,
         (oid,),
     )
-    for name, type_, required, comment, rounding, generated in cur.fetchall():
+    for name, type_, required, comment, rounding, generated, default in cur.fetchall():
         table.types[name] = type_
         table.comments[name] = comment
         if required:
             table.required.add(name)
+        if default is not None:
+            table.defaults[name] = default
         if rounding:
             table.rounding.add(name)
         if generated:

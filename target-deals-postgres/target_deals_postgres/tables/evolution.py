@@ -273,6 +273,8 @@ class Evolution:
             if key and set(key) != set(table.key):
                 self._rekey(key)
             loose = sorted(table.required - set(table.key))
+            if loose:
+                logger.warning("%s: NOT NULL goes from %s", table, ", ".join(loose))
             self._alter([SQL("ALTER COLUMN {} DROP NOT NULL").format(Identifier(n)) for n in loose])
         for statement in self._comments:
             self._cur.execute(statement)

@@ -81,7 +81,9 @@ class Merge:
         self._hard_delete = hard_delete and "_sdc_deleted_at" in layout.names and bool(layout.keys)
         self._direct = direct and not self._hard_delete
         self._partitioned = table.partitioned
-        self._stage = Identifier(f"stage_{next(_numbers)}")
+        self._has_defaults = not table.defaults.keys().isdisjoint(layout.names)
+        # The schema is named: search_path may list it last.
+        self._stage = Identifier("pg_temp", f"stage_{next(_numbers)}")
         self._statements = Statements(table, layout, self._stage, uncompared)
         self._used = False  # whether the stage may have rows of this transaction
         self._alike: dict[Presence, Composable] = {}
@@ -97,9 +99,17 @@ class Merge:
             outcome = self.load(cur, batch.without(odd))
             outcome.add(self._load_in_order(cur, batch.made_of(sorted(odd))))
             return outcome
-        if self._direct and self._copy_directly(cur, batch):
+        if self._direct and self._is_full(batch) and self._copy_directly(cur, batch):
             return Outcome(created=len(batch.rows), superseded=batch.superseded)
         return self._load_staged(cur, batch)
+
+    def _is_full(self, batch: Batch) -> bool:
+        # COPY would put NULL where a record says nothing and the table has a default.
+        return not (batch.incomplete and self._has_defaults)
+
+    def remove_stage(self, cur: cursor) -> None:
+        """Drop the stage: PostgreSQL empties all of them at each COMMIT."""
+        cur.execute(SQL("DROP TABLE IF EXISTS {}").format(self._stage))
 
     def _odd_parts(self, cur: cursor, batch: Batch) -> set[int]:
         # Rows made of a record that PostgreSQL cannot read: alone it would have been refused.
@@ -225,7 +235,7 @@ class Merge:
             raise error
 
     def _make_stage(self, cur: cursor) -> None:
-        cur.execute("SELECT to_regclass(%s)", ("pg_temp." + self._stage.strings[0],))
+        cur.execute("SELECT to_regclass(%s)", (".".join(self._stage.strings),))
         if cur.fetchone() == (None,):
             cur.execute(self._statements.create_stage())
 

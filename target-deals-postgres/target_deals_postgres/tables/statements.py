@@ -107,7 +107,15 @@ class Statements:
         conflict: Composable = SQL("")
         if self._key:
             conflict = SQL(" ON CONFLICT ({}) DO NOTHING").format(_joined(self._key))
-        return self._insert(range(len(self._names)), conflict)
+        values = list(self._staged)
+        for at, name in enumerate(self._layout.names):
+            if name in self._table.defaults and at not in self._layout.keys:
+                unsaid = SQL("substr(s.present, {}, 1) = '0'").format(SQL(str(at + 1)))
+                default = SQL(self._table.defaults[name])
+                values[at] = SQL("CASE WHEN {} THEN {} ELSE {} END").format(
+                    unsaid, default, values[at]
+                )
+        return self._insert(range(len(self._names)), conflict, values)
 
     def update_present(self, known: set[Presence]) -> Composable | None:
         """Update the rows in the table with the fields that each row of the stage has.
@@ -137,11 +145,13 @@ class Statements:
             "DELETE FROM {} AS t USING {} AS s WHERE {} AND t._sdc_deleted_at IS NOT NULL"
         ).format(self._table.sql, self._stage, self._same_key())
 
-    def _insert(self, ats: Sequence[int], rest: Composable) -> Composable:
+    def _insert(
+        self, ats: Sequence[int], rest: Composable, values: Sequence[Composable] | None = None
+    ) -> Composable:
         return SQL("INSERT INTO {} AS t ({}) SELECT {} FROM {} AS s{}").format(
             self._table.sql,
             _joined(self._names[at] for at in ats),
-            _joined(self._staged[at] for at in ats),
+            _joined((values or self._staged)[at] for at in ats),
             self._stage,
             rest,
         )
