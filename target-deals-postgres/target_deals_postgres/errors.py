@@ -29,10 +29,12 @@ class TargetError(Exception):
     Attributes:
         code: what programs know it by; docs/codes.md lists all.
         retryable: whether the same run may succeed later, with nothing changed.
+        exit_code: the process's.
     """
 
     code: ClassVar[str]
     retryable: ClassVar[bool] = False
+    exit_code: int = 1
 
 
 class SettingsError(TargetError):
@@ -102,10 +104,15 @@ class StateUnreadError(TargetError):
 
 
 class InterruptedRunError(TargetError):
-    """A signal ended the run after a last commit."""
+    """A signal ended the run after a last commit, or a second one during it."""
 
     code = "interrupted"
     retryable = True
+
+    def __init__(self, sentence: str, number: int) -> None:
+        """Remember which signal, for the exit code."""
+        super().__init__(sentence)
+        self.exit_code = 128 + number
 
 
 class UnexpectedError(TargetError):

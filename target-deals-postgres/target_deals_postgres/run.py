@@ -121,6 +121,10 @@ class Run:
         if self._settings.dry_run:
             logger.info("Dry run: everything was counted and nothing was written.")
 
+    def cancel(self, number: int) -> None:
+        """End what is being stored now, which is rolled back, because of a signal."""
+        self._database.cancel(number)
+
     def abandon(self) -> None:
         """Let go of the connection and of what waits; what is being committed ends before."""
         self._commits.close()

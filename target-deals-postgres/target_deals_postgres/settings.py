@@ -100,6 +100,14 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         "is rolled back at the end, and no STATE is emitted.",
     ),
     th.Property(
+        "lock_timeout_seconds",
+        th.NumberType(nullable=False, exclusive_minimum=0),
+        default=30,
+        title="Lock timeout in seconds",
+        description="How long a statement waits for a lock that somebody else holds. Then its "
+        "transaction is rolled back and tried again, seven times; the log says who holds it.",
+    ),
+    th.Property(
         "batch_size_rows",
         th.IntegerType(nullable=False, minimum=1),
         default=20_000,
@@ -138,6 +146,7 @@ class Settings:
     validate_records: bool
     max_rejected_records: int
     dry_run: bool
+    lock_timeout_seconds: float
     batch_size_rows: int
     batch_size_mb: int
     batch_seconds: float

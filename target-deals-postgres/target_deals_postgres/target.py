@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk.exceptions import (
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
 
+ONE_SIGNAL = 1.0  # seconds in which several signals are one
 PAUSE = 0.25  # seconds between looks at the clock while no input comes
 OBJECTS_BETWEEN_COLLECTIONS = 50_000
 SWITCH_SECONDS = 0.0005  # the commit asks for Python between chunks: with 5 ms it mostly waits
@@ -68,12 +70,19 @@ class TargetDealsPostgres(ByteTarget):
             ConfigValidationError: a setting is wrong; the message names it.
         """
         self._stop_signal = 0
+        self._stopped_at = 0.0
         self._woken, self._wakeup = os.pipe()
         os.set_blocking(self._wakeup, False)
         super().__init__(**options)
         settings = settings_of(self.config)
         self.run = Run(
-            settings, Database(settings.database_url, dry_run=settings.dry_run), self.mapper
+            settings,
+            Database(
+                settings.database_url,
+                dry_run=settings.dry_run,
+                lock_seconds=settings.lock_timeout_seconds,
+            ),
+            self.mapper,
         )
 
     def __del__(self) -> None:
@@ -89,22 +98,21 @@ class TargetDealsPostgres(ByteTarget):
     @override
     def process_endofpipe(self) -> None:
         self.run.finish()
-        if self._stop_signal:
-            name = signal.Signals(self._stop_signal).name
-            _tell(
-                self.logger, InterruptedRunError(f"{name} ended the run; what was read is stored")
-            )
-            sys.exit(128 + self._stop_signal)
+        if number := self._stop_signal:
+            name = signal.Signals(number).name
+            error = InterruptedRunError(f"{name} ended the run after a last commit", number)
+            sys.exit(_tell(self.logger, error))
         self.run.judge()
 
     @override
     def heed(self, number: int) -> None:
-        # Never drain in here: whatever runs now may be in the middle of a commit. A second signal
-        # (Meltano sends one to the group, one to the process) changes nothing, up to the exit.
-        for one in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(one, signal.SIG_IGN)
-        self._stop_signal = number
-        os.write(self._wakeup, b"!")
+        # Never drain in here: whatever runs now may be in the middle of a commit. Meltano sends a
+        # signal to the group and one to the process: that counts as one.
+        if not self._stop_signal:
+            self._stop_signal, self._stopped_at = number, time.monotonic()
+            os.write(self._wakeup, b"!")
+        elif time.monotonic() - self._stopped_at > ONE_SIGNAL:
+            self.run.cancel(number)
 
     @classmethod
     @override
@@ -119,8 +127,7 @@ class TargetDealsPostgres(ByteTarget):
         try:
             super().invoke(**options)
         except Exception as error:  # noqa: BLE001 - each way to end is told
-            _tell(cls.logger, error)
-            sys.exit(1)
+            sys.exit(_tell(cls.logger, error))
 
     @classmethod
     @override
@@ -128,15 +135,16 @@ class TargetDealsPostgres(ByteTarget):
         try:
             return super().cb_config(ctx, param, value)
         except (OSError, ValueError) as error:
-            _tell(cls.logger, SettingsError(f"the file of --config cannot be read: {error}"))
-            sys.exit(1)
+            sentence = f"the file of --config cannot be read: {error}"
+            sys.exit(_tell(cls.logger, SettingsError(sentence)))
 
 
 def _hush(kind: type[BaseException], *_: object) -> None:
     logging.getLogger(TargetDealsPostgres.name).debug("%s inside a library", kind.__name__)
 
 
-def _tell(logger: logging.Logger, error: Exception) -> None:
+def _tell(logger: logging.Logger, error: Exception) -> int:
+    # Returns the exit code.
     known: TargetError
     if isinstance(error, TargetError):
         known = error
@@ -152,6 +160,7 @@ def _tell(logger: logging.Logger, error: Exception) -> None:
         exc_info=error if isinstance(known, UnexpectedError) else None,
         extra={"code": known.code, "retryable": known.retryable},
     )
+    return known.exit_code
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
+import threading
 import time
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote
@@ -19,8 +20,10 @@ from target_deals_postgres.errors import (
     DatabaseError,
     DatabaseRefusedError,
     DatabaseUnreachableError,
+    InterruptedRunError,
     SettingsError,
 )
+from target_deals_postgres.storing.waiting import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +36,7 @@ logger = logging.getLogger("target-deals-postgres")
 
 OLDEST_SERVER = 140000  # before, numeric had no infinity
 CONNECT_SECONDS = 5
+LOOK_SECONDS = 2.0  # a lock that is free before is not worth a line
 PAUSES = (0.5, 1, 2, 4, 8, 15, 30)  # seconds between attempts after a lost connection
 DEFAULTS = {
     "application_name": "target-deals-postgres",
@@ -50,28 +54,38 @@ SESSION = """
     SELECT set_config('synchronous_commit', 'on', false)
     WHERE current_setting('synchronous_commit') = 'off'
 """
-REPEAT = {errorcodes.DEADLOCK_DETECTED, errorcodes.SERIALIZATION_FAILURE}
+REPEAT = {
+    errorcodes.DEADLOCK_DETECTED,
+    errorcodes.SERIALIZATION_FAILURE,
+    errorcodes.LOCK_NOT_AVAILABLE,
+}
 STARTING = "starting up"
 ENCODE = (
     "characters with a meaning in URLs are percent-encoded there: @ is %40, / is %2F, # is %23, "
     "a space %20, = in a parameter %3D"
 )
-PASSING = ("08", "57P", "53300", errorcodes.LOCK_NOT_AVAILABLE)  # SQLSTATEs begin like this
+PASSING = ("08", "57P", "53300")  # SQLSTATEs begin like this
 PASSING_WORDS = (STARTING, "shutting down", "recovery", "too many clients", "connection slots")
 
 
 class Database:
     """One connection, opened when it is needed and opened again when it is lost."""
 
-    def __init__(self, url: str | None, *, dry_run: bool = False) -> None:
+    def __init__(self, url: str | None, *, dry_run: bool = False, lock_seconds: float = 30) -> None:
         """Remember where the database is.
 
         Args:
             url: a libpq URL or key-value string; None for the project's embedded PostgreSQL.
             dry_run: never commit; `close` then undoes everything.
+            lock_seconds: how long a statement waits for a lock before its transaction is rolled
+                back and tried again.
         """
         self._url = url
         self._dry_run = dry_run
+        self._lock_seconds = lock_seconds
+        self._cancelled = threading.Event()
+        self._signal = 0
+        self._waiting = Waiting(self._connect, min(LOOK_SECONDS, lock_seconds / 2))
         self._connection: connection | None = None
         self.sessions = 0
 
@@ -85,12 +99,14 @@ class Database:
 
         Raises:
             DatabaseError: the database cannot be reached or refuses the work.
+            InterruptedRunError: `cancel` was called.
         """
         for pause in (*PAUSES, None):
             committing = False
             try:
                 opened = self._open(patient=pause is None or pause != PAUSES[0])
-                with opened.cursor() as cur:
+                pid = opened.info.backend_pid
+                with opened.cursor() as cur, self._waiting.watched(pid):
                     result = work(cur)
                     if self._dry_run:
                         cur.execute("DISCARD TEMP")  # what a COMMIT would have emptied
@@ -101,6 +117,11 @@ class Database:
                 # A connection that is cut during COPY is no OperationalError.
                 lost = self._is_lost(error)
                 self.close()
+                if self._cancelled.is_set():
+                    raise InterruptedRunError(
+                        "a second signal ended what was being stored; it is rolled back",
+                        self._signal,
+                    ) from None
                 if lost and committing and not repeatable:
                     raise CommitUnknownError(
                         "the connection was lost during a COMMIT of rows without a key, so it is "
@@ -109,7 +130,7 @@ class Database:
                 if pause is None or self._dry_run or not (lost or error.pgcode in REPEAT):
                     raise self._explained(error, lost=lost) from None
                 logger.warning("%s; trying again in %s s", self._sentence(error), pause)
-                time.sleep(pause)
+                self._cancelled.wait(pause)
             except BaseException:
                 self.close()
                 raise
@@ -129,6 +150,19 @@ class Database:
         except psycopg2.Error as error:
             raise self._explained(error, lost=False) from None
 
+    def cancel(self, number: int) -> None:
+        """End what is being done, from another thread or from a signal handler.
+
+        Args:
+            number: the signal.
+        """
+        self._signal = number
+        self._cancelled.set()
+        opened = self._connection
+        if opened is not None:
+            with contextlib.suppress(psycopg2.Error):
+                opened.cancel()
+
     def close(self) -> None:
         """Close the connection; an open transaction is rolled back."""
         if self._connection is not None:
@@ -139,22 +173,10 @@ class Database:
     def _open(self, *, patient: bool) -> connection:
         if self._connection is not None:
             return self._connection
-        try:
-            dsn = self._url or embedded.project_server().start()
-        except (embedded.ServerError, OSError) as error:
-            raise DatabaseUnreachableError(f"database_url is not set, and {error}") from None
-        try:
-            given = parse_dsn(dsn)
-        except psycopg2.ProgrammingError:
-            raise SettingsError(
-                "database_url is no PostgreSQL URL (postgresql://user:password@host:5432/database);"
-                f" {ENCODE}"
-            ) from None
-        missing = {name: value for name, value in DEFAULTS.items() if name not in given}
         deadline = time.monotonic() + CONNECT_SECONDS
         while True:
             try:
-                opened: connection = psycopg2.connect(dsn, None, None, **missing)
+                opened = self._connect()
                 break
             except psycopg2.OperationalError as error:
                 if patient or STARTING not in str(error) or time.monotonic() > deadline:
@@ -169,9 +191,26 @@ class Database:
             )
         with opened.cursor() as cur:
             cur.execute(SESSION)
+            cur.execute("SET lock_timeout = %s", (f"{round(self._lock_seconds * 1000)}ms",))
         opened.commit()
         self._connection = opened
         self.sessions += 1
+        return opened
+
+    def _connect(self) -> connection:
+        try:
+            dsn = self._url or embedded.project_server().start()
+        except (embedded.ServerError, OSError) as error:
+            raise DatabaseUnreachableError(f"database_url is not set, and {error}") from None
+        try:
+            given = parse_dsn(dsn)
+        except psycopg2.ProgrammingError:
+            raise SettingsError(
+                "database_url is no PostgreSQL URL (postgresql://user:password@host:5432/database);"
+                f" {ENCODE}"
+            ) from None
+        missing = {name: value for name, value in DEFAULTS.items() if name not in given}
+        opened: connection = psycopg2.connect(dsn, None, None, **missing)
         return opened
 
     def _is_lost(self, error: psycopg2.Error) -> bool:
@@ -187,6 +226,8 @@ class Database:
         if not self.sessions:
             hint = f"; {ENCODE}" if (self._url or "").count("@") > 1 else ""
             return kind(f"the database of database_url cannot be reached: {sentence}{hint}")
+        if error.pgcode == errorcodes.LOCK_NOT_AVAILABLE and self._waiting.holders:
+            sentence = f"{sentence}, waiting for {self._waiting.holders}"
         return kind(f"the database refused: {sentence}")
 
     def _sentence(self, error: psycopg2.Error) -> str:
