@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from target_deals_postgres.errors import (
     DatabaseError,
-    InputError,
     KeyMissingError,
     RejectedRecordsError,
 )
@@ -280,14 +279,3 @@ def test_rejected_records_are_allowed_up_to_the_setting(pg: Loader) -> None:
     assert "x" not in [
         record.getMessage() for record in pg._log.records if "rejected:" in record.getMessage()
     ]
-
-
-def test_records_nested_too_deeply_end_the_run_with_a_sentence(pg: Loader) -> None:
-    deep = "[" * 5000 + "]" * 5000
-    with pytest.raises(InputError, match="nested too deeply"):
-        pg.load(
-            pg.schema("t", {"id": "integer", "o": {}}, ["id"]),
-            pg.records("t", {"id": 1, "o": [[[[[[[[]]]]]]]]}),
-            f'{{"type": "RECORD", "stream": "t", "record": {{"id": 2, "o": {deep}}}}}',
-        )
-    assert pg.rows("SELECT id FROM hubspot.t") == [(1,)]
