@@ -6,10 +6,10 @@ export UV_PYTHON_DOWNLOADS := never
 export MELTANO_CLI_DISABLE_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all coverage lint fmt bench service simulator clean
+.PHONY: help setup demo test test-all coverage lint fmt bench service simulator clean database-stop database-dump database-restore
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 setup: .venv/.ready ## the environment in .venv, from the lock file
 
@@ -50,6 +50,16 @@ fmt: setup ## let ruff mend what it can
 
 bench: setup ## side by side with the peers; prints the table that docs/benchmarks.md keeps
 	@$(RUN) pytest -m benchmark -s
+
+database-stop: setup ## stop the embedded PostgreSQL; whatever needs it starts it again
+	@$(RUN) python -m target_deals_postgres.embedded stop
+
+database-dump: setup ## all its data into .data/postgres.sql, before a next major version is installed
+	@$(RUN) python -m target_deals_postgres.embedded dump
+
+database-restore: setup ## a new data directory from that file, after it was installed
+	@$(RUN) python -m target_deals_postgres.embedded stop
+	@$(RUN) python -m target_deals_postgres.embedded restore
 
 simulator: setup ## a HubSpot to play with on http://127.0.0.1:8650
 	@$(RUN) hubspot-simulator

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from harness.database import connect
-from target_deals_postgres.embedded import Server, project_server, server_user
+from harness.database import binaries, connect
+from target_deals_postgres.embedded import Server, ServerError, project_server, server_user
+from target_deals_postgres.embedded.upgrade import dump, restore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -151,3 +152,96 @@ def test_a_normal_user_starts_it_too(project: Path) -> None:
     assert psutil.Process(pid).username() == "nobody"
     assert version(url)
     project_server(home).stop()
+
+
+def can_make_namespaces() -> bool:
+    command = ["unshare", "--pid", "--fork", "--mount-proc", "true"]
+    return bool(shutil.which("unshare")) and not subprocess.run(command, check=False).returncode
+
+
+class Container:
+    """A process that sees no other processes, as in a container with the project on a volume."""
+
+    def __init__(self, project: Path) -> None:
+        command = [sys.executable, "-m", "target_deals_postgres.embedded", "start"]
+        unshare = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+        self.popen = subprocess.Popen(
+            [*unshare, "sh", "-c", '"$@"; read line', "sh", *command],
+            env={**os.environ, "MELTANO_PROJECT_ROOT": str(project)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert self.popen.stdout is not None
+        self.url = self.popen.stdout.readline().decode().strip()
+
+    def end(self) -> None:
+        self.popen.kill()
+        self.popen.communicate()
+
+
+@pytest.mark.skipif(not can_make_namespaces(), reason="this user may make no PID namespaces")
+def test_two_containers_on_one_volume_share_one_server(project: Path) -> None:
+    first = Container(project)
+    second = Container(project)
+    assert first.url == second.url == command(project, "url")
+    with connect(first.url) as opened, opened.cursor() as cursor:
+        cursor.execute("CREATE TABLE t AS SELECT generate_series(1, 1000) AS id")
+    with connect(second.url) as opened, opened.cursor() as cursor:
+        cursor.execute("INSERT INTO t SELECT generate_series(1001, 2000)")
+    second.end()  # it did not start the server, so the server stays
+    assert command(project, "start") == first.url
+    first.end()  # with all its processes: a crash
+    third = Container(project)
+    try:
+        with connect(third.url) as opened, opened.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM t")
+            assert cursor.fetchone() == (2000,)
+    finally:
+        third.end()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's server becomes somebody else")
+def test_roots_server_has_none_of_roots_groups(project: Path) -> None:
+    command(project, "start")
+    pid = project_server(project).pid()
+    assert pid is not None
+    status = Path(f"/proc/{pid}/status").read_text()
+    [groups] = [line.split()[1:] for line in status.splitlines() if line.startswith("Gid:")]
+    [more] = [line.split()[1:] for line in status.splitlines() if line.startswith("Groups:")]
+    assert "0" not in {*groups, *more}
+
+
+def test_the_way_to_the_next_major_version(project: Path) -> None:
+    versions = sorted(binaries(), key=int)
+    if len(versions) < 2:
+        pytest.skip("only one PostgreSQL is installed here")
+    data = project / ".data" / "postgres"
+    old = Server(data, binaries()[versions[0]], initdb=("--locale=C",))
+    with connect(old.start()) as opened, opened.cursor() as cursor:
+        cursor.execute("CREATE ROLE reader; CREATE TABLE t AS SELECT E'ü\\n' AS v")
+        cursor.execute("GRANT SELECT ON t TO reader")
+    file = data.with_name("postgres.sql")
+    dump(old, file)
+    assert file.stat().st_mode & 0o077 == 0
+    new = Server(data, binaries()[versions[-1]])
+    with pytest.raises(ServerError, match="runs: stop it first"):
+        restore(new, file)
+    old.stop()
+    with pytest.raises(ServerError, match=f"of PostgreSQL {versions[0]}.*`make database-restore`"):
+        new.start()
+    kept = restore(new, file)
+    assert (kept / "PG_VERSION").read_text().strip() == versions[0]
+    with connect(new.start()) as opened, opened.cursor() as cursor:
+        cursor.execute("SELECT v, has_table_privilege('reader', 't', 'SELECT') FROM t")
+        assert cursor.fetchall() == [("ü\n", True)]
+        assert opened.server_version // 10000 == int(versions[-1])
+    new.stop()
+
+
+def test_without_an_embedded_server_nothing_of_unix_is_needed() -> None:
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(['fcntl', 'pwd', 'psutil']));"
+        "from target_deals_postgres.target import TargetDealsPostgres;"
+        "TargetDealsPostgres(config={'database_url': 'postgresql://a@h/d'})"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,4 +1,4 @@
-"""`python -m target_deals_postgres.embedded start|url|stop|remove` for people and Makefiles."""
+"""`python -m target_deals_postgres.embedded start|url|stop|remove|dump|restore` for Makefiles."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import argparse
 import shutil
 import sys
 
-from target_deals_postgres.embedded.server import project_server
+from target_deals_postgres.embedded.project import project_server
+from target_deals_postgres.embedded.server import ServerError
+from target_deals_postgres.embedded.upgrade import dump, restore
+
+ACTIONS = ["start", "url", "stop", "remove", "dump", "restore"]
 
 
 def main() -> None:
@@ -14,17 +18,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m target_deals_postgres.embedded", description=__doc__
     )
-    parser.add_argument("action", choices=["start", "url", "stop", "remove"])
-    action = parser.parse_args().action
+    parser.add_argument("action", choices=ACTIONS)
+    try:
+        print(_act(parser.parse_args().action), end="")  # noqa: T201 - the command's answer
+    except ServerError as error:
+        sys.exit(str(error))
+
+
+def _act(action: str) -> str:
     server = project_server()
-    if action == "start":
-        print(server.start())  # noqa: T201 - the command's answer
-    elif action == "url":
-        print(server.url() or sys.exit("the embedded PostgreSQL does not run"))  # noqa: T201 - the command's answer
-    else:
-        server.stop()
-        if action == "remove":
+    file = server.data.with_name(server.data.name + ".sql")
+    match action:
+        case "start":
+            return server.start() + "\n"
+        case "url":
+            return (server.url() or sys.exit("the embedded PostgreSQL does not run")) + "\n"
+        case "dump":
+            dump(server, file)
+            return f"Dumped into {file}\n"
+        case "restore":
+            return f"Restored from {file}; the old data are in {restore(server, file)}\n"
+        case "remove":
+            server.stop()
             shutil.rmtree(server.data, ignore_errors=True)
+        case _:
+            server.stop()
+    return ""
 
 
 if __name__ == "__main__":

