@@ -17,6 +17,7 @@ from offapi import OpenAPITemplate
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     Endpoint = Callable[[Service, Request, auth.Caller], Awaitable[Response]]
 
 _log = logger(__name__)
+_GZIP_LEVEL = 3  # more would keep the event loop longer
 _DOWNLOAD_WAIT_SECONDS = 2.0
 _GONE = 499
 _METHODS = frozenset({"GET", "HEAD", "POST", "DELETE"})
@@ -160,6 +162,7 @@ def create_app(settings: Settings) -> Starlette:
             Middleware(CorrelationIdMiddleware, header_name="X-Correlation-ID"),
             Middleware(_Watch, metrics=numbers),
             Middleware(_Refusals),
+            Middleware(GZipMiddleware, minimum_size=1024, compresslevel=_GZIP_LEVEL),
         ],
         exception_handlers={
             HTTPException: _http_refusal,

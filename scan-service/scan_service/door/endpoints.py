@@ -183,6 +183,8 @@ async def download(service: Service, request: Request, caller: Caller) -> Respon
         "Content-Disposition": f"attachment; filename=\"{name}\"; filename*=UTF-8''{name}",
         "X-Content-Type-Options": "nosniff",
     }
+    if form == "excel":
+        headers["Content-Encoding"] = "identity"  # packed already
     if request.method == "HEAD":
         return Response(headers=headers)
     async with AsyncExitStack() as stack:
@@ -192,6 +194,7 @@ async def download(service: Service, request: Request, caller: Caller) -> Respon
         opening = files.opened(
             service.db, scan, part, form,
             associations=query.include_associations, custom=query.include_custom_props,
+            mark=query.bom,
         )  # fmt: skip
         pieces = await while_there(request, making.enter_async_context(opening))
         return Download(making, stack.pop_all(), pieces, headers)

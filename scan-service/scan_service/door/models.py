@@ -86,7 +86,7 @@ class _Query(BaseModel):
         return value
 
     @field_validator(
-        "include_raw", "include_associations", "include_custom_props",
+        "include_raw", "include_associations", "include_custom_props", "bom",
         mode="before", check_fields=False,
     )  # fmt: skip
     @classmethod
@@ -123,6 +123,7 @@ class DownloadQuery(_Query):
 
     include_associations: bool = False
     include_custom_props: bool = True
+    bom: bool = False
     object: ObjectType = DEALS
 
 

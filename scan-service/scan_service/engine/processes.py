@@ -43,13 +43,18 @@ class Piped:
 
 
 @asynccontextmanager
-async def piped(command: list[str]) -> AsyncIterator[Piped]:
-    """Start a child for the length of a block; leaving it early ends the child."""
+async def piped(command: list[str], *, folder: str) -> AsyncIterator[Piped]:
+    """Start a child for the length of a block; leaving it early ends the child.
+
+    Args:
+        command: the child.
+        folder: for its temporary files.
+    """
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.DEVNULL,
-        env=allowed_environment(),
+        env={**allowed_environment(), "TMPDIR": folder},
     )
     try:
         yield Piped(process)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from scan_service.moments import timestamp
-from scan_service.records.objects import DEALS, LINKS, table_of
-from scan_service.records.storage import weigh
+from scan_service.records.objects import DEALS
 from scan_service.units import duration, expected_duration, percentage, size
 
 if TYPE_CHECKING:
@@ -35,6 +34,12 @@ select count(*) filter (where status = 'running') as running,
     count(*) filter (where status = 'pending') as pending
 from scan where tenant_id = %s and status in ('pending', 'running')
 """
+# What a scan has is counted when it ends, so one that runs is not in it yet.
+_STORED = """
+select name, sum(n::bigint)::bigint as records
+from scan, jsonb_each_text(records) as part(name, n) where tenant_id = %s group by name
+"""
+_WEIGHT = "select coalesce(sum(octets), 0)::bigint as octets from scan where tenant_id = %s"
 _OTHERS = """
 select name, sum(records::bigint)::bigint as records,
     max(completed_at) filter (where status = 'completed') as last
@@ -48,9 +53,11 @@ async def statistics(db: Database, tenant_id: str) -> dict[str, Any]:
     async with db.tenant(tenant_id) as connection:
         past = await (await connection.execute(_HISTORY, [tenant_id])).fetchone() or {}
         now = await (await connection.execute(_NOW, [tenant_id])).fetchone() or {}
-        rows, octets = await weigh(connection, tenant_id)
-        others = await _objects(connection, tenant_id, rows)
-    records = sum(number for table, number in rows.items() if table != LINKS)
+        cursor = await connection.execute(_STORED, [tenant_id])
+        stored = {row["name"]: row["records"] for row in await cursor.fetchall()}
+        weight = await (await connection.execute(_WEIGHT, [tenant_id])).fetchone() or {}
+        others = await _objects(connection, tenant_id, stored)
+    records, octets = sum(stored.values()), weight["octets"]
     total = past["ended"] + now["running"] + now["pending"]
     completed = past["completed"]
     minutes = float(past["seconds"] or 0) / 60
@@ -92,7 +99,7 @@ async def statistics(db: Database, tenant_id: str) -> dict[str, Any]:
 
 
 async def _objects(
-    connection: Connection, tenant_id: str, rows: Mapping[str, int]
+    connection: Connection, tenant_id: str, stored: Mapping[str, int]
 ) -> dict[str, Any]:
     """Return the numbers of the other object types that the tenant has scanned."""
     cursor = await connection.execute(_OTHERS, [tenant_id, DEALS])
@@ -100,7 +107,7 @@ async def _objects(
         row["name"]: {
             "totalExtracted": row["records"],
             "lastExtraction": timestamp(row["last"], absent=None),
-            "storedRecords": rows.get(table_of(row["name"]), 0),
+            "storedRecords": stored.get(row["name"], 0),
         }
         for row in await cursor.fetchall()
     }

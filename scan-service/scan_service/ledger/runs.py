@@ -131,7 +131,7 @@ async def finish(
             "  total_items = case when status = 'running' and %(status)s = 'completed'"
             "    then %(processed)s else total_items end,"
             "  errors = %(errors)s, summary = %(summary)s, columns = %(columns)s,"
-            "  records = %(records)s,"
+            "  records = %(records)s, octets = %(octets)s,"
             "  objects = case when status = 'running' and %(status)s = 'completed'"
             "    then %(ended)s::jsonb else %(objects)s::jsonb end"
             " where run_id = %(run)s returning status",
@@ -144,6 +144,7 @@ async def finish(
                 "summary": found.summary,
                 "columns": Jsonb(found.columns),
                 "records": Jsonb(found.stored),
+                "octets": found.octets,
                 "objects": _json(found.counts(scan["objects"], completed=False)),
                 "ended": _json(found.counts(scan["objects"], completed=True)),
             },
@@ -188,11 +189,11 @@ async def count_ended(db: Database) -> bool:
         completed = scan["status"] == "completed"
         await connection.execute(
             "update scan set processed_items = %s, failed_items = %s, objects = %s, summary = %s,"
-            "  columns = %s, records = %s where id = %s and records is null",
+            "  columns = %s, records = %s, octets = %s where id = %s and records is null",
             [
                 found.processed, sum(found.refused.values()),
                 _json(found.counts(scan["objects"], completed=completed)), found.summary,
-                Jsonb(found.columns), Jsonb(found.stored), scan["id"],
+                Jsonb(found.columns), Jsonb(found.stored), found.octets, scan["id"],
             ],
         )  # fmt: skip
         return True

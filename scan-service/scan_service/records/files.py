@@ -5,6 +5,7 @@ Memory stays flat: PostgreSQL prints, and what it printed goes out in pieces.
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 import sys
@@ -23,6 +24,7 @@ from scan_service.records.objects import table_of
 from scan_service.records.projection import BY_ID, record_json, unpacked
 from scan_service.records.storage import columns
 from scan_service.records.table import file_columns
+from scan_service.records.workbook import END
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -38,10 +40,14 @@ _PIECE = 64 * 1024
 _VERBATIM = sql.SQL("with (format csv, quote E'\\x01', delimiter E'\\x02')")
 MEDIA_TYPES = {
     "json": "application/json",
+    "ndjson": "application/x-ndjson",
     "csv": "text/csv; charset=utf-8",
     "excel": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
-EXTENSIONS = {"json": "json", "csv": "csv", "excel": "xlsx"}
+EXTENSIONS = {"json": "json", "ndjson": "ndjson", "csv": "csv", "excel": "xlsx"}
+
+# What stands before all records, between two, after each, and after all.
+_FRAMES = {"json": (b"[", b",\n", b"", b"]\n"), "ndjson": (b"", b"", b"\n", b"")}
 
 
 @asynccontextmanager
@@ -53,6 +59,7 @@ async def opened(
     *,
     associations: bool,
     custom: bool,
+    mark: bool,
 ) -> AsyncIterator[AsyncIterator[bytes]]:
     """Give the pieces of a file; whatever can fail early fails before the first one.
 
@@ -63,41 +70,45 @@ async def opened(
         form: one of `MEDIA_TYPES`.
         associations: whether to show links.
         custom: whether to show the tenant's own properties.
+        mark: whether CSV begins with a byte-order mark, by which Excel knows UTF-8.
     """
     async with db.export(scan["tenant_id"]) as connection:
         present = await columns(connection, table_of(part.name))
         rows = unpacked(part, present, scan, rest=BY_ID) if present else None
-        if form == "json":
+        if form in ("json", "ndjson"):
             printed = record_json(
                 part, present, scan, associations=associations, raw=False, custom=custom
             )
             select = sql.SQL("select {} {}").format(printed, rows) if rows else None
-            yield _joined(_json_array(connection, select))
+            yield _joined(_json(connection, select, _FRAMES[form]))
             return
         table = file_columns(part, present, scan, custom=custom, associations=associations)
         if form == "csv":
-            yield _joined(_csv(connection, table, rows))
+            yield _joined(_csv(connection, table, rows, mark=mark))
             return
         async with _workbook(connection, part.name, table, rows) as pieces:
             yield pieces
 
 
-async def _json_array(
-    connection: Connection, select: sql.Composable | None
+async def _json(
+    connection: Connection, select: sql.Composable | None, frame: tuple[bytes, bytes, bytes, bytes]
 ) -> AsyncIterator[bytes]:
-    yield b"["
+    start, between, after, end = frame
+    yield start
     if select is not None:
-        comma = b""
+        before = b""
         statement = sql.SQL("copy ({}) to stdout {}").format(select, _VERBATIM)
         async for row in _copied(connection, statement):
-            yield comma + row.rstrip(b"\n")
-            comma = b",\n"
-    yield b"]\n"
+            yield before + row.rstrip(b"\n") + after
+            before = between
+    yield end
 
 
 async def _csv(
-    connection: Connection, table: list[Column], rows: sql.Composable | None
+    connection: Connection, table: list[Column], rows: sql.Composable | None, *, mark: bool
 ) -> AsyncIterator[bytes]:
+    if mark:
+        yield codecs.BOM_UTF8
     # Not by COPY, which takes 1,664 columns, and names of 63 bytes.
     yield (",".join(_quoted(entry.heading) for entry in table) + "\r\n").encode()
     if rows is None:
@@ -140,7 +151,8 @@ async def _workbook(
     with tempfile.TemporaryDirectory(prefix="scan-export-") as folder:
         path = Path(folder) / "records.xlsx"
         command = [sys.executable, "-m", "scan_service.records.workbook", str(path), name]
-        async with processes.piped(command) as child:
+        # Its own temporary files go there too: what a killed child leaves is removed with it.
+        async with processes.piped(command, folder=folder) as child:
             head = [[entry.heading, entry.kind] for entry in table]
             await child.write(json.dumps(head).encode() + b"\n")
             if rows is not None:
@@ -150,6 +162,7 @@ async def _workbook(
                 ).format(cells, rows, _VERBATIM)
                 async for piece in _joined(_copied(connection, statement)):
                     await child.write(piece)
+            await child.write(END)
             code = await child.end()
         if code:
             _log.error("the workbook could not be written", exit_code=code)

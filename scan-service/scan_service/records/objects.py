@@ -35,7 +35,7 @@ FIXED = (
     "hs_lastmodifieddate",
 )  # fmt: skip
 # Always asked for: the fixed fields of every answer, and what an honest sum of money needs.
-NEEDED = (*FIXED, "amount_in_home_currency")
+NEEDED = (*FIXED, "amount_in_home_currency", "deal_currency_code")
 _DATED = frozenset({"companies", "contacts", "deals", "line_items", "products", "tickets"})
 # Names under which the tap or the target keeps something else.
 _TAKEN = frozenset({LINKS, "current_associations", "owners"})

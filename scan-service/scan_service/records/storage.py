@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from psycopg import sql
 
 from scan_service.db import RESULTS
+from scan_service.records.objects import table_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import LiteralString
 
     from scan_service.db import Connection
@@ -58,23 +60,24 @@ async def empty(connection: Connection, tenant_id: str, scan_id: str) -> dict[st
     return gone
 
 
-async def weigh(connection: Connection, tenant_id: str) -> tuple[dict[str, int], int]:
-    """Return the tenant's rows by table, and about how many bytes they take together."""
-    found: dict[str, int] = {}
+async def weigh(connection: Connection, tenant_id: str, scan_id: str, names: Iterable[str]) -> int:
+    """Return about how many bytes a scan's rows of some streams take."""
     octets = 0
-    for table in await result_tables(connection):
+    for table in map(table_of, names):
+        if not await columns(connection, table):
+            continue
+        rows = sql.SQL("from {} where _tenant_id = {} and _scan_id = {}").format(
+            sql.Identifier(RESULTS, table), sql.Literal(tenant_id), sql.Literal(scan_id)
+        )
         cursor = await connection.execute(
             sql.SQL(
-                "select (select count(*) from {0} where _tenant_id = %(t)s) as n,"
-                " coalesce((select avg(pg_column_size(row.*)) from (select * from {0}"
-                " where _tenant_id = %(t)s limit %(sample)s) as row), 0) as octets"
-            ).format(sql.Identifier(RESULTS, table)),
-            {"t": tenant_id, "sample": _SAMPLE},
+                "select (select count(*) {0}) * coalesce((select avg(pg_column_size(row.*))"
+                " from (select * {0} limit {1}) as row), 0) as octets"
+            ).format(rows, sql.Literal(_SAMPLE))
         )
-        row = await cursor.fetchone() or {"n": 0, "octets": 0}
-        octets += round(row["n"] * row["octets"])
-        found[table] = row["n"]
-    return found, octets
+        row = await cursor.fetchone() or {"octets": 0}
+        octets += round(row["octets"])
+    return octets
 
 
 def refused_rows(verb: LiteralString) -> sql.Composed:

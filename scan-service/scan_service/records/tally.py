@@ -10,9 +10,9 @@ from psycopg import sql
 
 from scan_service.moments import timestamp
 from scan_service.records import marks
-from scan_service.records.objects import DEALS, parts, table_of
+from scan_service.records.objects import DEALS, LINKS, parts, table_of
 from scan_service.records.projection import OBJECTS, kinds_of, records_of, text, unpacked
-from scan_service.records.storage import REJECTED, columns, refused_rows
+from scan_service.records.storage import REJECTED, columns, refused_rows, weigh
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +32,7 @@ class Tally:
         refused: records that the target refused, by object type.
         summary: the document's summary of deals, as JSON text.
         columns: the properties that have a value and their kinds, by object type.
+        octets: about how many bytes its rows take.
         problems: the refused records as the scan's `errors` list them.
     """
 
@@ -39,6 +40,7 @@ class Tally:
     refused: dict[str, int] = field(default_factory=dict)
     summary: str | None = None
     columns: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
+    octets: int = 0
     problems: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -74,6 +76,9 @@ async def tally(connection: Connection, scan: Mapping[str, Any]) -> Tally:
         found.columns[name] = await _used_columns(connection, scan, part, present)
         if name == DEALS:
             found.summary = await summarize(connection, scan, part, present)
+    found.octets = await weigh(
+        connection, scan["tenant_id"], scan["scan_id"], [*found.stored, LINKS]
+    )
     await _add_refused(connection, found, [scan["tenant_id"], scan["scan_id"]])
     return found
 
@@ -83,13 +88,15 @@ async def summarize(
 ) -> str:
     """Return the `summary` of a scan's deals as JSON text.
 
-    Amounts of several currencies are not added up: HubSpot's amount in the home currency counts
-    where there is one.
+    Amounts of several currencies are never added up: HubSpot's amount in the home currency counts,
+    and where a deal names a currency but has none, it stands under `notConverted`.
     """
     if not present:
         return json.dumps({**dict.fromkeys(_SUMMARY_COUNTS, 0), **dict.fromkeys(_SUMMARY_SUMS, 0)})
-    money = sql.SQL("coalesce({}::numeric, {}::numeric)").format(
-        text("amount_in_home_currency"), text("amount")
+    home, own = text("amount_in_home_currency"), text("amount")
+    currency = text("deal_currency_code")
+    money = sql.SQL("coalesce({}::numeric, case when {} is null then {}::numeric end)").format(
+        home, currency, own
     )
     won = sql.SQL("coalesce({}::boolean, false)").format(text("hs_is_closed_won"))
     closed = sql.SQL("({} or coalesce({}::boolean, false))").format(won, text("hs_is_closed"))
@@ -103,10 +110,21 @@ async def summarize(
         "'openDeals', count(*) filter (where not {closed}),"
         "'openAmount', coalesce(sum({money}) filter (where not {closed}), 0))::text as text"
         " {deals}"
-    ).format(money=money, won=won, closed=closed, deals=unpacked(part, present, scan))
-    cursor = await connection.execute(statement)
+    )
+    deals = unpacked(part, present, scan)
+    cursor = await connection.execute(
+        statement.format(money=money, won=won, closed=closed, deals=deals)
+    )
     row = await cursor.fetchone() or {}
-    return str(row["text"])
+    found = str(row["text"])
+    foreign = sql.SQL(
+        "select json_object_agg(currency, json_build_object('deals', n, 'amount', amount))::text"
+        " as text from (select {currency} as currency, count(*) as n, sum({own}::numeric) as amount"
+        "  {deals} where {home} is null and {own} is not null and {currency} is not null"
+        "  group by 1 order by 1) as left_out"
+    ).format(currency=currency, own=own, home=home, deals=deals)
+    row = await (await connection.execute(foreign)).fetchone() or {}
+    return f'{found[:-1]}, "notConverted" : {row["text"]}}}' if row["text"] else found
 
 
 _SUMMARY_COUNTS = ("totalDeals", "closedWonDeals", "closedLostDeals", "openDeals")

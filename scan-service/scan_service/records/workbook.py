@@ -3,14 +3,17 @@
     python -m scan_service.records.workbook deals.xlsx deals < rows
 
 The first line of stdin is `[[heading, kind], ...]`, each other line one row as a JSON array of
-texts. What a cell cannot hold is changed visibly and listed on the sheet `notes`.
+texts, the last one `END`. What a cell cannot hold is changed visibly and listed on the sheet
+`notes`.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
+import tempfile
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -25,13 +28,19 @@ if TYPE_CHECKING:
     from openpyxl.cell import Cell
     from openpyxl.worksheet._write_only import WriteOnlyWorksheet
 
-LONGEST_TEXT = 32_767
+END = b"null\n"
+LONGEST_TEXT = 32_767  # units of UTF-16
 LAST_ROW = 1_048_576
 _DIGITS = 15
 _NOTED = 10_000
 _FIRST_YEAR = 1900
 _LONGEST_TITLE = 31
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+# Beyond these a spreadsheet's numbers are infinite, or nothing.
+_LARGEST, _SMALLEST = Decimal("9.99e307"), Decimal("2.23e-308")
+# What XML cannot hold, or would read back as another character, is written as `_x000D_`; so a text
+# that looks like that is escaped itself (ST_Xstring of ECMA-376, as Excel writes it).
+_ESCAPED = re.compile(r"[\x00-\x08\x0b-\x1f\ufffe\uffff]|_(?=x[0-9A-Fa-f]{4}_)")
+_RESERVED = {"history"}  # names that no sheet may have
 
 
 class Sheets:
@@ -39,7 +48,7 @@ class Sheets:
 
     def __init__(self, title: str, columns: list[tuple[str, str]]) -> None:
         self._book = Workbook(write_only=True)
-        self._title = title
+        self._title = f"{title} records" if title.lower() in _RESERVED else title
         self._columns = columns
         self._notes: list[tuple[str, str, str]] = []
         self._unlisted = 0
@@ -105,7 +114,8 @@ class Sheets:
     def _number_of(self, value: str, index: int) -> Any:
         number = Decimal(value)
         digits = number.normalize().as_tuple().digits if number.is_finite() else ()
-        if not number.is_finite() or len(digits) > _DIGITS:
+        fits = number.is_finite() and (number == 0 or _SMALLEST <= abs(number) <= _LARGEST)
+        if not fits or len(digits) > _DIGITS:
             # A spreadsheet would silently round it: keep all digits, as text.
             return self._text(self._sheet, value, index)
         return number
@@ -125,14 +135,16 @@ class Sheets:
 
     def _text(self, sheet: WriteOnlyWorksheet, value: str, index: int) -> Cell:
         kept = value
-        if _CONTROL.search(kept):
-            kept = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", kept)
-            self._note(index, "control characters replaced")
-        if len(kept) > LONGEST_TEXT:
+        if len(kept) * 2 > LONGEST_TEXT and len(kept.encode("utf-16-le")) // 2 > LONGEST_TEXT:
             ending = f"... [cut from {len(kept)} characters]"
-            kept = kept[: LONGEST_TEXT - len(ending)] + ending
-            self._note(index, f"text of {len(value)} characters cut to {LONGEST_TEXT}")
-        cell = WriteOnlyCell(sheet, value=kept)
+            units = kept.encode("utf-16-le")[: 2 * (LONGEST_TEXT - len(ending))]
+            # Half a pair at the cut is left out.
+            kept = units.decode("utf-16-le", "ignore") + ending
+            self._note(index, f"text of {len(value)} characters cut to {LONGEST_TEXT} units")
+        kept = _ESCAPED.sub(lambda found: f"_x{ord(found[0]):04X}_", kept)
+        cell = WriteOnlyCell(sheet)
+        # Past the check of the length, which takes escapes for what they stand for.
+        cell._value = kept  # type: ignore[attr-defined]  # noqa: SLF001
         # Never a formula and never an error value, whatever it begins with.
         cell.data_type = "s"
         return cell
@@ -149,8 +161,13 @@ def main(path: str, title: str, lines: Iterable[bytes]) -> None:
     rows = iter(lines)
     sheets = Sheets(title, [(heading, kind) for heading, kind in json.loads(next(rows))])
     for line in rows:
+        if line == END:
+            sheets.save(path)
+            return
         sheets.add(json.loads(line))
-    sheets.save(path)
+    # Whoever gives the rows is gone, and removes nothing any more.
+    shutil.rmtree(tempfile.gettempdir(), ignore_errors=True)
+    sys.exit(1)
 
 
 if __name__ == "__main__":

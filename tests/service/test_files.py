@@ -1,0 +1,212 @@
+"""Files give back what HubSpot has: each is read again with what people read such files with."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import openpyxl
+import pytest
+from openpyxl.utils.escape import unescape
+from scan_service.records.workbook import END
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from service.kit import Client, Ledger
+
+EMOJI = "\U0001f389"
+# Texts of 40,000 UTF-16 units and more, pairs at the border; what XML would change; big numbers.
+ODD: dict[str, Any] = {
+    "pairs": EMOJI * 20_000,
+    "shifted": "x" + EMOJI * 20_000,
+    "fits": EMOJI * 16_000 + "_x000D_",
+    "escape": "_x000D_ and _x0041_ and _x005F_",
+    "breaks": "one\r\ntwo\rthree\nfour",
+    "control": "bell \x07, tab \t and null-like \x01",
+    "huge": Decimal("1E+400"),
+    "tiny": Decimal("1E-400"),
+    "exact": Decimal("12345678901234567890.5"),
+}
+EXACT = [
+    "+4930123456", "+1 (555) 010-0100", "-5.00", "0049/30 123", "a; -5", "one\n- two\n- three",
+    "mail@example.com", "2 + 2", "a=b",
+]  # fmt: skip
+FORMULAS = {
+    '=HYPERLINK("http://evil","x")': '\'=HYPERLINK("http://evil","x")',
+    "x;=cmd|' /C calc'!A0": "x;'=cmd|' /C calc'!A0",
+    "x\n@SUM(A1)": "x\n'@SUM(A1)",
+    "\uff1dcmd()": "'\uff1dcmd()",
+    "+cmd|x!A1": "'+cmd|x!A1",
+    " =1+1": "' =1+1",
+    "x; -cmd|' /C calc'!A0": "x; '-cmd|' /C calc'!A0",
+}
+
+
+@pytest.fixture
+def asked(client: Client, ledger: Ledger) -> Client:
+    """A tenant with a finished scan of odd values."""
+    texts = {f"text_{n}": text for n, text in enumerate([*EXACT, *FORMULAS])}
+    odd = {name: value for name, value in ODD.items() if isinstance(value, str)}
+    numbers = {name: value for name, value in ODD.items() if not isinstance(value, str)}
+    client.start("odd")
+    ledger.make_results("odd", [{"id": "1", "archived": False, **texts, **odd}])
+    for name, value in numbers.items():
+        ledger.run(
+            "update scans.deals set properties = properties || jsonb_build_object(%s::text, %s)",
+            name,
+            value,
+        )
+    ledger.complete("odd")
+    return client
+
+
+def download(client: Client, form: str, **options: Any) -> bytes:
+    response = client.get(f"/api/v1/scan/download/odd/{form}", **options)
+    assert response.status_code == 200, response.text
+    return response.content
+
+
+def read_excel(content: bytes) -> tuple[dict[str, Any], list[tuple[Any, ...]]]:
+    book = openpyxl.load_workbook(io.BytesIO(content))
+    head, row = book["deals"].iter_rows(values_only=True)
+    notes = list(book["notes"].iter_rows(values_only=True, min_row=2))
+    return dict(zip(map(str, head), row, strict=True)), notes
+
+
+def test_excel_holds_every_character_and_says_what_it_cut(asked: Client) -> None:
+    cells, notes = read_excel(download(asked, "excel"))
+
+    for name in ("escape", "breaks", "control", "fits"):
+        assert unescape(cells[name]) == ODD[name]
+    for name in ("pairs", "shifted"):
+        assert len(cells[name].encode("utf-16-le")) // 2 <= 32_767
+        kept, ending = cells[name].split("... [cut from ")
+        assert ODD[name].startswith(kept)
+        assert len(kept) > 16_000
+        assert ending == f"{len(ODD[name])} characters]"
+    assert sorted(note[2].split(" cut")[0] for note in notes) == [
+        "text of 20000 characters", "text of 20001 characters",
+    ]  # fmt: skip
+    for n, text in enumerate([*EXACT, *FORMULAS]):
+        assert cells[f"text_{n}"] == text
+
+
+def test_excel_keeps_numbers_that_a_spreadsheet_cannot_hold_as_text(asked: Client) -> None:
+    cells, _ = read_excel(download(asked, "excel"))
+
+    for name in ("huge", "tiny", "exact"):
+        assert isinstance(cells[name], str)
+        assert Decimal(cells[name]) == ODD[name]
+
+
+def test_csv_keeps_numbers_and_phone_numbers_and_guards_formulas_of_every_kind(
+    asked: Client,
+) -> None:
+    text = download(asked, "csv").decode()
+    (row,) = csv.DictReader(io.StringIO(text, newline=""))
+
+    texts = [row[f"text_{n}"] for n in range(len(EXACT) + len(FORMULAS))]
+    assert texts == [*EXACT, *FORMULAS.values()]
+    for name in ("pairs", "breaks", "escape"):
+        assert row[name] == ODD[name]
+    for name in ("huge", "tiny", "exact"):
+        assert Decimal(row[name]) == ODD[name]
+
+
+def test_csv_begins_with_a_byte_order_mark_when_told(asked: Client) -> None:
+    plain = download(asked, "csv")
+    marked = download(asked, "csv?bom=true")
+
+    assert marked == b"\xef\xbb\xbf" + plain
+    assert asked.get("/api/v1/scan/download/odd/csv?bom=1").status_code == 400
+
+
+def test_ndjson_is_one_record_a_line_and_the_same_as_json(asked: Client) -> None:
+    array = json.loads(download(asked, "json"), parse_float=Decimal)
+    lines = download(asked, "ndjson").splitlines()
+
+    assert [json.loads(line, parse_float=Decimal) for line in lines] == array
+    assert array[0]["properties"]["exact"] == ODD["exact"]
+
+
+def test_files_and_pages_go_out_gzipped_where_that_is_allowed(asked: Client) -> None:
+    for path in ("download/odd/csv", "download/odd/ndjson", "result/odd"):
+        with asked.http.stream(
+            "GET",
+            f"/api/v1/scan/{path}",
+            headers={"Authorization": f"Bearer {asked.key}", "Accept-Encoding": "gzip"},
+        ) as response:
+            raw = b"".join(response.iter_raw())
+        plain = asked.get(f"/api/v1/scan/{path}", headers={"Accept-Encoding": "identity"}).content
+
+        assert response.headers["Content-Encoding"] == "gzip"
+        unpacked = gzip.decompress(raw)
+        assert unpacked == plain or path == "result/odd"  # which says the time
+        assert len(raw) < len(plain) / 5
+
+
+@pytest.mark.skipif(not shutil.which("soffice"), reason="LibreOffice is not installed")
+def test_libreoffice_reads_the_same_texts(asked: Client, tmp_path: Path) -> None:
+    (tmp_path / "odd.xlsx").write_bytes(download(asked, "excel"))
+    subprocess.run(
+        ["soffice", "--headless", "--convert-to", "csv:Text - txt - csv (StarCalc):44,34,76",
+         "--outdir", str(tmp_path), str(tmp_path / "odd.xlsx")],
+        check=True, timeout=120, env={**os.environ, "HOME": str(tmp_path)},
+    )  # fmt: skip
+    with (tmp_path / "odd.csv").open(encoding="utf-8", newline="") as file:
+        (row,) = csv.DictReader(file)
+
+    assert row["escape"] == ODD["escape"]
+    assert [row[f"text_{n}"] for n in range(len(EXACT))] == EXACT
+
+
+def write_workbook(folder: Path, title: str, lines: bytes) -> subprocess.CompletedProcess[bytes]:
+    temporary = folder / "temporary"
+    temporary.mkdir(exist_ok=True)
+    return subprocess.run(
+        [sys.executable, "-m", "scan_service.records.workbook", str(folder / "x.xlsx"), title],
+        input=lines, env={**os.environ, "TMPDIR": str(temporary)}, check=False,
+    )  # fmt: skip
+
+
+def test_an_object_type_called_history_gets_another_sheet_name(tmp_path: Path) -> None:
+    done = write_workbook(tmp_path, "History", b'[["id", "text"]]\n["1"]\n' + END)
+
+    assert done.returncode == 0
+    assert openpyxl.load_workbook(tmp_path / "x.xlsx").sheetnames == ["History records"]
+
+
+def test_a_writer_whose_server_died_leaves_neither_a_file_nor_a_folder(tmp_path: Path) -> None:
+    done = write_workbook(tmp_path, "deals", b'[["id", "text"]]\n["1"]\n')
+
+    assert done.returncode == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_amounts_that_were_not_converted_are_told_and_never_added_up(
+    client: Client, ledger: Ledger
+) -> None:
+    client.start("money")
+    ledger.make_results("money", [
+        {"id": "1", "amount": "100.00", "amount_in_home_currency": "46.10",
+         "deal_currency_code": "EUR"},
+        {"id": "2", "amount": "100000", "deal_currency_code": "JPY"},
+        {"id": "3", "amount": "5.50"},
+    ])  # fmt: skip
+    ledger.complete("money")
+
+    summary = json.loads(client.get("/api/v1/scan/result/money").text, parse_float=Decimal)
+    summary = summary["data"]["summary"]
+
+    assert summary["totalAmount"] == Decimal("51.60")
+    assert summary["openAmount"] == Decimal("51.60")
+    assert summary["notConverted"] == {"JPY": {"deals": 1, "amount": 100_000}}
