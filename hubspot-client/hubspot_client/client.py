@@ -14,6 +14,7 @@ from hubspot_client.authentication import Token
 from hubspot_client.budget import Stopped
 from hubspot_client.budgets import Budgets
 from hubspot_client.clock import Clock
+from hubspot_client.decoding import decode
 from hubspot_client.errors import (
     AuthenticationError,
     HubSpotError,
@@ -267,7 +268,7 @@ class Client:
         if shape is Nothing:
             return shape()
         try:
-            return msgspec.json.decode(content, type=shape)
+            return decode(content, shape)
         except msgspec.ValidationError as exc:
             raise HubSpotError(f"HubSpot's answer for {what} has another shape: {exc}.") from None
         except (msgspec.DecodeError, UnicodeDecodeError):

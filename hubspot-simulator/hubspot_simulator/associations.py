@@ -102,6 +102,8 @@ def _page(call: Call, targets: Targets, after: str | None, size: int) -> dict[st
     }
     if len(left) > size:
         token = base64.b64encode(b"-%d" % left[size]).decode()
+        if call.portal.behaviour.stuck_cursors and after:
+            token = after
         page["paging"] = {"next": {"after": token, "link": f"?after={token}"}}
     return page
 

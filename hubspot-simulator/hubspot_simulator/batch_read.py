@@ -59,6 +59,8 @@ def batch_read(call: Call) -> Answer:
         else:
             found[number] = None
     ids = list(found)
+    if call.portal.behaviour.batch_forgets_every:
+        del ids[:: call.portal.behaviour.batch_forgets_every]
     if call.portal.behaviour.shuffled_batches:
         Random(f"{call.portal.portal_id}:{asked}").shuffle(ids)
     known = [name for name in with_history if name in records.definitions]

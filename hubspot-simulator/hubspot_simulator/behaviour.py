@@ -19,11 +19,14 @@ class Behaviour:
     short_page_every: int = 0  # a page with fewer records than asked for, and a cursor
     empty_page_every: int = 0  # a page without records, and a cursor (at least 2)
     inline_association_page: int = 100
+    stuck_cursors: bool = False  # the next page is always this one; links and owners alike
+    no_archived_list: tuple[str, ...] = ()  # types that answer 400 to `archived=true` (reported)
     # Search
     search_body_limit: int | None = None  # documented as 3,000, not enforced as seen
     # Batch reads
     shuffled_batches: bool = True
     batch_resolves_merged: bool = False
+    batch_forgets_every: int = 0  # an id of each so many is neither found nor named as missing
     # Associations
     association_page: int = 500
     numeric_to_object_id: bool = True  # observed a number, described as a string
@@ -35,6 +38,7 @@ class Behaviour:
     unique_emails: bool = True  # a few accounts refuse `email` as a key
     requires_basics: bool = True  # documented; some accounts take deals without a stage
     # All
+    json_scalars: bool = False  # ids and values come as JSON numbers and booleans (observed)
     url_limit: int = 16_384
     compressed: bool = False  # gzip for those who accept it, which costs time here
     restore_touches_modified: bool = False

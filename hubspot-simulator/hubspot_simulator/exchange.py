@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.datastructures import QueryParams
 
 from hubspot_simulator.call import Call, encode
+from hubspot_simulator.encoding import with_scalars
 from hubspot_simulator.errors import Answer, ApiError, no_credentials, uri_too_long
 from hubspot_simulator.request_log import LoggedRequest, fingerprint
 
@@ -166,9 +167,11 @@ class Endpoint:
                 return ApiError(404, "resource not found").answer()
         except ApiError as error:
             return error.answer()
-        if isinstance(reply, Answer):
-            return reply
-        return Answer(reply if isinstance(reply, bytes) else encode(reply))
+        if not isinstance(reply, Answer):
+            reply = Answer(reply if isinstance(reply, bytes) else encode(reply))
+        if call is not None and call.portal.behaviour.json_scalars:
+            return replace(reply, body=with_scalars(reply.body))
+        return reply
 
     async def _strike(self, fault: Fault, client: tuple[str, int]) -> bool:
         """Do what a fault does before any answer; tell whether there will be none."""

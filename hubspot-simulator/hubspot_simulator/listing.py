@@ -34,6 +34,8 @@ def list_records(call: Call) -> bytes:
     call.require_sensitive(records, call.words("properties"))
     partners = [call.portal.types.resolve(each).name for each in call.words("associations")]
     archived = call.flag("archived")
+    if archived and records.type.name in call.portal.behaviour.no_archived_list:
+        raise invalid("Paging through deleted objects is not yet supported")
     ids, following = _page(call, records, limit, archived=archived)
     extras: dict[int, dict[str, Any]] = {}
     for each in ids if partners or with_history else ():
@@ -53,6 +55,7 @@ def _page(
     call.portal.lists_served += 1
     served = call.portal.lists_served
     after = _read_cursor(call.portal, call.query.get("after"))
+    stuck = behaviour.stuck_cursors and after
     if behaviour.unordered_list:
         order = records.cached(
             ("shuffled", archived, records.version),
@@ -67,6 +70,8 @@ def _page(
     if behaviour.short_page_every and served % behaviour.short_page_every == 0:
         limit = max(1, limit // 2)
     page, rest = found[:limit], found[limit:]
+    if stuck:
+        return page, str(after)
     return page, _cursor(call.portal, rest[0]) if rest else None
 
 

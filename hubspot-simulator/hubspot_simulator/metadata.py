@@ -72,7 +72,8 @@ def owners(call: Call) -> dict[str, Any]:
     left = [each for each in known if int(each.id) > after]
     body: dict[str, Any] = {"results": [each.as_json() for each in left[:limit]]}
     if len(left) > limit:
-        body["paging"] = {"next": {"after": left[limit - 1].id}}
+        stuck = call.portal.behaviour.stuck_cursors and after
+        body["paging"] = {"next": {"after": str(after) if stuck else left[limit - 1].id}}
     return body
 
 

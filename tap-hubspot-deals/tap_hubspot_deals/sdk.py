@@ -22,6 +22,7 @@ from singer_sdk.helpers._util import load_json
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.plugin_base import _ConfigInput
+from singer_sdk.singerlib.catalog import Metadata
 from singer_sdk.singerlib.messages import StateMessage
 from typing_extensions import override
 
@@ -68,6 +69,14 @@ class SingerStream(Stream):
             write: Whether messages go out; the SDK's connection test wants none.
         """
 
+    wants_all = False
+    """Whether the catalog wants everything at every run."""
+
+    @property
+    def automatic(self) -> set[str]:
+        """The fields that go out whatever a catalog selects."""
+        return set(self.primary_keys or ())
+
     @property
     def annotations(self) -> dict[str, str]:
         """What a SCHEMA says besides the JSON schema."""
@@ -102,10 +111,37 @@ class SingerStream(Stream):
 
     @override
     def apply_catalog(self, catalog: singer.Catalog) -> None:
-        """Take the selection from a catalog, but not its schema: types come from HubSpot, today."""
+        """Take the selection from a catalog, but not its schema: types come from HubSpot, today.
+
+        Of its replication method, FULL_TABLE is taken: it wants more than a bookmark would give.
+        """
         self._tap_input_catalog = catalog
         self._metadata = None
         self._mask = None
+        entry = catalog.get_stream(self.name)
+        if entry is not None:
+            method = entry.replication_method or entry.metadata.root.forced_replication_method
+            self.wants_all = method == "FULL_TABLE"
+
+    @property
+    @override
+    def metadata(self) -> singer.MetadataMapping:
+        """As the SDK's, with the automatic fields marked so, whatever an old catalog says."""
+        found = super().metadata
+        for name in self.automatic:
+            found["properties", name].inclusion = Metadata.InclusionType.AUTOMATIC
+        return found
+
+    @override
+    def get_replication_key_signpost(self, context: Context | None = None) -> None:
+        """None: a bookmark is the end of a closed window, not the highest value seen.
+
+        The SDK asks for it before it writes anything of the stream.
+        """
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Find out whether the stream can be read, before anything is written."""
 
     @override
     def _generate_schema_messages(self) -> Generator[singer.SchemaMessage, None, None]:

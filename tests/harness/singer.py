@@ -87,20 +87,37 @@ def read(
     catalog: dict[str, Any] | None = None,
 ) -> Output:
     """Run the tap in this process; its errors come out as exceptions."""
+    output, failure = tried(config, state=state, catalog=catalog)
+    if failure is not None:
+        raise failure
+    return output
+
+
+def tried(
+    config: dict[str, Any],
+    *,
+    state: dict[str, Any] | None = None,
+    catalog: dict[str, Any] | None = None,
+) -> tuple[Output, Exception | None]:
+    """Run the tap in this process: what it wrote, and what ended it before its end."""
     written = io.BytesIO()
+    failure: Exception | None = None
     with signals_kept(), contextlib.redirect_stdout(io.TextIOWrapper(written)) as out:
-        tap = TapHubspotDeals(
-            config=config,
-            state=json.loads(json.dumps(state)) if state else None,
-            catalog=json.loads(json.dumps(catalog)) if catalog else None,
-        )
         try:
-            tap.sync_all()
-        finally:
-            tap.finish()
-            out.flush()
-            content = written.getvalue()
-    return Output([parse(line) for line in content.splitlines()])
+            tap = TapHubspotDeals(
+                config=config,
+                state=json.loads(json.dumps(state)) if state else None,
+                catalog=json.loads(json.dumps(catalog)) if catalog else None,
+            )
+            try:
+                tap.sync_all()
+            finally:
+                tap.finish()
+        except Exception as exc:  # noqa: BLE001 - the caller looks at it
+            failure = exc
+        out.flush()
+        content = written.getvalue()
+    return Output([parse(line) for line in content.splitlines()]), failure
 
 
 def discover(config: dict[str, Any]) -> dict[str, Any]:
@@ -239,9 +256,10 @@ class Mirror:
         return {r["id"]: r for r in self.rows("deals", tenant)}
 
     def live(self, tenant: str = TENANT) -> dict[str, Row]:
-        """The deals that neither were archived nor merged away."""
+        """The deals that neither were archived nor merged away nor removed."""
         deals = self.deals(tenant).items()
-        return {i: r for i, r in deals if not r.get("archived") and not r.get("merged_into")}
+        marks = ("archived", "merged_into", "removed_at")
+        return {i: r for i, r in deals if not any(r.get(mark) for mark in marks)}
 
     def links(self, tenant: str = TENANT) -> set[tuple[Any, ...]]:
         """The current links of live deals."""
@@ -328,6 +346,9 @@ def _marker_differences(
         if row.get("merged_into"):
             if merged.get(deal_id) != row["merged_into"]:
                 found.append(f"deal {deal_id} is not merged into {row['merged_into']}")
+        elif row.get("removed_at"):
+            if deal_id in archived:
+                found.append(f"deal {deal_id} is not removed but archived")
         elif row.get("archived") and deal_id not in archived:
             found.append(f"deal {deal_id} is not archived")
         elif row.get("archived"):

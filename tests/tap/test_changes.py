@@ -105,9 +105,9 @@ def test_changes_that_search_shows_a_minute_late_are_not_lost(mirroring: Mirrori
     portal.search_lag = 60.0
     changed, created = portal.ids()[3], portal.create("deals", {"dealname": "late"})
     portal.change("deals", changed, {"dealname": "late too"})
-    assert mirroring.run().ids() == []
+    assert mirroring.run().ids() == [created]  # the list does not lag behind
     mirroring.hubspot.advance(61)
-    assert sorted(mirroring.run().ids()) == sorted([changed, created])
+    assert changed in mirroring.run().ids()
     assert mirroring.differences() == []
 
 
@@ -225,10 +225,10 @@ def test_what_happens_while_an_incremental_run_reads_is_there_after_the_next(
 def test_changes_seconds_before_the_bookmark_are_read_again(mirroring: Mirroring) -> None:
     portal = mirroring.portal
     portal.search_lag = 600.0
-    deal = portal.create("deals", {"dealname": "indexed ten minutes later"})
     mirroring.run(start_date="2020-01-01")
+    portal.change("deals", portal.ids()[7], {"dealname": "indexed ten minutes later"})
     mirroring.run(start_date="2020-01-01")
-    assert deal not in mirroring.mirror.deals()
+    assert mirroring.differences() != []
     mirroring.hubspot.advance(601)
     mirroring.run(start_date="2020-01-01")
     assert mirroring.differences() == []

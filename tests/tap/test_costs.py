@@ -103,11 +103,43 @@ def test_an_incremental_run_costs_the_same_in_a_portal_of_a_million(serve: Serve
     assert costs[1_000_000][0] == costs[2000][0] < 30
 
 
-def test_a_run_with_nothing_to_do_costs_a_search_and_a_sweep(mirroring: Mirroring) -> None:
+def test_a_run_with_nothing_to_do_lists_a_small_portal_and_its_links(mirroring: Mirroring) -> None:
     mirroring.run()
     mirroring.hubspot.requests.clear()
-    mirroring.run()
-    assert paid(mirroring.hubspot) == 2
+    output = mirroring.run()
+    # A search for changes, a count, three pages of ids, the links to two types.
+    assert paid(mirroring.hubspot) == 7
+    assert len(output.of("STATE")) <= 1 + 4  # the one at its start, and one a stream
+
+
+def test_a_run_with_nothing_to_do_counts_a_large_portal(serve: Serve) -> None:
+    hubspot = serve(Portal.generate(12_000, custom_properties=0, archived=1200))
+    mirroring = Mirroring(hubspot)
+    settings: dict[str, Any] = {"properties": ["dealname"], "archived": True}
+    mirroring.run(**settings)
+    hubspot.requests.clear()
+    output = mirroring.run(**settings)
+    assert output.ids() == []
+    assert paid(hubspot) <= 15
+    assert len(output.of("STATE")) <= 1 + 4
+    hubspot.requests.clear()
+    assert mirroring.run(properties=["dealname"], archived=True).ids() == []
+
+
+def test_a_few_deals_gone_from_a_large_portal_are_found_by_counting(serve: Serve) -> None:
+    hubspot = serve(Portal.generate(12_000, custom_properties=0, contacts_per_deal=0))
+    mirroring = Mirroring(hubspot)
+    portal = mirroring.portal
+    settings: dict[str, Any] = {"properties": ["dealname"]}
+    mirroring.run(**settings)
+    ids = portal.ids()
+    portal.delete("deals", ids[5000])
+    portal.archive("deals", ids[9000])
+    hubspot.requests.clear()
+    output = mirroring.run(**settings)
+    assert sorted(output.ids()) == [ids[5000], ids[9000]]
+    assert mirroring.differences(only=["dealname"]) == []
+    assert paid(hubspot) < 60
 
 
 def test_small_pages_do_not_multiply_association_requests(serve: Serve) -> None:

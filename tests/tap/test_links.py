@@ -73,7 +73,9 @@ def test_removed_links_are_not_current_any_more(mirroring: Mirroring) -> None:
     assert mirroring.differences() == []
 
 
-def test_links_that_change_without_their_deal_are_seen_by_a_refresh(mirroring: Mirroring) -> None:
+def test_links_that_change_without_their_deal_are_seen_by_the_next_run(
+    mirroring: Mirroring,
+) -> None:
     mirroring.run()
     portal = mirroring.portal
     link = min(portal.true_links(), key=lambda t: (t.from_id, t.to_id))
@@ -81,10 +83,14 @@ def test_links_that_change_without_their_deal_are_seen_by_a_refresh(mirroring: M
     portal.link("deals", portal.ids()[9], "companies", portal.ids("companies")[3])
     labelled = next(t for t in portal.true_links() if t.label == "Decision maker")
     portal.relabel("deals", labelled.from_id, "contacts", labelled.to_id, [])
-    mirroring.run()
-    assert mirroring.differences() != []
-    mirroring.run(association_refresh_hours=0)
+    output = mirroring.run()
     assert mirroring.differences() == []
+    gone = [r for r in output.records("associations") if r["removed_at"]]
+    assert {(r["from_id"], r["to_id"]) for r in gone} == {
+        (link.from_id, link.to_id),
+        (labelled.from_id, labelled.to_id),
+    }
+    assert len(output.ids()) == 3
 
 
 def test_a_label_with_a_new_text_replaces_the_old_one(mirroring: Mirroring) -> None:

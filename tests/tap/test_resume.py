@@ -67,8 +67,9 @@ def test_a_first_read_goes_on_where_it_was_killed(serve: Serve, tmp_path: Path, 
     assert mirroring.differences() == []
     assert len(set(done) & set(again.ids())) <= PAGE * LEGS
     if nth > 100:
-        assert len(again.ids()) <= 2000
-        assert len(done) >= 1000
+        # A page waits until the state says that it is about to go out.
+        assert len(again.ids()) <= 2000 + PAGE
+        assert len(done) >= 1000 - PAGE
 
 
 @pytest.mark.parametrize("nth", [heavy(1), 9, heavy(17)])

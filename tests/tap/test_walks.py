@@ -14,12 +14,10 @@ from hubspot_client.object_types import DEALS
 from hubspot_simulator import Portal
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tap_hubspot_deals.reading.archive import Sweep
 from tap_hubspot_deals.reading.legs import Leg, OutOfOrder
 from tap_hubspot_deals.reading.objects import CrmObject, ObjectPage
 from tap_hubspot_deals.reading.searching import SearchSource
 from tap_hubspot_deals.reading.walks import Walk
-from tap_hubspot_deals.settings import Filters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -243,28 +241,6 @@ def test_a_walk_notices_a_list_that_is_out_of_order(ids: list[int], page_size: i
         assert ids != sorted(ids)
     else:
         assert sorted(seen) == sorted(ids)
-
-
-@settings(max_examples=100, deadline=None)
-@given(
-    before=st.sets(st.integers(1, 60)),
-    now=st.sets(st.integers(1, 60)),
-    page_size=st.integers(1, 9),
-)
-def test_a_sweep_tells_what_left_the_recycle_bin(
-    before: set[int], now: set[int], page_size: int
-) -> None:
-    def swept(binned: set[int], known: str) -> Sweep:
-        sweep = Sweep(Filters(), DEALS, None, known, complete=True)
-        ids = sorted(binned)
-        for start in range(0, len(ids), page_size):
-            sweep.cut(
-                ObjectPage([CrmObject(str(i), {}) for i in ids[start : start + page_size]], None)
-            )
-        return sweep
-
-    known = swept(before, "").now_known()
-    assert set(swept(now, known).left()) == {str(i) for i in before - now}
 
 
 def test_a_search_that_gives_nothing_though_some_are_left_is_refused(hubspot: Simulator) -> None:

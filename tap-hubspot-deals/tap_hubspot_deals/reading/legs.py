@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from hubspot_client.errors import HubSpotError
+from hubspot_client.paging import Cursors
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
@@ -70,6 +71,7 @@ class Walker:
         self._source = source
         self._pool = pool
         self._coming: Future[ObjectPage] | None = pool.submit(source.fetch, leg.after)
+        self._cursors = Cursors("a list")
 
     @property
     def done(self) -> bool:
@@ -90,6 +92,7 @@ class Walker:
         if page.following is None:
             self._coming = None
         else:
+            self._cursors.check(self.position, page.following, empty=not page.objects)
             self._coming = self._pool.submit(self._source.fetch, page.following)
         self.position = page.following
         return page

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from hubspot_client.errors import ErrorBody, refuse_partial
-from hubspot_client.paging import Paging, after
+from hubspot_client.paging import Cursors, Paging, after
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,6 +83,7 @@ class LinkReader:
             HubSpotError: If HubSpot names an error other than "no associations".
         """
         found: dict[str, dict[str, list[LinkType]]] = {}
+        cursors = Cursors(self._what)
         inputs: list[dict[str, str]] = [{"id": record_id} for record_id in ids]
         while inputs:
             answer = self._client.post(
@@ -93,11 +94,13 @@ class LinkReader:
                 shape=_Answer,
             )
             refuse_partial(answer.errors, what=self._what)
+            asked = {each["id"]: each.get("after") for each in inputs[:BATCH]}
             del inputs[:BATCH]
             for result in answer.results:
                 record_id = str(result.from_.id)
                 self._add(result.to, found.setdefault(record_id, {}))
                 if (following := after(result.paging)) is not None:
+                    cursors.check(f"{record_id} {asked.get(record_id)}", f"{record_id} {following}")
                     inputs.append({"id": record_id, "after": following})
         return {
             record_id: [{"id": to_id, "types": types} for to_id, types in linked.items()]

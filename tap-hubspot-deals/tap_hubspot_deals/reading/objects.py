@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
-from hubspot_client.errors import ErrorBody, refuse_partial
+from hubspot_client.decoding import decode
+from hubspot_client.errors import ErrorBody, InconsistentError, refuse_partial
 from hubspot_client.paging import Paging, after
 
 if TYPE_CHECKING:
@@ -39,14 +40,14 @@ def merged_ids(found: CrmObject) -> list[str]:
 class _Objects(msgspec.Struct):
     results: list[CrmObject]
     paging: Paging | None = None
-    total: int = 0
+    total: int | None = None
     errors: list[ErrorBody] = []
 
 
 class _RawObjects(msgspec.Struct):
     results: list[msgspec.Raw]
     paging: Paging | None = None
-    total: int = 0
+    total: int | None = None
     errors: list[ErrorBody] = []
 
 
@@ -58,13 +59,13 @@ class ObjectPage:
         objects: In HubSpot's order.
         following: The position after this page; None at the end.
         raws: Each object's own JSON, where that is wanted.
-        total: How many objects the search found from here on.
+        total: How many objects the search found from here on, where it says so.
     """
 
     objects: list[CrmObject]
     following: str | None
     raws: list[msgspec.Raw] | None = None
-    total: int = 0
+    total: int | None = None
 
     def pairs(self) -> Iterable[tuple[CrmObject, msgspec.Raw | None]]:
         """Each object with its own JSON, where that is kept."""
@@ -81,6 +82,21 @@ class ObjectPage:
     def release(self) -> None:
         """Let go of the objects, once records are made of them."""
         self.objects, self.raws = [], None
+
+
+def _refuse_silence(
+    ids: Sequence[str], found: list[CrmObject], errors: list[ErrorBody], *, what: str
+) -> None:
+    """Each id has to be in the answer, among its errors, or merged into one that is there."""
+    accounted = {o.id for o in found}
+    accounted.update(old for o in found for old in merged_ids(o))
+    accounted.update(str(i) for error in errors for i in error.context.get("ids") or ())
+    silent = [i for i in ids if i not in accounted]
+    if silent:
+        raise InconsistentError(
+            f"HubSpot's answer for {what} does not say what became of {len(silent)} of "
+            f"{len(ids)} records (the first is {silent[0]}); nothing was skipped. Run again."
+        )
 
 
 class Source(Protocol):
@@ -109,10 +125,11 @@ class ObjectReader:
     raw: bool
 
     def batch(self, ids: Sequence[str], *, archived: bool) -> ObjectPage:
-        """Objects by id, in the order asked for; ids that are gone are left out.
+        """Objects by id, in the order asked for; ids that HubSpot names as gone are left out.
 
         Raises:
             HubSpotError: If some of them are there but could not be read.
+            InconsistentError: If the answer does not say what became of some of them.
         """
         name = self.object_type.name
         path = self.client.paths.batch_read(self.object_type.in_paths)
@@ -129,6 +146,7 @@ class ObjectReader:
             refuse_partial(answer.errors, what=what)
             page = self.decode(answer)
             by_id.update((o.id, (o, raw)) for o, raw in page.pairs())
+            _refuse_silence(ids[start : start + BATCH], page.objects, answer.errors, what=what)
         found = [by_id[i] for i in ids if i in by_id]
         return ObjectPage(
             [o for o, _ in found],
@@ -146,5 +164,5 @@ class ObjectReader:
         following = after(answer.paging)
         if isinstance(answer, _Objects):
             return ObjectPage(answer.results, following, total=answer.total)
-        objects = [msgspec.json.decode(raw, type=CrmObject) for raw in answer.results]
+        objects = [decode(raw, CrmObject) for raw in answer.results]
         return ObjectPage(objects, following, answer.results, answer.total)

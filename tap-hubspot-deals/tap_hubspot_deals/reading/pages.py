@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hubspot_client.clock import iso
@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
     from hubspot_client.clock import Clock
 
+    from tap_hubspot_deals.reading.holdings import LinkKey
     from tap_hubspot_deals.reading.legs import Step
     from tap_hubspot_deals.reading.links import LinkReader, Links
-    from tap_hubspot_deals.reading.objects import ObjectPage
+    from tap_hubspot_deals.reading.objects import CrmObject, ObjectPage
     from tap_hubspot_deals.reading.progress import Progress
 
 LinksOf = dict[str, list[dict[str, Any]]]
@@ -34,6 +35,8 @@ class LinkedPage:
         only: The objects whose links were asked for; None: all.
         read_at: When the links were asked for, ISO 8601.
         progress: Where the read stands once this page is out.
+        gone: Ids that went out and are not there any more, or not asked for.
+        merged: The records that took the place of others, by the others' ids.
     """
 
     page: ObjectPage
@@ -41,6 +44,8 @@ class LinkedPage:
     only: frozenset[str] | None
     read_at: str
     progress: Progress
+    gone: Sequence[str] = ()
+    merged: dict[str, CrmObject] = field(default_factory=dict)
 
     def links_of(self, object_id: str) -> Links | None:
         """One object's complete links by object type; None where they were not read."""
@@ -94,8 +99,8 @@ class LinkAsker:
         clock: Clock,
         pool: Executor,
     ) -> None:
-        self._readers = readers
-        self._only = only
+        self.readers = readers
+        self.only = only
         self._clock = clock
         self._pool = pool
 
@@ -105,11 +110,30 @@ class LinkAsker:
         if not live:
             return Group(steps, read_at, None)
         ids = [o.id for step in steps for o in step.page.objects]
-        if self._only is not None:
-            ids = [i for i in ids if i in self._only]
+        if self.only is not None:
+            ids = [i for i in ids if i in self.only]
         asked = [
             (reader.to_type, self._pool.submit(reader.read, ids[start : start + BATCH]))
-            for reader in self._readers
+            for reader in self.readers
             for start in range(0, len(ids), BATCH)
         ]
-        return Group(steps, read_at, asked, self._only)
+        return Group(steps, read_at, asked, self.only)
+
+    def read(self, ids: Sequence[str]) -> dict[str, set[LinkKey]]:
+        """The links of at most 1,000 records, as `Holdings.links_of` tells them."""
+        asked = [(r.to_type, self._pool.submit(r.read, ids)) for r in self.readers if ids]
+        found: dict[str, set[LinkKey]] = {}
+        for to_type, future in asked:
+            for record_id, links in future.result().items():
+                found.setdefault(record_id, set()).update(link_keys({to_type: links}))
+        return found
+
+
+def link_keys(links: Links) -> list[LinkKey]:
+    """What tells one record's links apart."""
+    return [
+        (to_type, linked["id"], link_type["category"], link_type["type_id"])
+        for to_type, all_linked in links.items()
+        for linked in all_linked
+        for link_type in linked["types"]
+    ]

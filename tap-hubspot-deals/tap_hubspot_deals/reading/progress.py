@@ -28,9 +28,7 @@ class Progress:
         mode: `full` reads all that the filters let through, `changes` a window.
         started_at: When it began, and the bookmark once it is finished.
         since: The beginning of the window of a `changes` read.
-        archived_since: Records archived before it do not go out; None: all do.
         version: The table version that its records carry.
-        first: Whether nothing was read before it.
         phase: Live records first, then archived ones.
         legs: The unfinished legs of the phase.
         one_cursor: The list proved to be out of order: it must not be cut.
@@ -40,8 +38,6 @@ class Progress:
     started_at: str
     version: int
     since: str | None = None
-    archived_since: str | None = None
-    first: bool = False
     phase: Phase = "live"
     legs: list[dict[str, Any]] = field(default_factory=lambda: list(BEGINNING))
     one_cursor: bool = False

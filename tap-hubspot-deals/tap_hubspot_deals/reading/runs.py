@@ -6,11 +6,12 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self
 
+from hubspot_client.clock import parse_time
 from hubspot_client.errors import AuthenticationError, HubSpotError, StopCleanlyError
 
-from tap_hubspot_deals.reading.archive import Sweep, is_asked_for
-from tap_hubspot_deals.reading.legs import BAD_REQUEST, Leg, OutOfOrder, Step
-from tap_hubspot_deals.reading.links import BATCH
+from tap_hubspot_deals.reading.audit import Audit
+from tap_hubspot_deals.reading.filtering import is_asked_for
+from tap_hubspot_deals.reading.legs import BAD_REQUEST, Leg, OutOfOrder
 from tap_hubspot_deals.reading.pages import LinkAsker
 from tap_hubspot_deals.reading.progress import BEGINNING
 from tap_hubspot_deals.reading.searching import SearchSource, extent
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
     import logging
     from collections.abc import Iterator, Sequence
 
+    from tap_hubspot_deals.reading.holdings import Holdings
     from tap_hubspot_deals.reading.links import LinkReader
-    from tap_hubspot_deals.reading.objects import ObjectReader, Source
+    from tap_hubspot_deals.reading.objects import CrmObject, ObjectReader, Source
     from tap_hubspot_deals.reading.pages import Group, LinkedPage
     from tap_hubspot_deals.reading.progress import Progress
     from tap_hubspot_deals.settings import Settings
@@ -63,6 +65,7 @@ class Run:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="hubspot")
         only = frozenset(settings.association_ids) or None
         self._links = LinkAsker(links, only, reader.client.clock, self._pool)
+        self._audit = Audit(reader, self._links, settings, logger)
 
     def __enter__(self) -> Self:
         """Nothing to prepare: the threads are there."""
@@ -72,13 +75,13 @@ class Run:
         """Drop the requests that nobody waits for any more."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def pages(self, progress: Progress, sweep: Sweep) -> Iterator[LinkedPage]:
+    def pages(self, progress: Progress, held: Holdings) -> Iterator[LinkedPage]:
         """All that is left of a read, page by page.
 
         Args:
             progress: Where to begin. It is moved from phase to phase, not from page to page: each
                 page brings the progress that stands behind it.
-            sweep: Takes in what the recycle bin shows.
+            held: What went out so far; it has to follow what these pages bring.
 
         Raises:
             HubSpotError: If HubSpot does not give what was asked.
@@ -89,36 +92,16 @@ class Run:
             self._logger.info(
                 "Reading %s changed from %s to %s.", self._name, progress.since, progress.started_at
             )
-        yield from self._phase(progress, sweep)
-        if progress.phase == "live" and self._wants_sweep(progress):
+        yield from self._phase(progress)
+        if progress.phase == "live" and progress.mode == "full" and self._settings.archived:
             progress.enter("archived")
-            yield from self._phase(progress, sweep)
-        yield from self._restored(sweep, progress)
+            yield from self._phase(progress)
+        if self._mirrors:
+            yield from self._audit.pages(progress, held)
 
-    def sweep(self, progress: Progress, known: str) -> Sweep:
-        """The walk over the recycle bin that belongs to a read.
-
-        Args:
-            progress: The read.
-            known: The archived records that the last complete sweep saw.
-        """
-        whole = progress.phase == "live" or progress.legs == BEGINNING
-        return Sweep(
-            self._settings.filters,
-            self._reader.object_type,
-            progress.archived_since,
-            known,
-            complete=whole and self._wants_sweep(progress),
-        )
-
-    def _wants_sweep(self, progress: Progress) -> bool:
-        """A scan is read once: nobody will ask what left the recycle bin since."""
-        return self._settings.archived or progress.mode == "changes" or self._mirrors
-
-    def _phase(self, progress: Progress, sweep: Sweep) -> Iterator[LinkedPage]:
-        goes_on = progress.legs != BEGINNING
+    def _phase(self, progress: Progress) -> Iterator[LinkedPage]:
         try:
-            yield from self._walk(progress, sweep)
+            yield from self._walk(progress, self._source(progress))
         except OutOfOrder:
             self._logger.warning(
                 "HubSpot's list of %s is not in the order of record ids; "
@@ -127,8 +110,11 @@ class Run:
             )
             progress.one_cursor = True
         except HubSpotError as exc:
-            if not (goes_on and exc.status == BAD_REQUEST):
+            if exc.status != BAD_REQUEST:
                 raise
+            if progress.legs == BEGINNING:
+                yield from self._instead(progress, exc)
+                return
             self._logger.warning(
                 "HubSpot does not know the unfinished run's cursors any more; reading %s from the "
                 "beginning. (%s)",
@@ -138,11 +124,34 @@ class Run:
         else:
             return
         progress.enter(progress.phase)
-        sweep.begin_again(complete=self._wants_sweep(progress))
-        yield from self._walk(progress, sweep)
+        yield from self._phase(progress)
 
-    def _walk(self, progress: Progress, sweep: Sweep) -> Iterator[LinkedPage]:
-        source = self._source(progress)
+    def _instead(self, progress: Progress, refusal: HubSpotError) -> Iterator[LinkedPage]:
+        """Do without what HubSpot does not offer for this type.
+
+        Raises:
+            HubSpotError: The refusal, where nothing can stand in.
+        """
+        if progress.phase == "archived":
+            self._logger.warning("%s have no recycle bin to be read: %s", self._name, refusal)
+            return
+        if not isinstance(self._source(progress), SearchSource):
+            raise refusal
+        self._logger.warning("Reading the list of %s instead: %s", self._name, refusal)
+        since = None if progress.since is None else parse_time(progress.since)
+
+        def is_due(found: CrmObject) -> bool:
+            late = since is None or not found.updated_at or parse_time(found.updated_at) >= since
+            return late and self._is_asked_for(found)
+
+        for page in self._walk(progress, ListSource(self._reader)):
+            page.page.keep(is_due)
+            yield page
+
+    def _is_asked_for(self, found: CrmObject) -> bool:
+        return is_asked_for(found, self._settings.filters, self._reader.object_type)
+
+    def _walk(self, progress: Progress, source: Source) -> Iterator[LinkedPage]:
         ordered = isinstance(source, ListSource) and not progress.one_cursor
         walk = Walk(
             source,
@@ -151,10 +160,10 @@ class Run:
             ordered=ordered,
             extent=self._extent if progress.phase == "live" else None,
         )
-        for group in self._groups(walk, progress, sweep):
+        for group in self._groups(walk, progress):
             yield from group.pages(progress)
 
-    def _groups(self, walk: Walk, progress: Progress, sweep: Sweep) -> Iterator[Group]:
+    def _groups(self, walk: Walk, progress: Progress) -> Iterator[Group]:
         """A walk's groups with their links asked for, one group ahead.
 
         What was read before the walk failed comes out first. Where the links of a group fail, the
@@ -165,7 +174,7 @@ class Run:
             for steps in walk.groups():
                 if progress.phase == "archived":
                     for step in steps:
-                        sweep.cut(step.page)
+                        step.page.keep(self._is_asked_for)
                 waiting.append(self._links.ask(steps, live=progress.phase == "live"))
                 if len(waiting) > LINK_GROUPS_AHEAD:
                     yield waiting.popleft()
@@ -173,15 +182,6 @@ class Run:
             yield from waiting
             raise
         yield from waiting
-
-    def _restored(self, sweep: Sweep, progress: Progress) -> Iterator[LinkedPage]:
-        """Read what left the recycle bin by id; what was purged is not found, and no loss."""
-        ids = sweep.left()
-        for start in range(0, len(ids), BATCH):
-            page = self._reader.batch(ids[start : start + BATCH], archived=False)
-            page.keep(lambda o: is_asked_for(o, self._settings.filters, self._reader.object_type))
-            if page.objects:
-                yield from self._links.ask([Step(page, progress.legs)], live=True).pages(progress)
 
     def _source(self, progress: Progress) -> Source:
         if progress.phase == "archived":

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from hubspot_client.errors import HubSpotError
+from hubspot_client.errors import InconsistentError
 
 from tap_hubspot_deals.reading.objects import CrmObject, ObjectPage
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tap_hubspot_deals.settings import Filters
 
 SEARCH_PAGE = 200
+TRIES = 3
 SEARCH_BODY_LIMIT = 3000
 """HubSpot documents 400 for search bodies above 3,000 characters."""
 
@@ -33,15 +34,34 @@ class SearchSource:
         filters: The user's filters.
         window: Only records modified within; None for all.
         fresh: Read the properties by id, not from the search index, which lags behind.
+        stretch: Only these ids, the first and the last of them; None for all.
+        having: Only records that have a value in this property.
     """
 
     reader: ObjectReader
     filters: Filters
     window: Window | None = None
     fresh: bool = True
+    stretch: tuple[int, int] | None = None
+    having: str | None = None
 
     def fetch(self, position: str | None) -> ObjectPage:
-        """The page after a record id."""
+        """The page after a record id.
+
+        An answer that contradicts itself is asked for again: the index may have moved under it.
+
+        Raises:
+            InconsistentError: If it does so every time.
+        """
+        for left in reversed(range(TRIES)):
+            try:
+                return self._fetch(position)
+            except InconsistentError:
+                if not left:
+                    raise
+        raise AssertionError  # the last try returns or raises
+
+    def _fetch(self, position: str | None) -> ObjectPage:
         reader = self.reader
         body = self._body(position, list(reader.properties))
         inline = not self.fresh and len(msgspec.json.encode(body)) <= SEARCH_BODY_LIMIT
@@ -59,22 +79,24 @@ class SearchSource:
         )
         ids = [o.id for o in page.objects]
         self._refuse_gaps(position, ids, page.total)
-        following = ids[-1] if ids and page.total > len(ids) else None
+        # Without a total (observed), a whole page says that there may be more.
+        more = len(ids) == SEARCH_PAGE if page.total is None else page.total > len(ids)
+        following = ids[-1] if ids and more else None
         if inline:
             return ObjectPage(page.objects, following, page.raws)
         full = reader.batch(ids, archived=False)
         return ObjectPage(full.objects, following, full.raws)
 
-    def _refuse_gaps(self, position: str | None, ids: list[str], total: int) -> None:
+    def _refuse_gaps(self, position: str | None, ids: list[str], total: int | None) -> None:
         """Walking by id rests on ascending ids and on pages that come while some are left."""
         numbers = [int(position or 0), *map(int, ids)]
         if any(b <= a for a, b in pairwise(numbers)):
-            raise HubSpotError(
+            raise InconsistentError(
                 f"HubSpot's search for {self.reader.object_type.name} came out of order after "
                 f"record {position or 'none'}; nothing was skipped. Run again."
             )
-        if total > 0 and not ids:
-            raise HubSpotError(
+        if total and not ids:
+            raise InconsistentError(
                 f"HubSpot's search says that {total} {self.reader.object_type.name} are left "
                 f"after record {position or 'none'} but gives none of them. Run again."
             )
@@ -89,7 +111,7 @@ class SearchSource:
         }
 
     def _filters(self, position: str | None) -> list[dict[str, Any]]:
-        """At most five filters; HubSpot allows six in a group."""
+        """At most six filters, as many as HubSpot allows in a group."""
         wanted: list[dict[str, Any]] = []
         pipeline, stage = self.reader.object_type.pipeline or ("", "")
         if self.window:
@@ -107,7 +129,12 @@ class SearchSource:
                     self.filters.created_until,
                 )
             )
-        if position is not None:
+        if self.having is not None:
+            wanted.append({"propertyName": self.having, "operator": "HAS_PROPERTY"})
+        if self.stretch is not None:
+            low, high = self.stretch
+            wanted.append(_between("hs_object_id", max(low, int(position or 0) + 1), high))
+        elif position is not None:
             wanted.append({"propertyName": "hs_object_id", "operator": "GT", "value": position})
         return wanted
 
@@ -137,16 +164,23 @@ class _Extent(msgspec.Struct):
 
 def extent(reader: ObjectReader, filters: Filters) -> tuple[int, str | None]:
     """How many records a search would find, and the highest id among them: one request."""
-    source = SearchSource(reader, filters)
+    answer = _count(reader, SearchSource(reader, filters))
+    return answer.total, answer.results[0].id if answer.results else None
+
+
+def count(reader: ObjectReader, filters: Filters, stretch: tuple[int, int] | None = None) -> int:
+    """How many records a search would find, among all ids or a stretch of them: one request."""
+    return _count(reader, SearchSource(reader, filters, stretch=stretch)).total
+
+
+def _count(reader: ObjectReader, source: SearchSource) -> _Extent:
     body = source._body(None, ["hs_object_id"])  # noqa: SLF001 - the same module
     body["sorts"] = [{"propertyName": "hs_object_id", "direction": "DESCENDING"}]
     body["limit"] = 1
-    name = reader.object_type.name
-    answer = reader.client.post(
+    return reader.client.post(
         reader.client.paths.search(reader.object_type.in_paths),
         body,
         family="search",
-        what=f"{name} (count)",
+        what=f"{reader.object_type.name} (count)",
         shape=_Extent,
     )
-    return answer.total, answer.results[0].id if answer.results else None

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import abc
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hubspot_client.clock import iso
 from typing_extensions import override
 
+from tap_hubspot_deals.ending import StateError
+from tap_hubspot_deals.reading.holdings import pack_text, unpack_text
 from tap_hubspot_deals.sdk import SingerStream
+from tap_hubspot_deals.streams.records import AUTOMATIC, PRESENT, REMOVAL, removed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from tap_hubspot_deals.settings import Settings
     from tap_hubspot_deals.streams.records import Identity
     from tap_hubspot_deals.streams.writer import MessageWriter
+
+OLD_DIGEST = 16
+"""Characters of what earlier versions kept in place of the keys."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +62,18 @@ class TenantStream(SingerStream):
     ) -> None:
         self.hubspot = account.client
         self.settings = account.settings
-        self._writer = account.writer
+        self.writer = account.writer
         self.identity = account.identity
         self.emitted = 0
         super().__init__(account.tap, schema=account.identity.schema(properties), name=name)
         self.primary_keys = (*account.identity.keys, *key)
+
+    @property
+    @override
+    def automatic(self) -> set[str]:
+        fields = self.schema["properties"].keys()
+        automatic: set[str] = super().automatic | (AUTOMATIC & fields)
+        return automatic
 
     @property
     @override
@@ -80,14 +92,14 @@ class TenantStream(SingerStream):
         """
         self.emitted += len(records)
         if self.is_plain:
-            self._writer.write_records(self.name, records, version=version, time=time)
+            self.writer.write_records(self.name, records, version=version, time=time)
             self.records_written()
         else:
             self.write_mapped(records, version=version)
 
     def put_state(self) -> None:
         """Write the state."""
-        self._writer.write_message(self.state_message())
+        self.writer.write_message(self.state_message())
 
     def activate_version(self, version: int) -> None:
         """Say that rows of an older version are gone."""
@@ -99,28 +111,63 @@ class MetadataStream(TenantStream):
     """A small stream that is read whole at every run.
 
     Its table version stays while no record has gone, so that unchanged rows are not written again.
+    Records that have gone since the last run go out once more, as removed.
     """
+
+    def __init__(
+        self, account: Account, name: str, *, key: str, properties: dict[str, Any]
+    ) -> None:
+        self._found: list[dict[str, Any]] | None = None
+        self._mirrors = account.settings.scan_id is None
+        more = REMOVAL if self._mirrors else {}
+        super().__init__(account, name, key=(key,), properties={**properties, **more})
 
     @abc.abstractmethod
     def read(self) -> Iterable[dict[str, Any]]:
         """All records, the identity's fields left out."""
 
     @override
+    def prepare(self) -> None:
+        """Read everything: it is little, and what the token may not read is told before a write."""
+        if self._found is None and self.selected:
+            self._found = list(self.read())
+
+    @override
     def read_and_write(self, *, write: bool) -> Iterator[dict[str, Any]]:
+        if not self.selected:
+            return
+        self.prepare()
         key = self.primary_keys[-1]
         state = self.get_context_state({"_tenant_id": self.identity.tenant_id})
+        present = PRESENT if self._mirrors else {}
         with self.get_record_counter() as counter, self.get_sync_timer():
-            records = [{**self.identity.fields, **r} for r in self.read()][: self.record_limit]
-            ids = sorted(record[key] for record in records)
-            digest = hashlib.sha256("\0".join(ids).encode()).hexdigest()[:16]
-            if state.get("keys") != digest:
+            found = [{**self.identity.fields, **r, **present} for r in self._found or ()]
+            records = found[: self.record_limit]
+            keys = {record[key] for record in records}
+            gone = self._gone(state, keys)
+            if gone or "version" not in state:
                 state["version"] = self.started_ms
             version = state["version"] if self.settings.activate_versions else None
             if write:
-                self.write_records(records, version=version, time=iso(self.hubspot.clock.now()))
+                now = iso(self.hubspot.clock.now())
+                tombstones = [{**self.identity.fields, key: k, **removed(now)} for k in gone]
+                self.write_records([*records, *tombstones], version=version, time=now)
             counter.increment(len(records))
             yield from records
         if write:
             self.activate_version(state["version"])
-            state["keys"] = digest
+            if self._mirrors:
+                state["keys"] = pack_text(sorted(keys))
             self.put_state()
+
+    def _gone(self, state: dict[str, Any], keys: set[str]) -> list[str]:
+        """The keys of the last run's records that are not there any more."""
+        if not self._mirrors or "keys" not in state:
+            return []
+        try:
+            return sorted(set(unpack_text(state["keys"])) - keys)
+        except ValueError:
+            if len(str(state["keys"])) == OLD_DIGEST:
+                return []
+            fault = f"The state's `keys` of {self.name} are damaged. Run without state."
+            raise StateError("State validation failed", errors=[fault]) from None

@@ -5,10 +5,11 @@ The bookmark of a stream is one dictionary per tenant, under Singer's `partition
     {"context": {"_tenant_id": "acme"},
      "replication_key": "updated_at", "replication_key_value": "2026-11-22T09:00:00.000000Z",
      "full_read_at": "…", "version": 1795338000000, "selection": "5f0c…",
-     "archived_ids": "123 456", "progress": {…}}
+     "held": "…", "progress": {…}, "recent": ["…"]}
 
 `replication_key_value` is the end of the last closed window, never past the start of its run.
-`progress` stands there only while a run is unfinished; `archived_ids` see `archive`.
+`held` is what went out, see `reading.holdings`. `progress` and `recent`, what went out since, stand
+there only while a run is unfinished.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ import msgspec
 from hubspot_client.clock import EPOCH, iso, milliseconds, parse_time
 
 from tap_hubspot_deals.ending import StateError
+from tap_hubspot_deals.reading.holdings import Holdings, pack_marks, unpack_marks
 from tap_hubspot_deals.reading.progress import PROGRESS_FIELDS, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
+    from tap_hubspot_deals.reading.holdings import Mark
     from tap_hubspot_deals.settings import Settings
 
 
@@ -39,6 +42,7 @@ class Bookmark:
         settings: What is asked for, and the look-back.
         selected: What of it the catalog selects, and the types it has.
         kept: Whether a later run may go on from this one.
+        full: Whether the catalog wants everything at every run (FULL_TABLE).
 
     Raises:
         StateError: If the state holds a time that is none.
@@ -51,10 +55,12 @@ class Bookmark:
         *,
         selected: Any = None,
         kept: bool = True,
+        full: bool = False,
     ) -> None:
         self._state = state
         self._logger = logging.getLogger("tap-hubspot-deals")
         self.kept = kept
+        self._full = full
         self._settings = settings
         self._selection = selection_of(settings, selected)
         for name in ("replication_key_value", "full_read_at"):
@@ -66,9 +72,9 @@ class Bookmark:
         return self._state.get("replication_key_value")
 
     @property
-    def archived_ids(self) -> str:
-        """The archived records that the last complete sweep saw."""
-        return str(self._state.get("archived_ids", ""))
+    def mirrors(self) -> bool:
+        """Whether a later run goes on from this one: a scan is read once, a sample never."""
+        return self.kept and self._settings.scan_id is None
 
     @property
     def asks_for_something_else(self) -> bool:
@@ -115,24 +121,11 @@ class Bookmark:
         """
         full_read_at = self._state.get("full_read_at")
         known = self.value is not None and full_read_at is not None
-        due = refresh and known and self._is_due(str(full_read_at), now)
+        known = known and (not self.mirrors or "held" in self._state)
+        due = refresh and known and (self._full or self._is_due(str(full_read_at), now))
         if not known or self.asks_for_something_else or due or self._is_ahead(now):
-            return self._full(now)
-        since = self._looked_back()
-        version = self._state.get("version", 0)
-        return Progress("changes", iso(now), version, since=since, archived_since=since)
-
-    def _full(self, now: datetime) -> Progress:
-        first = self.value is None
-        all_archived = self._settings.archived or self._is_ahead(now)
-        archived_since = iso(now) if first else self._looked_back()
-        return Progress(
-            "full",
-            iso(now),
-            milliseconds(now),
-            archived_since=None if all_archived else archived_since,
-            first=first,
-        )
+            return Progress("full", iso(now), milliseconds(now))
+        return Progress("changes", iso(now), self._state.get("version", 0), self._looked_back())
 
     def _is_ahead(self, now: datetime) -> bool:
         """Whether the bookmark lies in HubSpot's future, and therefore says nothing of the past."""
@@ -141,20 +134,62 @@ class Bookmark:
     def _looked_back(self) -> str:
         return iso(max(parse_time(str(self.value)) - self._settings.lookback, EPOCH))
 
+    def holdings(self, progress: Progress) -> Holdings:
+        """What went out before a read and, where that was cut, in its first part.
+
+        Args:
+            progress: The read that is about to begin, or to go on.
+
+        Raises:
+            StateError: If the state holds something else in its place.
+        """
+        state = self._state
+        goes_on = (state.get("progress") or {}).get("started_at") == progress.started_at
+        try:
+            held = Holdings(state.get("held"))
+            for packed in state.get("recent") or ():
+                held.take(unpack_marks(packed), seen=goes_on)
+        except ValueError as exc:
+            fault = f"The state's `held` is damaged ({exc}). Run without state to read everything."
+            raise StateError("State validation failed", errors=[fault]) from None
+        if state.get("per_pair", self._settings.associations_per_pair) != (
+            self._settings.associations_per_pair
+        ):
+            held.links = {}  # they went into other streams
+        if not goes_on and state.get("recent"):
+            state["held"] = held.pack()
+            state["recent"] = []
+        return held
+
     def save(self, progress: Progress) -> None:
         """Note where an unfinished run stands."""
         self._state["progress"] = {**vars(progress), "selection": self._selection}
 
-    def finish(self, progress: Progress, replication_key: str, archived_ids: str) -> None:
+    def intend(self, marks: list[Mark], progress: Progress) -> None:
+        """Note what is about to go out: a run that is killed then must not forget it.
+
+        Args:
+            marks: One for each record.
+            progress: Where the read stands now.
+        """
+        self.save(progress)
+        self._state.setdefault("recent", []).append(pack_marks(marks))
+
+    def finish(self, progress: Progress, replication_key: str, held: Holdings) -> None:
         """Move the bookmark: the run has read all it set out for."""
-        self._state.pop("progress", None)
-        self._state["archived_ids"] = archived_ids
-        self._state["replication_key"] = replication_key
-        self._state["replication_key_value"] = progress.started_at
-        self._state["selection"] = self._selection
-        self._state["version"] = progress.version
+        state = self._state
+        state.pop("progress", None)
+        state.pop("recent", None)
+        state.pop("archived_ids", None)  # of older versions
+        if self.mirrors:
+            state["held"] = held.pack()
+            state["per_pair"] = self._settings.associations_per_pair
+        state["replication_key"] = replication_key
+        state["replication_key_value"] = progress.started_at
+        state["selection"] = self._selection
+        state["version"] = progress.version
         if progress.mode == "full":
-            self._state["full_read_at"] = progress.started_at
+            state["full_read_at"] = progress.started_at
 
     def _is_due(self, full_read_at: str, now: datetime) -> bool:
         return now - parse_time(full_read_at) >= self._settings.refresh_after
@@ -181,7 +216,7 @@ def selection_of(settings: Settings, selected: Any = None) -> str:
         "properties": sorted(settings.properties or ()),
         "associations": sorted(settings.associations),
         "flatten": settings.flatten_custom_properties,
-        "nested": settings.nest_properties,
+        "per pair": settings.associations_per_pair,
         "raw": settings.include_raw,
         "scan": settings.scan_id,
         "selected": selected,

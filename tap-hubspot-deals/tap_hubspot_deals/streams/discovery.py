@@ -122,10 +122,13 @@ class Discovery:
 
     def _association_streams(self, parents: list[ObjectStream]) -> list[AssociationsStream]:
         if not self._account.settings.associations_per_pair:
+            asked = {(one.name, name) for one in self._wanted for name in one.associations}
+            read = sum(len(parent.linked) for parent in parents)
             writing = sum(bool(parent.linked) for parent in parents)
-            return [AssociationsStream(self._account, "associations", parents=writing)]
+            whole = writing <= 1 and read == len(asked)
+            return [AssociationsStream(self._account, "associations", whole=whole)]
         return [
-            AssociationsStream(self._account, f"{parent.name}_{to_type.name}")
+            AssociationsStream(self._account, f"{parent.name}_{to_type.name}", whole=True)
             for parent in parents
             for to_type in parent.linked
         ]

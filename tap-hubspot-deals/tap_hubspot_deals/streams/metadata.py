@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
-from hubspot_client.paging import Paging, after
+from hubspot_client.paging import Cursors, Paging, after
 from typing_extensions import override
 
 from tap_hubspot_deals.streams.base import MetadataStream
@@ -64,7 +64,7 @@ class PipelinesStream(MetadataStream):
 
     def __init__(self, account: Account, name: str, object_type: ObjectType) -> None:
         self._object_type = object_type
-        super().__init__(account, name, key=("id",), properties=self.FIELDS)
+        super().__init__(account, name, key="id", properties=self.FIELDS)
 
     @override
     def read(self) -> Iterable[dict[str, Any]]:
@@ -129,7 +129,7 @@ class OwnersStream(MetadataStream):
     }
 
     def __init__(self, account: Account, name: str = "owners") -> None:
-        super().__init__(account, name, key=("id",), properties=self.FIELDS)
+        super().__init__(account, name, key="id", properties=self.FIELDS)
 
     @override
     def read(self) -> Iterable[dict[str, Any]]:
@@ -140,6 +140,7 @@ class OwnersStream(MetadataStream):
 
     def _owners(self, archived: str) -> Iterator[_Owner]:
         cursor: dict[str, str | int] = {}
+        cursors = Cursors("owners")
         while True:
             page = self.hubspot.get(
                 self.hubspot.paths.owners(),
@@ -154,6 +155,7 @@ class OwnersStream(MetadataStream):
             following = after(page.paging)
             if following is None:
                 return
+            cursors.check(str(cursor.get("after")), following, empty=not page.results)
             cursor = {"after": following}
 
 
@@ -181,7 +183,7 @@ class PropertiesStream(MetadataStream):
 
     def __init__(self, account: Account, name: str, definitions: Sequence[Definition]) -> None:
         self._definitions = definitions
-        super().__init__(account, name, key=("name",), properties=self.FIELDS)
+        super().__init__(account, name, key="name", properties=self.FIELDS)
 
     @override
     def read(self) -> Iterable[dict[str, Any]]:

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hubspot_client.clock import parse_time
 from singer_sdk import metrics
 from typing_extensions import override
 
+from tap_hubspot_deals.reading.holdings import Mark
 from tap_hubspot_deals.reading.links import LinkReader
 from tap_hubspot_deals.reading.objects import MERGED_IDS, ObjectReader, merged_ids
+from tap_hubspot_deals.reading.pages import link_keys
 from tap_hubspot_deals.reading.runs import Run
 from tap_hubspot_deals.sdk import METRIC_INTERVAL
 from tap_hubspot_deals.streams.base import TenantStream
 from tap_hubspot_deals.streams.bookmarks import Bookmark
-from tap_hubspot_deals.streams.records import KEY_TEXT, TEXT, TIME, RecordFields
+from tap_hubspot_deals.streams.records import (
+    KEY_TEXT,
+    PRESENT,
+    REMOVAL,
+    TEXT,
+    TIME,
+    RecordFields,
+    removed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from hubspot_client.object_types import ObjectType
     from hubspot_client.properties import Definition
-    from singer_sdk.helpers.types import Context
 
+    from tap_hubspot_deals.reading.holdings import Holdings, Kind, LinkKey
+    from tap_hubspot_deals.reading.links import Links
     from tap_hubspot_deals.reading.objects import CrmObject
     from tap_hubspot_deals.reading.pages import LinkedPage
     from tap_hubspot_deals.reading.progress import Progress
@@ -90,12 +101,10 @@ class ObjectStream(TenantStream):
         return found
 
     @override
-    def get_replication_key_signpost(self, context: Context | None = None) -> None:
-        """None: the bookmark is the end of a closed window, not the highest value seen."""
-
-    @override
     def read_and_write(self, *, write: bool) -> Iterator[dict[str, Any]]:
         self._links = self._links_streams()
+        if not self.selected and not self._links:
+            return  # the SDK asks parents for the sake of children that are fed by others
         definitions = self._selected_definitions()
         bookmark = self._bookmark(definitions)
         self.bookmarks = (bookmark.value, bookmark.value)
@@ -108,35 +117,131 @@ class ObjectStream(TenantStream):
             self._run(definitions, bookmark) as run,
         ):
             for progress in bookmark.due(self.hubspot.clock.now):
-                for records, count in self._read(run, progress, bookmark, write=write):
-                    counter.increment(len(records))
-                    links_counter.increment(count)
-                    yield from records
+                for page in self._read(run, progress, bookmark, write=write):
+                    counter.increment(len(page.records))
+                    links_counter.increment(sum(map(len, page.links.values())))
+                    yield from page.records
         self.bookmarks = (self.bookmarks[0], bookmark.value)
         self._tell_unparsed()
 
     def _read(
         self, run: Run, progress: Progress, bookmark: Bookmark, *, write: bool
-    ) -> Iterator[tuple[list[dict[str, Any]], int]]:
-        """Carry out one read; gives each page's records, and how many links were read with it."""
-        sweep = run.sweep(progress, bookmark.archived_ids)
+    ) -> Iterator[_Page]:
+        """Carry out one read; gives each page that was written."""
+        held = bookmark.holdings(progress)
+        pages = self._pages(run, progress, held, mirrors=bookmark.mirrors)
+        waiting: _Page | None = None
         emitted = 0
-        for page in run.pages(progress, sweep):
-            left = self._records_left(emitted)
-            records, links = self._records(page)
-            if write:
-                self._write(records[:left], links, page)
-            yield records[:left], sum(map(len, links.values()))
-            emitted += len(records[:left])
-            if len(records) > len(records[:left]):
-                self.stop_at_limit(emitted)
-            bookmark.save(page.progress)
-            self._keep(bookmark)
-            if emitted == self.settings.max_records:
-                return
-        self._activate(progress, bookmark)
-        bookmark.finish(progress, "updated_at", sweep.now_known())
-        self._keep(bookmark)
+        failure: Exception | None = None
+        while failure is None:
+            following, failure = _next(pages)
+            if waiting is not None:
+                whole = self._cut(waiting, emitted)
+                if write:
+                    self._write(waiting)
+                yield waiting
+                emitted += len(waiting.records)
+                if not whole:
+                    self.stop_at_limit(emitted)
+                bookmark.save(waiting.progress)
+                if emitted == self.settings.max_records:
+                    return
+            if following is None:
+                break
+            self._tell_beforehand(following, waiting.progress if waiting else progress, bookmark)
+            waiting = following
+        if failure is not None:
+            if bookmark.kept and waiting is not None:
+                self.put_state()
+            raise failure
+        self._activate(progress, bookmark, held)
+        bookmark.finish(progress, "updated_at", held)
+        if bookmark.kept:
+            self.put_state()
+
+    def _tell_beforehand(self, page: _Page, progress: Progress, bookmark: Bookmark) -> None:
+        """Let the state say what is about to go out: a killed run's successor has to know it.
+
+        It is not written where it would be longer than all that was written since the last one.
+        """
+        if bookmark.mirrors:
+            bookmark.intend(page.marks, progress)
+        enough = self.writer.written_since_state >= self.writer.state_length
+        if bookmark.kept and enough:
+            self.put_state()
+
+    def _pages(
+        self, run: Run, progress: Progress, held: Holdings, *, mirrors: bool
+    ) -> Iterator[_Page]:
+        for found in run.pages(progress, held):
+            page = self._page(found, held, mirrors=mirrors)
+            held.take(page.marks)
+            yield page
+
+    def _page(self, found: LinkedPage, held: Holdings, *, mirrors: bool) -> _Page:
+        """The records of a page: its own, those of its links, and markers of what is gone."""
+        version = found.progress.version if self.settings.activate_versions else None
+        page = _Page([], {t: [] for t in self._links}, [], found.read_at, version, found.progress)
+        for one, raw in found.page.pairs():
+            own = found.links_of(one.id)
+            keys = link_keys(own) if mirrors and own is not None else None
+            self._add_links(page, one.id, own, held.links_of(int(one.id)), keys or ())
+            for old in merged_ids(one):
+                if int(old) in held:
+                    self._add_merged(page, old, one, held)
+            if mirrors:
+                kind: Kind = "archived" if one.archived else "live"
+                page.marks.append(Mark(int(one.id), kind, [] if one.archived else keys))
+            page.records.append(self._fields.record(one, own, found.read_at, raw))
+        for old, survivor in found.merged.items():
+            self._add_merged(page, old, survivor, held)
+        for record_id in found.gone:
+            self._add_links(page, record_id, None, held.links_of(int(record_id)), ())
+            page.marks.append(Mark(int(record_id), "gone", []))
+            page.records.append(self._fields.tombstone(record_id, found.read_at))
+        if not self.selected:
+            page.records = []
+        return page
+
+    def _add_merged(self, page: _Page, old: str, survivor: CrmObject, held: Holdings) -> None:
+        """Say that a record is gone, because another took its place."""
+        self._add_links(page, old, None, held.links_of(int(old)), ())
+        page.marks.append(Mark(int(old), "merged", []))
+        page.records.append(self._fields.merged_marker(old, survivor, page.read_at))
+
+    def _add_links(
+        self,
+        page: _Page,
+        from_id: str,
+        links: Links | None,
+        before: set[LinkKey],
+        now: Sequence[LinkKey],
+    ) -> None:
+        """The records of one record's links, those that it had and has no more included."""
+        head = {
+            **self.identity.fields,
+            "from_object_type": self.object_type.name,
+            "from_id": from_id,
+        }
+        present = PRESENT if self.settings.scan_id is None else {}
+        for to_type in page.links if links is not None else ():
+            page.links[to_type] += [
+                {
+                    **head,
+                    "to_object_type": to_type,
+                    "to_id": linked["id"],
+                    **link_type,
+                    "read_at": page.read_at,
+                    **present,
+                }
+                for linked in (links or {}).get(to_type, [])
+                for link_type in linked["types"]
+            ]
+        for to_type, to_id, category, type_id in sorted(before.difference(now)):
+            if to_type in page.links:
+                key = {"to_object_type": to_type, "to_id": to_id}
+                kind = {"category": category, "type_id": type_id}
+                page.links[to_type].append({**head, **key, **kind, **removed(page.read_at)})
 
     def _bookmark(self, definitions: list[Definition]) -> Bookmark:
         # What makes older records incomplete or differently typed when it changes.
@@ -144,8 +249,14 @@ class ObjectStream(TenantStream):
         selected = [self.selected, sorted(self._links), types]
         state = self.get_context_state({"_tenant_id": self.identity.tenant_id})
         # A sample says nothing about what it left out, so it must not move a bookmark.
-        kept = self.settings.max_records is None and not self._only_ids
-        return Bookmark(state if kept else {}, self.settings, selected=selected, kept=kept)
+        kept = self.settings.max_records is None and not self.settings.association_ids
+        return Bookmark(
+            state if kept else {},
+            self.settings,
+            selected=selected,
+            kept=kept,
+            full=self.wants_all,
+        )
 
     @property
     def _only_ids(self) -> bool:
@@ -165,7 +276,7 @@ class ObjectStream(TenantStream):
             links,
             self.settings,
             only_ids=self._only_ids,
-            mirrors=self.settings.scan_id is None and bookmark.kept,
+            mirrors=bookmark.mirrors,
             logger=self.logger,
         )
 
@@ -180,86 +291,35 @@ class ObjectStream(TenantStream):
         mask = self.mask if self.selected else dict.fromkeys(self.mask, False)
         return self._fields.select(mask, (*self._needed(()), *ALWAYS_RETURNED))
 
-    def _records(self, page: LinkedPage) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-        """A page's records, markers of merged ones included, and those of its links by type."""
-        records: list[dict[str, Any]] = []
-        link_records: dict[str, list[dict[str, Any]]] = {t: [] for t in self._links}
-        for found, raw in page.page.pairs():
-            own = page.links_of(found.id)
-            if own is not None:
-                for to_type in self._links:
-                    link_records[to_type] += self._link_records(
-                        found.id, to_type, own[to_type], page.read_at
-                    )
-            markers = self._merged_markers(found, page.progress, page.read_at)
-            records.append(self._fields.record(found, own, page.read_at, raw))
-            records += markers
-        return records, link_records
-
-    def _link_records(
-        self, from_id: str, to_type: str, all_linked: list[dict[str, Any]], read_at: str
-    ) -> list[dict[str, Any]]:
-        if not all_linked:
-            return []
-        head = {
-            **self.identity.fields,
-            "from_object_type": self.object_type.name,
-            "from_id": from_id,
-            "to_object_type": to_type,
-        }
-        return [
-            {**head, "to_id": linked["id"], **link_type, "read_at": read_at}
-            for linked in all_linked
-            for link_type in linked["types"]
-        ]
-
-    def _merged_markers(
-        self, found: CrmObject, progress: Progress, read_at: str
-    ) -> list[dict[str, Any]]:
-        """Markers for the records that this one took the place of.
-
-        A first read never gave those out, unless they were merged since it began.
-        """
-        old_ids = merged_ids(found)
-        if not old_ids:
-            return []
-        if progress.first and found.updated_at is not None:
-            began = parse_time(progress.started_at) - self.settings.lookback
-            if parse_time(found.updated_at) < began:
-                return []
-        return [self._fields.merged_marker(i, found, read_at) for i in old_ids]
-
-    def _write(
-        self,
-        records: list[dict[str, Any]],
-        links: dict[str, list[dict[str, Any]]],
-        page: LinkedPage,
-    ) -> None:
+    def _write(self, page: _Page) -> None:
         """Write a page's links and, after them, its records.
 
         A link without its record is merely not current yet, while a record without its links would
         seem to have lost them.
         """
-        version = page.progress.version if self.settings.activate_versions else None
-        for to_type, of_type in links.items():
+        for to_type, of_type in page.links.items():
             if of_type:
-                self._links[to_type].write_records(of_type, version=version, time=page.read_at)
-        if self.selected and records:
-            self.write_records(records, version=version, time=page.read_at)
+                stream = self._links[to_type]
+                stream.write_records(of_type, version=page.version, time=page.read_at)
+        if page.records:
+            self.write_records(page.records, version=page.version, time=page.read_at)
 
-    def _keep(self, bookmark: Bookmark) -> None:
-        if bookmark.kept:
-            self.put_state()
-
-    def _activate(self, progress: Progress, bookmark: Bookmark) -> None:
-        """Say that what a full read did not bring again is gone."""
-        if progress.mode != "full" or not bookmark.kept:
+    def _activate(self, progress: Progress, bookmark: Bookmark, held: Holdings) -> None:
+        """Say that what a full read did not bring again is gone; only where it was read whole."""
+        if progress.mode != "full" or not bookmark.kept or not self.settings.activate_versions:
             return
         if self.selected:
             self.activate_version(progress.version)
+            held.take([Mark(i, "gone", []) for i in held.unseen("merged")])
         for stream in self._links.values():
-            if stream.parents == 1:
+            if stream.whole:
                 stream.activate_version(progress.version)
+
+    def _cut(self, page: _Page, emitted: int) -> bool:
+        """Leave of a page what may still go out; whether that is all of it."""
+        before = len(page.records)
+        page.records = page.records[: self._records_left(emitted)]
+        return len(page.records) == before
 
     def _records_left(self, emitted: int) -> int | None:
         """How many records a dry run or a sample may still give; None without a limit."""
@@ -277,20 +337,49 @@ class ObjectStream(TenantStream):
             )
 
 
+@dataclass
+class _Page:
+    """One page as it goes out.
+
+    Args:
+        records: The records of the object type, markers included.
+        links: The records of their links, by the object type they lead to.
+        marks: What of it the next run has to know.
+        read_at: When it was read, ISO 8601.
+        version: The table version, when versions are used.
+        progress: Where the read stands once the page is out.
+    """
+
+    records: list[dict[str, Any]]
+    links: dict[str, list[dict[str, Any]]]
+    marks: list[Mark]
+    read_at: str
+    version: int | None
+    progress: Progress
+
+
+def _next(pages: Iterator[_Page]) -> tuple[_Page | None, Exception | None]:
+    """The next page, or what kept it from coming: the page before it is to be written first."""
+    try:
+        return next(pages, None), None
+    except Exception as exc:  # noqa: BLE001 - it is raised again, by the caller
+        return None, exc
+
+
 class AssociationsStream(TenantStream):
     """One record per typed link, written by the stream that reads its parents.
 
     Args:
         account: The account that is read.
         name: `associations`, or that of a pair.
-        parents: How many streams write here. Each reads everything in its own time, so versions
-            can be activated only where there is one.
+        whole: Whether one stream alone writes here, and may read all that is asked for: only then
+            what a full read does not bring again is gone.
     """
 
     parent_stream_type = ObjectStream
     state_partitioning_keys = ()
 
-    def __init__(self, account: Account, name: str, *, parents: int = 1) -> None:
+    def __init__(self, account: Account, name: str, *, whole: bool) -> None:
         super().__init__(
             account,
             name,
@@ -304,9 +393,10 @@ class AssociationsStream(TenantStream):
                 "type_id": {"type": "integer"},
                 "label": TEXT,
                 "read_at": {**TIME, "title": "A link is current when this equals its record's"},
+                **(REMOVAL if account.settings.scan_id is None else {}),
             },
         )
-        self.parents = parents
+        self.whole = whole
 
     @override
     def read_and_write(self, *, write: bool) -> Iterator[dict[str, Any]]:

@@ -26,6 +26,26 @@ OBJECTS = {
 """Fields that hold properties which are no fields of their own."""
 
 
+REMOVAL = {
+    "removed_at": {**TIME, "title": "When it was seen that this is not there any more"},
+    "_sdc_deleted_at": {**TIME, "title": "The same, as targets of the Singer SDK call it"},
+}
+PRESENT: dict[str, Any] = dict.fromkeys(REMOVAL)
+"""What says that a record is there, also where it had been removed."""
+
+AUTOMATIC = frozenset({"archived", "archived_at", "merged_into", "read_at", *REMOVAL})
+"""Fields that go out whatever a catalog selects: without them a mirror would not be true."""
+
+
+def removed(at: str) -> dict[str, Any]:
+    """What says that a record is not there any more.
+
+    Args:
+        at: When that was seen, ISO 8601.
+    """
+    return dict.fromkeys(REMOVAL, at)
+
+
 class Identity:
     """The fields that say whose record it is.
 
@@ -70,6 +90,8 @@ class RecordFields:
         self, definitions: Sequence[Definition], settings: Settings, identity: Identity
     ) -> None:
         self._identity = identity.fields
+        # A snapshot is read once: nothing is taken away from it.
+        self._mirrors = settings.scan_id is None
         self._include_raw = settings.include_raw
         self._nested = settings.nest_properties
         own = set(self._own_schema()) | set(identity.fields)
@@ -164,6 +186,8 @@ class RecordFields:
         if not found.archived:
             # HubSpot may list merged records as archived; their marks must stay then.
             values["merged_into"] = None
+        if self._mirrors:
+            values |= PRESENT
         values["read_at"] = read_at
         values["unparsed_properties"] = unparsed
         if links is not None:
@@ -171,6 +195,10 @@ class RecordFields:
         if raw is not None:
             values["raw"] = raw
         return values
+
+    def tombstone(self, record_id: str, read_at: str) -> dict[str, Any]:
+        """The record that says: this one is not there any more, or not asked for any more."""
+        return {**self._identity, "id": record_id, "read_at": read_at, **removed(read_at)}
 
     def merged_marker(self, old_id: str, survivor: CrmObject, read_at: str) -> dict[str, Any]:
         """The record that says: this deal is gone, that one took its place."""
@@ -180,6 +208,7 @@ class RecordFields:
             "updated_at": survivor.updated_at,
             "merged_into": survivor.id,
             "read_at": read_at,
+            **(PRESENT if self._mirrors else {}),
         }
 
     def _convert(self, values: dict[str, Any]) -> dict[str, str] | None:
@@ -209,6 +238,7 @@ class RecordFields:
             "archived_at": {**TIME, "title": "Archived at"},
             "merged_into": {**TEXT, "title": "Merged into the record with this ID"},
             "read_at": {**TIME, "title": "When record and links were read"},
+            **(REMOVAL if self._mirrors else {}),
             "unparsed_properties": {
                 "type": ["object", "null"],
                 "title": "Texts that do not fit their property's type",

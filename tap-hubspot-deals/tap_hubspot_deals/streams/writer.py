@@ -24,6 +24,8 @@ class MessageWriter(GenericSingerWriter[bytearray, Message]):
     `writing` is true while lines are made and handed to the operating system: a signal handler must
     not interrupt that, or half a line would go out. It leaves its exception in `interrupted`, which
     is raised between two messages.
+
+    `written_since_state` are the bytes since the last STATE, `state_length` are that one's.
     """
 
     def __init__(self) -> None:
@@ -31,6 +33,8 @@ class MessageWriter(GenericSingerWriter[bytearray, Message]):
         self._buffer = bytearray()
         self.writing = False
         self.interrupted: BaseException | None = None
+        self.written_since_state = 0
+        self.state_length = 0
 
     def serialize_message(self, message: Message) -> bytearray:
         """One message as a line of JSON; decimals keep every digit."""
@@ -46,7 +50,11 @@ class MessageWriter(GenericSingerWriter[bytearray, Message]):
     def write_message(self, message: Message) -> None:
         """Write one message of any type."""
         with self._undisturbed():
-            self._buffer += self.serialize_message(message)
+            line = self.serialize_message(message)
+            self.written_since_state += len(line)
+            if isinstance(message, StateMessage):
+                self.written_since_state, self.state_length = 0, len(line)
+            self._buffer += line
             if not isinstance(message, RecordMessage) or len(self._buffer) >= FLUSH_AT:
                 self._flush()
 
@@ -68,9 +76,11 @@ class MessageWriter(GenericSingerWriter[bytearray, Message]):
         encode_into = self._encoder.encode_into
         with self._undisturbed():
             for record in records:
+                before = len(buffer)
                 buffer += head
                 encode_into(record, buffer, -1)
                 buffer += tail
+                self.written_since_state += len(buffer) - before
                 if len(buffer) >= FLUSH_AT:
                     self._flush()
 

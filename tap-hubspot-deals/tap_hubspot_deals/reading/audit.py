@@ -1,0 +1,223 @@
+"""What changed without a trace: what went out is compared with what is there, and made good.
+
+HubSpot moves no modified date when a record is archived, restored or purged, or when a link is made
+or taken away, and a record that leaves a filter is in no search with that filter any more.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hubspot_client.clock import iso, milliseconds, parse_time
+from hubspot_client.errors import HubSpotError
+from hubspot_client.paging import Cursors
+
+from tap_hubspot_deals.reading.census import Census
+from tap_hubspot_deals.reading.filtering import is_asked_for
+from tap_hubspot_deals.reading.legs import BAD_REQUEST, Step
+from tap_hubspot_deals.reading.objects import MERGED_IDS, CrmObject, ObjectPage, merged_ids
+from tap_hubspot_deals.reading.pages import LinkedPage
+from tap_hubspot_deals.reading.progress import Window
+from tap_hubspot_deals.reading.searching import SearchSource
+from tap_hubspot_deals.reading.sources import ListSource
+from tap_hubspot_deals.settings import Filters
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Iterator, Sequence
+
+    from tap_hubspot_deals.reading.holdings import Holdings
+    from tap_hubspot_deals.reading.objects import ObjectReader
+    from tap_hubspot_deals.reading.pages import LinkAsker
+    from tap_hubspot_deals.reading.progress import Progress
+    from tap_hubspot_deals.settings import Settings
+
+CHUNK = 1000
+"""Records that are looked at together: what one request for links takes."""
+
+ARCHIVED_AT_ONCE = 500
+"""Archived records that an incremental run looks after: all of them, in turn."""
+
+BIN_PAGES = 5
+"""Pages of a recycle bin that an incremental run walks from its beginning."""
+
+MERGED_ONE_BY_ONE = 20
+"""Ids that are asked for one by one where no search tells what became of them."""
+
+NOT_FOUND = 404
+
+
+class Audit:
+    """Makes good what a read left untrue.
+
+    Args:
+        reader: The objects and their properties.
+        links: Asks for their links.
+        settings: What is asked for.
+        logger: Where it tells what it does.
+    """
+
+    def __init__(
+        self, reader: ObjectReader, links: LinkAsker, settings: Settings, logger: logging.Logger
+    ) -> None:
+        self._reader = reader
+        self._links = links
+        self._settings = settings
+        self._filters = settings.filters
+        self._logger = logger
+        self._survivors: dict[str, CrmObject] | None = None
+
+    def pages(self, progress: Progress, held: Holdings) -> Iterator[LinkedPage]:
+        """What has to go out besides what was read.
+
+        Args:
+            progress: The read that this one ends.
+            held: What went out before and with it.
+        """
+        if progress.mode == "full":
+            yield from self._resolve([*held.unseen("live"), *held.unseen("archived")], progress)
+            return
+        vanished, appeared = Census(self._reader, self._filters).differences(held.live)
+        for start in range(0, len(appeared), CHUNK):
+            page = self._reader.batch(_texts(appeared[start : start + CHUNK]), archived=False)
+            page.keep(self._is_asked_for)
+            yield from self._live(page, progress)
+        yield from self._resolve(vanished, progress)
+        if self._settings.archived:
+            yield from self._bin(progress, held)
+        yield from self._archived(progress, held)
+        yield from self._relinked(progress, held)
+
+    def _resolve(self, ids: Sequence[int], progress: Progress) -> Iterator[LinkedPage]:
+        """Say what became of records that are not where they were."""
+        for start in range(0, len(ids), CHUNK):
+            wanted = _texts(ids[start : start + CHUNK])
+            live = self._reader.batch(wanted, archived=False)
+            wanted = _without(wanted, live)
+            gone = [o.id for o in live.objects if not self._is_asked_for(o)]
+            archived = self._batch_archived(wanted)
+            wanted = _without(wanted, archived)
+            gone += [o.id for o in archived.objects if not self._is_asked_for(o)]
+            live.keep(self._is_asked_for)
+            archived.keep(self._is_asked_for)
+            yield from self._live(live, progress)
+            merged = self._merged(wanted, progress)
+            gone += [i for i in wanted if i not in merged]
+            if archived.objects or gone or merged:
+                read_at = iso(self._reader.client.clock.now())
+                yield LinkedPage(archived, None, None, read_at, progress, gone, merged)
+
+    def _live(self, page: ObjectPage, progress: Progress) -> Iterator[LinkedPage]:
+        if page.objects:
+            yield from self._links.ask([Step(page, progress.legs)], live=True).pages(progress)
+
+    def _is_asked_for(self, found: CrmObject) -> bool:
+        return is_asked_for(found, self._filters, self._reader.object_type)
+
+    def _batch_archived(self, ids: list[str]) -> ObjectPage:
+        try:
+            return self._reader.batch(ids, archived=True)
+        except HubSpotError as exc:
+            if exc.status != BAD_REQUEST:
+                raise
+            return ObjectPage([], None)  # a type without a recycle bin
+
+    def _merged(self, ids: list[str], progress: Progress) -> dict[str, CrmObject]:
+        """Those of the ids that were merged into another record, with that one."""
+        if not ids:
+            return {}
+        if self._survivors is None:
+            self._survivors = self._find_survivors(progress)
+        found = {i: self._survivors[i] for i in ids if i in self._survivors}
+        rest = [i for i in ids if i not in found]
+        for record_id in rest[:MERGED_ONE_BY_ONE]:  # the index of the search lags behind
+            survivor = self._read_one(record_id)
+            if survivor is not None and survivor.id != record_id:
+                found[record_id] = survivor
+        return found
+
+    def _find_survivors(self, progress: Progress) -> dict[str, CrmObject]:
+        """The records that took others' places since the last read, by the others' ids."""
+        window = None
+        if progress.since is not None:
+            now = milliseconds(self._reader.client.clock.now())
+            window = Window(milliseconds(parse_time(progress.since)), now)
+        source = SearchSource(self._reader, Filters(), window, having=MERGED_IDS)
+        survivors: dict[str, CrmObject] = {}
+        position: str | None = None
+        try:
+            while True:
+                page = source.fetch(position)
+                survivors.update((old, o) for o in page.objects for old in merged_ids(o))
+                position = page.following
+                if position is None:
+                    return survivors
+        except HubSpotError as exc:
+            if exc.status != BAD_REQUEST:
+                raise
+            return survivors  # a type that cannot be searched
+
+    def _read_one(self, record_id: str) -> CrmObject | None:
+        """One record, or the one that took its place: HubSpot leads from the old id to the new."""
+        client, object_type = self._reader.client, self._reader.object_type
+        try:
+            return client.get(
+                f"{client.paths.objects(object_type.in_paths)}/{record_id}",
+                family="list",
+                what=f"{object_type.name} (one)",
+                shape=CrmObject,
+                properties=MERGED_IDS,
+            )
+        except HubSpotError as exc:
+            if exc.status != NOT_FOUND:
+                raise
+            return None
+
+    def _bin(self, progress: Progress, held: Holdings) -> Iterator[LinkedPage]:
+        """Archived records that never went out: the first pages of the bin, and its newest ids."""
+        source = ListSource(self._reader, archived=True)
+        newest = str(1 + max((max(ids, default=0) for ids in held.ids.values()), default=0))
+        cursors = Cursors(f"archived {self._reader.object_type.name}")
+        position: str | None = None
+        for number in range(10**9):
+            try:
+                page = source.fetch(position)
+            except HubSpotError as exc:
+                if exc.status != BAD_REQUEST:
+                    raise
+                return  # no recycle bin, or no cursor that may be made up
+            following, empty = page.following, not page.objects
+            page.keep(lambda o: self._is_asked_for(o) and int(o.id) not in held.archived)
+            if page.objects:
+                read_at = iso(self._reader.client.clock.now())
+                yield LinkedPage(page, None, None, read_at, progress)
+            if following is None:
+                return
+            cursors.check(position, following, empty=empty)
+            position = newest if number + 1 == BIN_PAGES else following
+
+    def _archived(self, progress: Progress, held: Holdings) -> Iterator[LinkedPage]:
+        """Look whether archived records are still in the recycle bin, some at each run."""
+        ids = held.turn("archived", ARCHIVED_AT_ONCE)
+        there = {int(o.id) for o in self._batch_archived(_texts(ids)).objects}
+        yield from self._resolve([i for i in ids if i not in there], progress)
+
+    def _relinked(self, progress: Progress, held: Holdings) -> Iterator[LinkedPage]:
+        """Look for links that changed without their record, those of some records at each run."""
+        if held.links is None or self._links.only is not None or not self._links.readers:
+            return
+        ids = [i for i in held.turn("live", CHUNK) if i not in held.seen]
+        now = self._links.read(_texts(ids))
+        changed = [i for i in ids if now.get(str(i), set()) != held.links_of(i)]
+        page = self._reader.batch(_texts(changed), archived=False)
+        page.keep(self._is_asked_for)
+        yield from self._live(page, progress)
+
+
+def _texts(ids: Sequence[int]) -> list[str]:
+    return [str(i) for i in ids]
+
+
+def _without(ids: list[str], page: ObjectPage) -> list[str]:
+    found = {o.id for o in page.objects}
+    return [i for i in ids if i not in found]

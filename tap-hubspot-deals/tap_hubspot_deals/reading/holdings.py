@@ -1,0 +1,253 @@
+"""What a mirror holds of one object type: the ids that went out, what as, and with which links.
+
+HubSpot has no feed of records that left a filter, were restored or purged, nor of links that were
+taken away. Each of them is the difference between what went out and what is there; so what went out
+is kept in the state, packed: about two bytes an id and four a link.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from array import array
+from bisect import bisect_left, bisect_right
+from heapq import merge
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+Kind = Literal["live", "archived", "merged", "gone"]
+KINDS: tuple[Kind, ...] = ("live", "archived", "merged")
+LINK_LIMIT = 200_000
+"""Links that are kept: beyond it a link's `read_at` alone says whether it is current."""
+
+OVERLAY = 20_000
+"""Changes that an `IdSet` collects before it sorts them in."""
+
+LinkKey = tuple[str, str, str, int]
+"""`(to object type, to id, category, type id)`: what tells one record's links apart."""
+
+
+class IdSet:
+    """A set of ids in eight bytes each, for sets that hold a whole portal."""
+
+    def __init__(self, ids: Iterable[int] = ()) -> None:
+        self._sorted = array("q", ids)
+        self._added: set[int] = set()
+        self._gone: set[int] = set()
+
+    def __contains__(self, number: int) -> bool:
+        if number in self._added:
+            return True
+        return number not in self._gone and self._is_sorted_in(number)
+
+    def __len__(self) -> int:
+        return len(self._sorted) - len(self._gone) + len(self._added)
+
+    def __iter__(self) -> Iterator[int]:
+        """In ascending order."""
+        old = (i for i in self._sorted if i not in self._gone)
+        return merge(old, sorted(self._added))
+
+    def add(self, number: int) -> None:
+        """Take an id in."""
+        self._gone.discard(number)
+        if not self._is_sorted_in(number):
+            self._added.add(number)
+            self._settle()
+
+    def discard(self, number: int) -> None:
+        """Let an id go, if it is there."""
+        self._added.discard(number)
+        if self._is_sorted_in(number):
+            self._gone.add(number)
+            self._settle()
+
+    def between(self, low: int, high: int) -> list[int]:
+        """The ids from one to another, both included."""
+        start, end = bisect_left(self._sorted, low), bisect_right(self._sorted, high)
+        old = [i for i in self._sorted[start:end] if i not in self._gone]
+        return sorted([*old, *(i for i in self._added if low <= i <= high)])
+
+    def _is_sorted_in(self, number: int) -> bool:
+        place = bisect_left(self._sorted, number)
+        return place < len(self._sorted) and self._sorted[place] == number
+
+    def _settle(self) -> None:
+        if len(self._added) + len(self._gone) > OVERLAY:
+            self._sorted = array("q", self)
+            self._added, self._gone = set(), set()
+
+
+class Mark(msgspec.Struct, array_like=True):
+    """What went out of one record: what as, and its links; None: they were not read."""
+
+    id: int
+    kind: Kind | None
+    links: list[LinkKey] | None = None
+
+
+class _Packed(msgspec.Struct):
+    ids: dict[str, list[int]]
+    linked: list[Mark] | None
+    turns: dict[str, int] = {}
+
+
+class Holdings:
+    """What went out of one object type.
+
+    Args:
+        packed: From `pack`; None where nothing went out.
+    """
+
+    def __init__(self, packed: str | None = None) -> None:
+        self.ids: dict[Kind, IdSet] = {kind: IdSet() for kind in KINDS}
+        self.links: dict[int, bytes] | None = {}
+        self.seen = IdSet()
+        self._turns: dict[str, int] = {}
+        self._link_count = 0
+        if packed is not None:
+            found = _unpack(packed, _Packed)
+            for kind in KINDS:
+                self.ids[kind] = IdSet(_summed(found.ids.get(kind, [])))
+            self._turns = dict(found.turns)
+            if found.linked is None:
+                self.links = None
+            for mark in found.linked or ():
+                self._keep_links(mark)
+
+    @property
+    def live(self) -> IdSet:
+        """The records that went out as live ones."""
+        return self.ids["live"]
+
+    @property
+    def archived(self) -> IdSet:
+        """The records that went out as archived."""
+        return self.ids["archived"]
+
+    def __contains__(self, number: int) -> bool:
+        return any(number in ids for ids in self.ids.values())
+
+    def take(self, marks: Iterable[Mark], *, seen: bool = True) -> None:
+        """Note what went out, or is about to.
+
+        Args:
+            marks: One for each record.
+            seen: Whether the read that is under way gave them.
+        """
+        for mark in marks:
+            if mark.kind is not None:
+                for kind, ids in self.ids.items():
+                    if kind != mark.kind:
+                        ids.discard(mark.id)
+                if mark.kind != "gone":
+                    self.ids[mark.kind].add(mark.id)
+                if seen:
+                    self.seen.add(mark.id)
+            if mark.links is not None:
+                self._keep_links(mark)
+
+    def unseen(self, kind: Kind) -> list[int]:
+        """The ids of a kind that the read under way did not give."""
+        return [i for i in self.ids[kind] if i not in self.seen]
+
+    def turn(self, kind: Kind, number: int) -> list[int]:
+        """So many ids of a kind, the next ones at each call, until all have had their turn."""
+        ids = self.ids[kind]
+        if len(ids) <= number:
+            return list(ids)
+        after = self._turns.get(kind, 0)
+        chosen = [*islice((i for i in ids if i > after), number)]
+        self._turns[kind] = chosen[-1] if len(chosen) == number else 0
+        return chosen
+
+    def links_of(self, number: int) -> set[LinkKey]:
+        """The links that went out of one record, as far as they are kept."""
+        packed = (self.links or {}).get(number)
+        return set() if packed is None else set(_links.decode(packed))
+
+    def _keep_links(self, mark: Mark) -> None:
+        if self.links is None:
+            return
+        before = self.links.pop(mark.id, None)
+        self._link_count -= 0 if before is None else len(_links.decode(before))
+        if mark.links:
+            self.links[mark.id] = msgspec.msgpack.encode(mark.links)
+            self._link_count += len(mark.links)
+        if self._link_count > LINK_LIMIT:
+            self.links = None
+
+    def pack(self) -> str:
+        """As text, for a state."""
+        linked = None
+        if self.links is not None:
+            linked = [Mark(i, None, _links.decode(p)) for i, p in sorted(self.links.items())]
+        ids: dict[str, list[int]] = {kind: _differences(self.ids[kind]) for kind in KINDS}
+        return _pack(_Packed(ids, linked, self._turns))
+
+
+_links = msgspec.msgpack.Decoder(list[LinkKey])
+
+
+def pack_marks(marks: list[Mark]) -> str:
+    """Marks as text, for a state."""
+    return _pack(marks)
+
+
+def unpack_marks(packed: str) -> list[Mark]:
+    """Marks from `pack_marks`.
+
+    Raises:
+        ValueError: If the text is something else.
+    """
+    found: list[Mark] = _unpack(packed, list[Mark])
+    return found
+
+
+def pack_text(texts: list[str]) -> str:
+    """Texts as one, for a state."""
+    return _pack(texts)
+
+
+def unpack_text(packed: str) -> list[str]:
+    """Texts from `pack_text`.
+
+    Raises:
+        ValueError: If it is something else.
+    """
+    found: list[str] = _unpack(packed, list[str])
+    return found
+
+
+def _pack(value: Any) -> str:
+    return base64.b64encode(zlib.compress(msgspec.msgpack.encode(value), 1)).decode()
+
+
+def _unpack(packed: str, shape: Any) -> Any:
+    try:
+        return msgspec.msgpack.decode(
+            zlib.decompress(base64.b64decode(packed, validate=True)), type=shape
+        )
+    except (zlib.error, msgspec.DecodeError, TypeError, AttributeError) as exc:
+        raise ValueError(str(exc)) from exc
+
+
+def _differences(ids: Iterable[int]) -> list[int]:
+    before = 0
+    found = []
+    for number in ids:
+        found.append(number - before)
+        before = number
+    return found
+
+
+def _summed(differences: Iterable[int]) -> Iterator[int]:
+    number = 0
+    for step in differences:
+        number += step
+        yield number
