@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 CHUNK = 1000
 """Records that are looked at together: what one request for links takes."""
 
-ARCHIVED_AT_ONCE = 500
+ARCHIVED_AT_ONCE = 300
 """Archived records that an incremental run looks after: all of them, in turn."""
 
-BIN_PAGES = 5
+BIN_PAGES = 3
 """Pages of a recycle bin that an incremental run walks from its beginning."""
 
 MERGED_ONE_BY_ONE = 20
