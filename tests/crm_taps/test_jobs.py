@@ -9,6 +9,7 @@ from harness.meltano import Project
 from harness.vendors.arrivy import Arrivy
 from harness.vendors.athena import Athena
 from harness.vendors.callrail import CallRail
+from harness.vendors.five9 import Five9
 from harness.vendors.leadconduit import LeadConduit
 from harness.vendors.marketsharp import MarketSharp
 from harness.vendors.running import rows
@@ -58,7 +59,12 @@ def salespro() -> tuple[Vendor, dict[str, Any], dict[str, int]]:
     return vendor, names, {"customers": 1200, "lead_results": 1200}
 
 
-HEAVY = [salespro, marketsharp, leadconduit, arrivy, salesrabbit]
+def five9() -> tuple[Vendor, dict[str, Any], dict[str, int]]:
+    vendor = Five9(contacts=300)
+    return vendor, {"USERNAME": vendor.user, "PASSWORD": vendor.password}, {"contacts": 300}
+
+
+HEAVY = [five9, salespro, marketsharp, leadconduit, arrivy, salesrabbit]
 CASES: list[Any] = [
     pytest.param(callrail, id="callrail"),
     *(pytest.param(case, marks=pytest.mark.heavy, id=case.__name__) for case in HEAVY),
@@ -87,5 +93,7 @@ def test_a_job_fills_the_tables_of_its_source(
     for stream, count in counts.items():
         told = f"select count(*) from {source}.{stream} where _tenant_id = 'acme'"
         assert rows(database_url, told) == [(count,)]
-    secrets = [value for name, value in credentials.items() if name.endswith(("KEY", "TOKEN"))]
+    secrets = [
+        value for name, value in credentials.items() if name.endswith(("KEY", "TOKEN", "PASSWORD"))
+    ]
     assert not any(secret in finished.text for secret in secrets)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from crm_taps.errors import InconsistentError, RefusedError, SettingsError, UnauthorizedError
 from crm_taps.sources import marketsharp
-from crm_taps.sources.marketsharp import TapMarketSharp, snake_case
+from crm_taps.sources.marketsharp import TapMarketSharp
+from crm_taps.values import snake_case
 from harness.vendors.marketsharp import MarketSharp
 from harness.vendors.running import load, read, rows
 from singer_sdk.testing import get_tap_test_class
@@ -122,14 +123,14 @@ def test_unknown_entities_bad_secrets_and_other_answers_end_the_run(sharp: Marke
 
 
 def test_names_become_plain() -> None:
-    names = ["lastUpdate", "LeadSources", "contactOid", "URLName", "id"]
+    names = ["lastUpdate", "LeadSources", "contactOid", "URLName", "Last Agent"]
 
     assert [snake_case(name) for name in names] == [
         "last_update",
         "lead_sources",
         "contact_oid",
         "url_name",
-        "id",
+        "last_agent",
     ]
 
 

@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-import itertools
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
-import backoff
-import requests
-from singer_sdk.exceptions import RetriableAPIError
 from singer_sdk.pagination import BaseHATEOASPaginator, PageNumberPaginator
 from singer_sdk.streams import RESTStream
 from singer_sdk.streams.rest import HTTPRequest
 from typing_extensions import TypeVar, override
 
 from crm_taps.errors import InconsistentError, error_for
+from crm_taps.retries import retrying
 from crm_taps.streams import SourceStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
+    import requests
     from singer_sdk.streams.rest import PageContext
 
     from crm_taps.streams import Row
 
-LONGEST_WAIT = 300.0
-"""Seconds between two tries, where the source names no other wait."""
-TRANSIENT = (
-    RetriableAPIError,
-    requests.exceptions.ConnectionError,
-    requests.exceptions.Timeout,
-    requests.exceptions.ChunkedEncodingError,
-    requests.exceptions.ContentDecodingError,
-)
 Token = TypeVar("Token", default=Any)
 
 
@@ -88,35 +77,7 @@ class RestStream(SourceStream, RESTStream[Token], Generic[Token]):
     @override
     def request_decorator(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Make a request wait for its turn, and try it again where that may help."""
-
-        def paced(*args: Any, **kwargs: Any) -> Any:
-            self.source_tap.pace.take()
-            return func(*args, **kwargs)
-
-        retrying: Callable[[Callable[..., Any]], Callable[..., Any]] = backoff.on_exception(
-            self._waits,
-            TRANSIENT,
-            max_tries=self.config["max_tries"],
-            jitter=self.backoff_jitter,  # a little more, never less than the source asked for
-            on_backoff=self.backoff_handler,
-            logger=None,
-        )
-        return retrying(paced)
-
-    def _waits(self) -> Generator[float, Exception, None]:
-        """The waits between tries: as the source says, else doubling."""
-        first = float(self.config["retry_wait_seconds"])
-        error = yield 0.0  # the library asks once before the first error
-        for tries in itertools.count():
-            named = retry_after(getattr(error, "response", None))
-            error = yield min(first * 2**tries, LONGEST_WAIT) if named is None else named
-
-    @override
-    def backoff_handler(self, details: Any) -> None:
-        """Tell that a request will be tried again."""
-        error = details["exception"]
-        told = str(error) if isinstance(error, RetriableAPIError) else type(error).__name__
-        self.logger.warning("%s Trying again in %.1f seconds.", told, details["wait"])
+        return retrying(func, pace=self.source_tap.pace, config=self.config, logger=self.logger)
 
 
 class Pages(PageNumberPaginator):
@@ -203,12 +164,3 @@ def body_of(response: requests.Response, stream: RestStream[Any]) -> Any:
         return response.json(parse_float=Decimal)
     except ValueError:
         raise stream.inconsistent("is no JSON") from None
-
-
-def retry_after(response: requests.Response | None) -> float | None:
-    """Seconds that an answer asks to wait, up to an hour; None where it names none."""
-    try:
-        named = float("" if response is None else response.headers["Retry-After"])
-    except (KeyError, ValueError):
-        return None
-    return min(max(0.0, named), 3600.0)

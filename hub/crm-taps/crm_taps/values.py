@@ -144,6 +144,12 @@ def camel_case(name: str) -> str:
     return first + "".join(other.capitalize() for other in others)
 
 
+def snake_case(name: str) -> str:
+    """`lastUpdate`, `LeadSources` and `Last Agent` as columns and tables have them."""
+    parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
+    return re.sub(r"\W+", "_", parted).strip("_").lower()
+
+
 def utc_text(time: datetime) -> str:
     """A time as records and bookmarks have it: in UTC, with six digits, so that texts sort."""
     try:

@@ -10,7 +10,6 @@ import base64
 import binascii
 import hashlib
 import hmac
-import re
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
 from xml.etree import ElementTree as ET
@@ -23,7 +22,7 @@ from crm_taps import settings
 from crm_taps.errors import RefusedError, SettingsError
 from crm_taps.rest import RestStream
 from crm_taps.tap import SourceTap
-from crm_taps.values import BOOLEAN, INTEGER, NUMBER, TEXT, TIME, Column
+from crm_taps.values import BOOLEAN, INTEGER, NUMBER, TEXT, TIME, Column, snake_case
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -282,8 +281,3 @@ class TapMarketSharp(SourceTap):
                 f"It has {', '.join(sorted(found))}."
             )
         return [Entity(self, found[name]) for name in asked]
-
-
-def snake_case(name: str) -> str:
-    """`lastUpdate` and `LeadSources` as columns and tables have them."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
