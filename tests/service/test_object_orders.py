@@ -7,7 +7,6 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hubspot_client.object_types import STANDARD_TYPES
 from scan_service.ledger.extraction import Extraction
 from scan_service.records import objects
 from service.kit import TENANT, TOKEN, Client, Ledger, order
@@ -78,16 +77,6 @@ def test_the_bookmarks_of_deals_alone_stay_good() -> None:
 
     assert alone == named == in_item == before
     assert more != before
-
-
-def test_the_service_knows_the_same_object_types_as_the_tap() -> None:
-    assert tuple(STANDARD_TYPES) == objects.STANDARD
-    for name, found in STANDARD_TYPES.items():
-        assert objects.singular(name) == found.singular
-        assert objects.created_property(name) == found.created
-        assert (name in objects.PIPELINED) == (found.pipeline is not None)
-        if found.pipeline:
-            assert objects.pipeline_properties(name) == found.pipeline
 
 
 @pytest.mark.parametrize("name", ["deals", "User", "x" * 63, "x" * 64, "y" * 128, "ctid", "2-31"])

@@ -16,11 +16,12 @@ import requests
 from hubspot_client.client import Client
 from hubspot_client.errors import AuthenticationError, MissingScopeError, RateLimitedError
 from hubspot_client.errors import HubSpotError as Failure
+from hubspot_client.object_types import HS_PIPELINE
 
 from scan_service.errors import HubSpotError, InvalidRequestError, UnavailableError
 from scan_service.logs import mask
 from scan_service.moments import bounds
-from scan_service.records.objects import DEALS, STANDARD, created_property, pipeline_properties
+from scan_service.records.objects import DEALS, STANDARD, type_of
 from scan_service.shares import Shares
 
 if TYPE_CHECKING:
@@ -202,8 +203,8 @@ def _asked(ask: Callable[[], dict[str, Any]], what: str, scope: str) -> dict[str
 
 def search_filters(part: Part) -> list[dict[str, str]]:
     """Return the search filters that mean the same as the scan's."""
-    pipeline, stage = pipeline_properties(part.name)
-    created = created_property(part.name)
+    kind = type_of(part.name)
+    pipeline, stage = kind.pipeline or HS_PIPELINE
     found = []
     if part.pipeline:
         found.append(_filter(pipeline, "EQ", part.pipeline))
@@ -211,9 +212,9 @@ def search_filters(part: Part) -> list[dict[str, str]]:
         found.append(_filter(stage, "EQ", part.stage))
     start, end = bounds(part.start, part.end)
     if start:
-        found.append(_filter(created, "GTE", _epoch(start)))
+        found.append(_filter(kind.created, "GTE", _epoch(start)))
     if end:
-        found.append(_filter(created, "LT", _epoch(end)))
+        found.append(_filter(kind.created, "LT", _epoch(end)))
     return found
 
 

@@ -7,27 +7,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from hubspot_client.object_types import STANDARD_TYPES, ObjectType, custom_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DEALS = "deals"
 LINKS = "associations"
-# What every account has; any other name has to be a custom object. The tap has the same table
-# (its object_types.py), and a test holds the two against each other.
-STANDARD = (
-    "appointments", "calls", "carts", "commerce_payments", "communications", "companies",
-    "contacts", "courses", "deals", "emails", "feedback_submissions", "goal_targets", "invoices",
-    "leads", "line_items", "listings", "marketing_events", "meetings", "notes", "orders",
-    "postal_mail", "products", "projects", "quotes", "services", "subscriptions", "tasks",
-    "tickets", "users",
-)  # fmt: skip
-PIPELINED = frozenset({
-    "appointments", "courses", "deals", "leads", "listings", "orders", "services", "tickets",
-})  # fmt: skip
+# What every account has; any other name has to be a custom object.
+STANDARD = tuple(STANDARD_TYPES)
+PIPELINED = frozenset(name for name, found in STANDARD_TYPES.items() if found.pipeline)
 # The document's own fields of a deal.
 FIXED = (
     "dealname", "amount", "closedate", "dealstage", "pipeline", "hubspot_owner_id",
@@ -36,7 +28,6 @@ FIXED = (
 )  # fmt: skip
 # Always asked for: the fixed fields of every answer, and what an honest sum of money needs.
 NEEDED = (*FIXED, "amount_in_home_currency", "deal_currency_code")
-_DATED = frozenset({"companies", "contacts", "deals", "line_items", "products", "tickets"})
 # Names under which the tap or the target keeps something else.
 _TAKEN = frozenset({LINKS, "current_associations", "owners"})
 _TAKEN_ENDINGS = ("_properties", "_pipelines")
@@ -129,18 +120,6 @@ def table_of(name: str) -> str:
     return f"{name[: _LONGEST_TABLE - len(digest) - 1]}_{digest}"
 
 
-def singular(name: str) -> str:
-    """Return what one record of a type is called; a custom object's name stays as it is."""
-    if name == "companies":
-        return "company"
-    return re.sub("s$", "", name) if name in STANDARD else name
-
-
-def created_property(name: str) -> str:
-    """Return the property with the moment of creation."""
-    return "createdate" if name in _DATED else "hs_createdate"
-
-
-def pipeline_properties(name: str) -> tuple[str, str]:
-    """Return the properties with pipeline and stage, of a type that has them."""
-    return ("pipeline", "dealstage") if name == DEALS else ("hs_pipeline", "hs_pipeline_stage")
+def type_of(name: str) -> ObjectType:
+    """Return what HubSpot's API calls the parts of a type; any other name is a custom object's."""
+    return STANDARD_TYPES.get(name) or custom_type(name, name)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg import sql
 
 from scan_service.db import RESULTS
-from scan_service.records.objects import DEALS, FIXED, singular, table_of
+from scan_service.records.objects import DEALS, FIXED, table_of, type_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -136,13 +136,13 @@ def record_json(
     if custom:
         fields["customProperties"] = _shown(scan, part, CUSTOM, ())
     if associations:
-        start, kinds = singular(part.name), list(part.associations)
+        start, kinds = type_of(part.name).singular, list(part.associations)
         fields["associations"] = sql.SQL(
             "links_json(coalesce({}::jsonb, '{{}}'), {}::text[], {}::text[])"
         ).format(
             column("associations", present),
             sql.Literal(kinds),
-            sql.Literal([f"{start}_to_{singular(kind)}" for kind in kinds]),
+            sql.Literal([f"{start}_to_{type_of(kind).singular}" for kind in kinds]),
         )
     fields["unparsedProperties"] = column("unparsed_properties", present)
     if raw:
