@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +16,7 @@ from scan_service.db import Database
 from scan_service.engine.jobs import Engine
 from scan_service.guard.vault import Vault
 from scan_service.ledger import schedules
-from service.kit import TENANT, TOKEN, Client, Ledger, order
+from service.kit import ROOT, TENANT, TOKEN, Client, Ledger, order
 from service.processes import Installation, wait_for
 
 if TYPE_CHECKING:
@@ -42,6 +46,41 @@ def fire(settings: Settings) -> int:
     return asyncio.run(once())
 
 
+def test_a_worker_whose_clock_is_late_fires_a_tick_once(
+    client: Client, ledger: Ledger, settings: Settings
+) -> None:
+    if shutil.which("faketime") is None:
+        pytest.skip("faketime (Debian's package) gives a process a clock of its own")
+    client.post("/api/v1/schedules", json=schedule(cron="* * * * *"))
+    ledger.run("update schedule set next_run_at = date_trunc('minute', now())")
+    program = (
+        "import sys; from pydantic import SecretStr; sys.path.insert(0, 'tests');"
+        "from service.test_schedules import fire; from scan_service.settings import Settings;"
+        "print('started', fire(Settings.load()))"
+    )
+    environment = {
+        "PATH": os.environ["PATH"],
+        "DATABASE_URL": settings.database_url.get_secret_value(),
+        "SCAN_SERVICE_SECRET_KEYS": settings.secret_keys.get_secret_value(),
+    }
+
+    done = subprocess.run(
+        ["faketime", "-f", "-90s", sys.executable, "-c", program],
+        env=environment, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+
+    assert done.stdout.strip() == "started 1", done.stderr
+    assert ledger.run("select next_run_at > clock_timestamp() from schedule") == [(True,)]
+    assert ledger.run("select count(*) from scan") == [(1,)]
+
+
+@pytest.mark.parametrize(("given", "kept"), [("@daily", "0 0 * * *"), ("@HOURLY", "0 * * * *")])
+def test_crons_own_names_of_times_are_taken(given: str, kept: str, client: Client) -> None:
+    made = client.post("/api/v1/schedules", json=schedule(cron=given))
+
+    assert made.json()["data"]["cron"] == kept
+
+
 def test_a_schedule_is_made_listed_and_removed(client: Client, ledger: Ledger) -> None:
     made = client.post("/api/v1/schedules", json=schedule(mode="incremental"))
     again = client.post("/api/v1/schedules", json=schedule())
@@ -59,7 +98,9 @@ def test_a_schedule_is_made_listed_and_removed(client: Client, ledger: Ledger) -
     assert ledger.run("select count(*) from schedule") == [(0,)]
 
 
-@pytest.mark.parametrize("cron", ["* * * *", "61 * * * *", "0 0 30 2 *", "@daily", "* * * * * *"])
+@pytest.mark.parametrize(
+    "cron", ["* * * *", "61 * * * *", "0 0 30 2 *", "@often", "", "* * * * * *"]
+)
 def test_a_cron_that_never_comes_true_is_refused(cron: str, client: Client) -> None:
     response = client.post("/api/v1/schedules", json=schedule(cron=cron))
 

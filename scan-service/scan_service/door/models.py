@@ -33,6 +33,19 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 
+_NO_CRON = "must be a cron expression of five fields, in UTC, or @daily and the like"
+# As cron itself knows them.
+_NAMED_TIMES = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
+
+
 class StartScan(Model):
     """Body of POST /api/v1/scan/start."""
 
@@ -46,18 +59,19 @@ class Schedule(Model):
         Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")],
         Field(alias="scheduleId"),
     ]
-    cron: Annotated[str, StringConstraints(min_length=9, max_length=100)]
+    cron: Annotated[str, StringConstraints(max_length=100)]
     config: Extraction
 
     @field_validator("cron")
     @classmethod
     def _cron(cls, value: str) -> str:
+        value = _NAMED_TIMES.get(value.lower(), value)
         try:
             next(CronSim(value, datetime.now(UTC)))
         except (CronSimError, StopIteration):
-            raise ValueError("must be a cron expression of five fields, in UTC") from None
+            raise ValueError(_NO_CRON) from None
         if len(value.split()) != 5:  # noqa: PLR2004 - with six fields, the first is a second
-            raise ValueError("must be a cron expression of five fields, in UTC")
+            raise ValueError(_NO_CRON)
         return value
 
 

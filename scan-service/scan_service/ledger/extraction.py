@@ -31,6 +31,8 @@ ASSOCIATIONS = (
     "calls", "emails", "meetings", "notes", "tasks", "communications", "postal_mail",
 )  # fmt: skip
 LONGEST_ID = 128
+# Deals in a batch, and milliseconds between two requests.
+_DEFAULT_PACE = 100
 
 
 def _moment(value: object) -> object:
@@ -166,8 +168,16 @@ class Extraction(Model):
     date_range: Annotated[DateRange | None, Field(alias="dateRange")] = None
     properties: Annotated[list[PropertyName] | None, Field(max_length=1000)] = None
     associations: Annotated[list[str] | None, Field(max_length=50)] = None
-    batch_size: Annotated[Whole, Field(alias="batchSize", ge=1, le=100)] = 100
-    rate_limit_delay: Annotated[Whole, Field(alias="rateLimitDelay", ge=0, le=60_000)] = 100
+    batch_size: Annotated[Whole, Field(alias="batchSize", ge=1, le=100)] = _DEFAULT_PACE
+    rate_limit_delay: Annotated[Whole, Field(alias="rateLimitDelay", ge=0, le=60_000)] = (
+        _DEFAULT_PACE
+    )
+
+    @field_validator("batch_size", "rate_limit_delay", mode="before")
+    @classmethod
+    def _or_default(cls, value: object) -> object:
+        """Take null for what is not said, as every other optional field does."""
+        return _DEFAULT_PACE if value is None else value
 
     @field_validator("objects")
     @classmethod

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _SWEEP_LOCK = 7_312_640_551_205
 _KEPT_ERRORS = 100
+# A scan whose runs get further each time is tried again, but not for ever.
+MOST_RUNS_PER_ATTEMPT = 10
 # The tap names every object type and link that a token may not read in one sentence each.
 LONGEST_REASON = 4000
 
@@ -38,6 +40,8 @@ class Progress:
     failed: int = 0
     state: dict[str, Any] | None = None
     errors: list[dict[str, Any]] = field(default_factory=list)
+    # Whether this run got further than the scan was when it began.
+    advanced: bool = False
     # {"contacts": {"total", "processed", "failed"}} of a scan that names object types.
     objects: dict[str, dict[str, Any]] | None = None
     # The account's properties, as the scan row's `columns` says them; None until they are known.
@@ -84,6 +88,7 @@ async def report(db: Database, run: uuid.UUID, progress: Progress) -> str | None
         cursor = await connection.execute(
             "update scan set seen_at = clock_timestamp(), processed_items = %s, failed_items = %s,"
             "  objects = %s, columns = coalesce(%s, columns),"
+            "  attempt = case when %s then 1 else attempt end,"
             "  state = case when status = 'running' then coalesce(%s, state) end"
             " where run_id = %s returning status",
             [
@@ -91,6 +96,7 @@ async def report(db: Database, run: uuid.UUID, progress: Progress) -> str | None
                 progress.failed,
                 _json(progress.objects),
                 _json(progress.columns),
+                progress.advanced,
                 _json(progress.state),
                 run,
             ],
@@ -169,6 +175,29 @@ async def finish(
             )
         await admit(connection, engine, scan["tenant_id"])
         return final
+
+
+async def fail(db: Database, engine: Engine, run: uuid.UUID, reason: dict[str, Any]) -> None:
+    """End a scan whose end cannot be written as it should be; what it left is counted later.
+
+    Args:
+        db: the database.
+        engine: wakes the next worker.
+        run: the fence.
+        reason: see `problem`.
+    """
+    async with db.system() as connection:
+        cursor = await connection.execute(
+            "update scan set status = case when status = 'running' then 'failed' else status end,"
+            "  completed_at = coalesce(completed_at, clock_timestamp()), token = null,"
+            "  state = null, slot = null, run_id = null, job_id = null,"
+            "  errors = errors || %s::jsonb where run_id = %s returning id, tenant_id",
+            [Jsonb([reason]), run],
+        )
+        scan = await cursor.fetchone()
+        if scan is not None:
+            await note_outcome(connection, scan["id"])
+            await admit(connection, engine, scan["tenant_id"])
 
 
 async def count_ended(db: Database) -> bool:

@@ -36,11 +36,16 @@ async def create(
 ) -> dict[str, Any]:
     """Enter a schedule into the ledger; return its row."""
     async with db.tenant(config.tenant_id) as connection:
-        cursor = await connection.execute(
-            "select count(*) as n from schedule where tenant_id = %s", [config.tenant_id]
+        await connection.execute(
+            "select pg_advisory_xact_lock(hashtextextended('schedules/' || %s, 0))",
+            [config.tenant_id],
         )
-        row = await cursor.fetchone()
-        if row and row["n"] >= _MOST:
+        cursor = await connection.execute(
+            "select count(*) as n, clock_timestamp() as now from schedule where tenant_id = %s",
+            [config.tenant_id],
+        )
+        row = await cursor.fetchone() or {}
+        if row["n"] >= _MOST:
             raise ConflictError(f"There are {_MOST} schedules already")
         try:
             cursor = await connection.execute(
@@ -50,7 +55,7 @@ async def create(
                 [
                     config.tenant_id, schedule_id, config.organization_id, cron,
                     Jsonb(config.stored()), config.fingerprint(), token,
-                    next_time(cron, datetime.now(UTC)),
+                    next_time(cron, row["now"]),
                 ],
             )  # fmt: skip
         except UniqueViolation:
@@ -101,8 +106,9 @@ async def _carry_out_one(
     """
     async with db.system() as connection:
         cursor = await connection.execute(
-            "select * from schedule where next_run_at <= clock_timestamp()"
-            " order by next_run_at limit 1 for update skip locked"
+            "select *, clock_timestamp() as now from schedule"
+            " where next_run_at <= clock_timestamp() order by next_run_at"
+            " limit 1 for update skip locked"
         )
         due = await cursor.fetchone()
         if due is None:
@@ -124,7 +130,7 @@ async def _carry_out_one(
             "update schedule set next_run_at = %s, last_scan_id = coalesce(%s, last_scan_id),"
             " last_error = case when %s then %s else last_error end where id = %s",
             [
-                next_time(due["cron"], datetime.now(UTC)), scan_id,
+                next_time(due["cron"], due["now"]), scan_id,
                 bool(scan_id or problem), problem, due["id"],
             ],
         )  # fmt: skip

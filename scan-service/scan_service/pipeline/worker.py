@@ -82,34 +82,51 @@ class Worker:
         try:
             await asyncio.shield(body)
         except asyncio.CancelledError:
-            if not body.cancelled():
+            if not stop.done():
                 stop.set_result("leaving" if leaving() else "cancelled")
-                await body
+            # However often this is interrupted: a cancelled scan whose worker leaves is twice.
+            while not body.done():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait({body})
             raise
 
     async def _sweep_for_ever(self) -> None:
         cleaned = 0.0
         while True:
-            try:
-                counts = await runs.sweep(
-                    self._db,
-                    self._engine,
-                    lost_after=self._settings.lost_after_seconds,
-                    max_attempts=self._settings.max_attempts,
-                )
-                if any(counts.values()):
-                    _log.info("swept", **counts)
-                await runs.count_ended(self._db)
-                await schedules.fire(
-                    self._db, self._engine, self._vault, max_pending=self._settings.max_pending
-                )
-                if time.monotonic() - cleaned > _CLEAN_SECONDS:
-                    cleaned = time.monotonic()
-                    await self._engine.clean()
-                    await asyncio.to_thread(wipe_abandoned, self._settings.run_directory)
-            except Exception as error:  # noqa: BLE001 - the sweep must outlive everything
-                _log.warning("sweep failed, will be repeated", reason=repr(error))
+            steps = [self._repair, self._count_ended, self._fire]
+            if time.monotonic() - cleaned > _CLEAN_SECONDS:
+                cleaned = time.monotonic()
+                steps.append(self._clean)
+            for step in steps:
+                try:
+                    await step()
+                except AWAY as error:
+                    _log.warning("sweep failed, will be repeated", reason=repr(error))
+                except Exception:  # noqa: BLE001 - one broken thing must not keep the others waiting
+                    _log.exception("sweep failed, will be repeated")
             await asyncio.sleep(self._settings.sweep_seconds)
+
+    async def _repair(self) -> None:
+        counts = await runs.sweep(
+            self._db,
+            self._engine,
+            lost_after=self._settings.lost_after_seconds,
+            max_attempts=self._settings.max_attempts,
+        )
+        if any(counts.values()):
+            _log.info("swept", **counts)
+
+    async def _count_ended(self) -> None:
+        await runs.count_ended(self._db)
+
+    async def _fire(self) -> None:
+        await schedules.fire(
+            self._db, self._engine, self._vault, max_pending=self._settings.max_pending
+        )
+
+    async def _clean(self) -> None:
+        await self._engine.clean()
+        await asyncio.to_thread(wipe_abandoned, self._settings.run_directory)
 
 
 class _Attempt:
@@ -153,8 +170,25 @@ class _Attempt:
                 message=f"The run could not be started: {os.strerror(error.errno or 0)}",
                 try_again=True,
             )
-        if verdict is not None:
+        except Exception:  # noqa: BLE001 - whatever it is, the scan says so
+            verdict = self._unexpected()
+        if verdict is None:
+            return
+        try:
             await self._conclude(verdict, stop)
+        except Exception:  # noqa: BLE001 - the same
+            verdict = self._unexpected()
+            reason = runs.problem(verdict.code, verdict.message, attempt=self._attempt)
+            await self._insist(lambda: runs.fail(self._db, self._engine, self._run_id, reason))
+
+    def _unexpected(self) -> Verdict:
+        """Judge by what nobody foresaw: the scan says where the log has it, and ends."""
+        self._log.exception("run met something unexpected")
+        return Verdict(
+            completed=False,
+            code="INTERNAL_ERROR",
+            message=f"Unexpected error; the log has it under run {self._run_id}",
+        )
 
     async def _follow(self, run: meltano.Pipeline, stop: asyncio.Future[str]) -> Verdict | None:
         """Follow a run; None if the scan has been given to another one meanwhile."""
@@ -219,6 +253,9 @@ class _Attempt:
             self._progress.columns = read_columns(run.folder / "sys", run.log.streams)
         if (state := run.read_state()) is not None:
             self._progress.state = state
+            if state != self._scan["state"] and run.log.written.total():
+                # It got further than the runs before it, which therefore count no more.
+                self._progress.advanced, self._attempt = True, 1
 
     async def _report(self, leash: Any) -> str | None:
         """Renew the lease; without the database it runs out by itself, for all at the same time."""
@@ -260,7 +297,9 @@ class _Attempt:
             progress.errors.append(
                 runs.problem(verdict.code, verdict.message, attempt=self._attempt)
             )
-            again = verdict.try_again and self._attempt < self._settings.max_attempts
+            most = self._settings.max_attempts
+            again = verdict.try_again and self._attempt < most
+            again = again and self._scan["runs"] < most * runs.MOST_RUNS_PER_ATTEMPT
         if stop.done() and stop.result() == "cancelled":
             again = False
         if again:
