@@ -113,7 +113,7 @@ def test_the_scan_of_a_killed_worker_goes_on_elsewhere_within_30_seconds(
 
     assert_complete(service, slow)
     print(f"processes and files gone after {gone:.1f} s, taken over after {taken:.1f} s")
-    assert service.row("scan-1")["attempt"] == 2
+    assert service.row("scan-1")["runs"] == 2
 
 
 def test_a_leaving_worker_hands_its_scans_over_with_their_bookmark(
@@ -197,7 +197,7 @@ def test_a_worker_killed_in_the_second_type_does_not_lose_or_repeat_the_first(
     assert_all_types(service, slow)
     # Whether it may be read, and what is archived: not its forty pages once more.
     assert slow.requests.count(endpoint="list", object_type="contacts") < 10
-    assert service.row("scan-1")["attempt"] == 2
+    assert service.row("scan-1")["runs"] == 2
 
 
 @pytest.mark.heavy
