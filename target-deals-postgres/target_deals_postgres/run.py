@@ -13,7 +13,14 @@ from singer_sdk.exceptions import InvalidJSONSchema
 from singer_sdk.mapper import RemoveRecordTransform
 from singer_sdk.singerlib.json import serialize_json
 
-from target_deals_postgres.errors import InputError, SchemaMissingError
+from target_deals_postgres.errors import (
+    DatabaseUnreachableError,
+    InputError,
+    InterruptedRunError,
+    SchemaMissingError,
+    TargetError,
+    UnexpectedError,
+)
 from target_deals_postgres.records import batch_files
 from target_deals_postgres.records.columns import TENANT
 from target_deals_postgres.records.messages import Message, parse
@@ -25,6 +32,7 @@ from target_deals_postgres.records.rows import (
 )
 from target_deals_postgres.records.values import NarrowError, UnfitError, loads
 from target_deals_postgres.storing.commits import Commits
+from target_deals_postgres.storing.loads import Loads
 from target_deals_postgres.storing.rejected import Rejected, Rejections
 from target_deals_postgres.streams import Stream
 from target_deals_postgres.tables import sdc_columns
@@ -79,7 +87,8 @@ class Run:
         self._database = database
         self._mapper = mapper
         self._rejections = Rejections(settings)
-        self._commits = Commits(settings, database, self._rejections)
+        self._loads = Loads(settings)
+        self._commits = Commits(settings, database, self._rejections, self._loads)
         self._streams: dict[str, Stream] = {}
         self._parts: dict[str, dict[str, _Part]] = {}
         self._stopped: Callable[[], bool] = lambda: False
@@ -104,17 +113,35 @@ class Run:
                 self._commits.tick()
                 if stopped():
                     return
-        except InputError:
-            self._commits.flush()
+        except Exception as error:
+            if isinstance(error, InputError):
+                self._commits.flush()
+            self._fail(error)
             raise
 
-    def finish(self) -> None:
+    def finish(self, *, interrupted: bool = False) -> None:
         """Commit what waits and tell what became of the records.
+
+        Args:
+            interrupted: whether a signal ended the input.
 
         Raises:
             DatabaseError: the last commit failed; its STATE was not emitted.
         """
-        self._commits.flush()
+        try:
+            self._commits.flush()
+        except Exception as error:
+            self._fail(error)
+            raise
+        if interrupted:
+            self._account("interrupted", InterruptedRunError.code)
+        else:
+            try:
+                self.judge()
+            except TargetError as error:
+                self._account("failed", error.code)
+            else:
+                self._account("completed")
         self._commits.close()
         for stream in self._streams.values():
             stream.summarize()
@@ -124,6 +151,22 @@ class Run:
     def cancel(self, number: int) -> None:
         """End what is being stored now, which is rolled back, because of a signal."""
         self._database.cancel(number)
+
+    def _fail(self, error: Exception) -> None:
+        # Not where the database is away: that would be waited for. Its session is gone as well.
+        if not isinstance(error, DatabaseUnreachableError):
+            code = error.code if isinstance(error, TargetError) else UnexpectedError.code
+            is_signal = isinstance(error, InterruptedRunError)
+            self._account("interrupted" if is_signal else "failed", code)
+
+    def _account(self, state: str, code: str = "") -> None:
+        self._commits.settle()
+        if not self._streams:
+            return
+        try:
+            self._database.transaction(lambda cur: self._loads.end(cur, state, code))
+        except TargetError as error:
+            logger.warning("the end of the run is not in _loads: %s", error)
 
     def abandon(self) -> None:
         """Let go of the connection and of what waits; what is being committed ends before."""
@@ -208,8 +251,13 @@ class Run:
             stream.take_over(self._streams[name])
         if not self._streams:
             self._database.transaction(self._rejections.prepare)
+            self._database.transaction(self._loads.prepare)
         stream.fit(self._database)
         self._streams[name] = stream
+        stream.counts.tenants |= {str(whose[0]) for whose in stream.announced}
+        self._loads.follow(name, stream.counts)
+        counts = self._loads.snapshot()
+        self._database.transaction(lambda cur: self._loads.store(cur, counts))
 
     def _refit(self, stream: Stream) -> None:
         self._commits.flush()
@@ -314,6 +362,8 @@ class Run:
             lacks_key=isinstance(error, MissingKeyError),
         )
         stream.counts.failed += 1
+        if rejected.tenant is not None:
+            stream.counts.tenants.add(rejected.tenant)
         self._commits.reject(rejected)
 
     # ACTIVATE_VERSION
@@ -356,7 +406,7 @@ class Run:
         deleted = 0
         spared: set[str | None] = set()
 
-        def work(cur: cursor) -> None:
+        def work(cur: cursor) -> dict[str, int]:
             nonlocal deleted, spared
             spared = self._rejections.tenants_of(cur, stream.name, version)
             deleted = sdc_columns.activate(
@@ -368,8 +418,10 @@ class Run:
                 spared=spared,
                 hard=self._settings.hard_delete,
             )
+            return {stream.name: deleted}
 
         self._commits.flush(work)
+        stream.counts.deleted += deleted
         if spared:
             logger.warning(
                 "%s: version %d deletes nothing%s, since records of it were rejected",

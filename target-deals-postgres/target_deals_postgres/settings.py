@@ -92,6 +92,14 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         "committed; -1: never. They are listed in _rejected_records.",
     ),
     th.Property(
+        "loads",
+        th.BooleanType(nullable=False),
+        default=True,
+        title="Account for loads",
+        description="Keep a row per run and stream in _loads: what came, what became of it, and "
+        "how the run ended; _latest_loads shows the last ones.",
+    ),
+    th.Property(
         "dry_run",
         th.BooleanType(nullable=False),
         default=False,
@@ -145,6 +153,7 @@ class Settings:
     current_associations: bool
     validate_records: bool
     max_rejected_records: int
+    loads: bool
     dry_run: bool
     lock_timeout_seconds: float
     batch_size_rows: int

@@ -322,7 +322,10 @@ class Stream:
             if scope != self._last_scope:
                 self._last_scope = scope
                 parts = (scope,) if isinstance(scope, str) else scope
-                self.written.add(tuple(map(unescape, parts)))
+                whose = tuple(map(unescape, parts))
+                self.written.add(whose)
+                if self.scope[0] == TENANT and whose[0] is not None:
+                    self.counts.tenants.add(whose[0])
         return size
 
     def _validate(self, message: Message, validator: JSONSchemaValidator) -> None:

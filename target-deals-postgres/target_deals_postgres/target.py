@@ -97,7 +97,7 @@ class TargetDealsPostgres(ByteTarget):
 
     @override
     def process_endofpipe(self) -> None:
-        self.run.finish()
+        self.run.finish(interrupted=bool(self._stop_signal))
         if number := self._stop_signal:
             name = signal.Signals(number).name
             error = InterruptedRunError(f"{name} ended the run after a last commit", number)

@@ -191,4 +191,5 @@ def _target(settings: Settings) -> dict[str, str]:
         # How much a lost run repeats at most, and how fresh the progress is.
         "TARGET_DEALS_POSTGRES_BATCH_SECONDS": "2",
         "TARGET_DEALS_POSTGRES_MAX_REJECTED_RECORDS": str(settings.max_rejected_records),
+        "TARGET_DEALS_POSTGRES_LOADS": "false",  # the service keeps its own account of scans
     }

@@ -9,9 +9,10 @@ import logging
 import os
 import sys
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from singer_sdk import metrics
 
@@ -25,13 +26,18 @@ if TYPE_CHECKING:
     from target_deals_postgres.records.batches import Batch
     from target_deals_postgres.settings import Settings
     from target_deals_postgres.storing.database import Database
-    from target_deals_postgres.storing.destinations import Destination
+    from target_deals_postgres.storing.destinations import Counts, Destination
+    from target_deals_postgres.storing.loads import Loads
     from target_deals_postgres.storing.rejected import Rejected, Rejections
     from target_deals_postgres.tables.merge import Outcome
 
 logger = logging.getLogger("target-deals-postgres")
 
 MEGABYTE = 1 << 20
+
+
+Deletions = Mapping[str, int]
+"""How many rows of which stream some work deleted."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,8 @@ class _Part:
 class _Commit:
     parts: list[_Part]
     rejected: list[Rejected]
-    then: tuple[Callable[[cursor], Any], ...]
+    then: tuple[Callable[[cursor], Deletions], ...]
+    counts: Mapping[str, Counts]
     state: bytes | None
 
 
@@ -55,11 +62,14 @@ class Commits:
         state: the newest STATE, which may be emitted once everything before it is committed.
     """
 
-    def __init__(self, settings: Settings, database: Database, rejections: Rejections) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, rejections: Rejections, loads: Loads
+    ) -> None:
         """Prepare; nothing waits yet."""
         self._settings = settings
         self._database = database
         self._rejections = rejections
+        self._loads = loads
         self._destinations: list[Destination] = []
         self._rejected: list[Rejected] = []
         self._rows = 0
@@ -109,7 +119,7 @@ class Commits:
         if waiting is not None and time.monotonic() - waiting >= self._settings.batch_seconds:
             self.submit()
 
-    def flush(self, *then: Callable[[cursor], Any]) -> None:
+    def flush(self, *then: Callable[[cursor], Deletions]) -> None:
         """Commit everything that waits, and wait for it.
 
         Args:
@@ -121,7 +131,7 @@ class Commits:
         self.submit(*then)
         self._collect()
 
-    def submit(self, *then: Callable[[cursor], Any]) -> None:
+    def submit(self, *then: Callable[[cursor], Deletions]) -> None:
         """Commit everything that waits, in the background, after what is being committed now.
 
         Raises:
@@ -133,13 +143,18 @@ class Commits:
             for destination in self._destinations
             if destination.batch.rows
         ]
-        commit = _Commit(parts, list(self._rejected), then, self._state)
+        commit = _Commit(parts, list(self._rejected), then, self._loads.snapshot(), self._state)
         self._rejected.clear()
         self._destinations.clear()
         self._rows = self._size = 0
         self._waiting_since = self._state = None
         if parts or commit.rejected or then or commit.state is not None:
             self._running = self._worker.submit(self._execute, commit)
+
+    def settle(self) -> None:
+        """Wait for what is being committed, whatever becomes of it."""
+        if self._running is not None:
+            wait([self._running])
 
     def close(self) -> None:
         """End the thread and the connection."""
@@ -169,8 +184,15 @@ class Commits:
             ]
             if commit.rejected or refused:
                 self._rejections.insert(cur, [*commit.rejected, *refused])
+            counts = {name: replace(one) for name, one in commit.counts.items()}
+            for part, outcome in done:
+                if part.destination.stream in counts:
+                    counts[part.destination.stream].add(outcome)
             for further in commit.then:
-                further(cur)
+                for name, deleted in further(cur).items():
+                    if name in counts:
+                        counts[name].deleted += deleted
+            self._loads.store(cur, counts)
             return done
 
         done = []

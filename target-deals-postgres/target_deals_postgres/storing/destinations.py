@@ -20,13 +20,20 @@ if TYPE_CHECKING:
 
 @dataclass
 class Counts:
-    """What became of a stream's records."""
+    """What became of a stream's records.
+
+    Attributes:
+        deleted: rows that were removed, or marked as deleted by ACTIVATE_VERSION.
+        tenants: whose records they were.
+    """
 
     processed: int = 0
     created: int = 0
     updated: int = 0
     superseded: int = 0
     failed: int = 0
+    deleted: int = 0
+    tenants: set[str] = field(default_factory=set)
 
     @property
     def unchanged(self) -> int:
@@ -38,6 +45,7 @@ class Counts:
         self.created += outcome.created
         self.updated += outcome.updated
         self.superseded += outcome.superseded
+        self.deleted += outcome.deleted
         self.failed += len(outcome.refused)
 
 

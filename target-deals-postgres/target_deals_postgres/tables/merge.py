@@ -39,12 +39,14 @@ class Outcome:
 
     Attributes:
         superseded: how many records went into a row with a later one.
+        deleted: rows that were removed, since they say that they are deleted.
         refused: rows, each by its batch, its number there, and PostgreSQL's reason.
     """
 
     created: int = 0
     updated: int = 0
     superseded: int = 0
+    deleted: int = 0
     refused: list[tuple[Batch, int, str]] = field(default_factory=list)
 
     def add(self, other: Outcome) -> None:
@@ -52,6 +54,7 @@ class Outcome:
         self.created += other.created
         self.updated += other.updated
         self.superseded += other.superseded
+        self.deleted += other.deleted
         self.refused += other.refused
 
 
@@ -145,7 +148,7 @@ class Merge:
                 todo += reversed(parts)
                 continue
             try:
-                created, updated = self._merge(cur, batch)
+                created, updated, removed = self._merge(cur, batch)
             except psycopg2.Error as error:
                 self._raise_unless_a_row_is_bad(error)
                 cur.execute("ROLLBACK TO SAVEPOINT merge; RELEASE SAVEPOINT merge")
@@ -158,6 +161,7 @@ class Merge:
                 cur.execute("RELEASE SAVEPOINT merge")
                 outcome.created += created
                 outcome.updated += updated
+                outcome.deleted += removed
                 for number, why in refused:
                     outcome.add(self._refused(cur, batch, number, why))
         return outcome
@@ -249,15 +253,18 @@ class Merge:
         statement = self._statements.copy_to_stage(with_present=bool(batch.incomplete))
         cur.copy_expert(statement, _Lines(rows))
 
-    def _merge(self, cur: cursor, batch: Batch) -> tuple[int, int]:
+    def _merge(self, cur: cursor, batch: Batch) -> tuple[int, int, int]:
+        # How many rows were created, updated, and removed again.
         known = batch.presences()
         if len(known) > 1 or self._partitioned:  # whose INSERT cannot tell which rows are new
-            counts = self._merge_mixed(cur, known)
+            created, updated = self._merge_mixed(cur, known)
         else:
-            counts = self._merge_alike(cur, *known)
+            created, updated = self._merge_alike(cur, *known)
+        removed = 0
         if self._hard_delete:
             cur.execute(self._statements.delete_marked())
-        return counts
+            removed = cur.rowcount
+        return created, updated, removed
 
     def _merge_alike(self, cur: cursor, present: Presence) -> tuple[int, int]:
         if present not in self._alike:
