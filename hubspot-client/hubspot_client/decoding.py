@@ -35,7 +35,10 @@ def decode(content: bytes | msgspec.Raw, shape: type[T]) -> T:
 def _as_text(value: Any, *, in_properties: bool = False) -> Any:
     """The same with booleans among properties as text."""
     if isinstance(value, dict):
-        return {k: _as_text(v, in_properties=k == "properties") for k, v in value.items()}
+        return {
+            k: _as_text(v, in_properties=in_properties or k == "properties")
+            for k, v in value.items()
+        }
     if isinstance(value, list):
         return [_as_text(each) for each in value]
     if in_properties and isinstance(value, bool):

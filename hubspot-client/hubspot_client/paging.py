@@ -13,7 +13,7 @@ PATIENCE = 100
 class Next(msgspec.Struct):
     """Where the next page begins."""
 
-    after: str
+    after: str | int
 
 
 class Paging(msgspec.Struct):
@@ -57,4 +57,4 @@ class Cursors:
 
 def after(paging: Paging | None) -> str | None:
     """The next page's cursor; None on the last page."""
-    return None if paging is None or paging.next is None else paging.next.after
+    return None if paging is None or paging.next is None else str(paging.next.after)

@@ -136,9 +136,11 @@ class SingerStream(Stream):
     def get_replication_key_signpost(self, context: Context | None = None) -> None:
         """None: a bookmark is the end of a closed window, not the highest value seen.
 
-        The SDK asks for it before it writes anything of the stream.
+        The SDK asks for it before it writes anything of the stream, so that the first stream's turn
+        is the time to find out whether all can be read.
         """
-        self.prepare()
+        if isinstance(self._tap, SingerTap):
+            self._tap.prepare()
 
     def prepare(self) -> None:
         """Find out whether the stream can be read, before anything is written."""
@@ -210,7 +212,15 @@ class SingerStream(Stream):
 
 
 class SingerTap(Tap):
-    """A tap that tells faults of its settings itself and ends by signals as programs do."""
+    """A tap that tells faults of its settings itself and ends by signals as programs do.
+
+    `given_state` is the state that was passed in; the SDK's own is not there yet at discovery.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        given = kwargs.get("state")
+        self.given_state: dict[str, Any] = given if isinstance(given, dict) else {}
+        super().__init__(**kwargs)
 
     @abc.abstractmethod
     def faults(self, config: Mapping[str, Any]) -> list[str]:
@@ -219,6 +229,27 @@ class SingerTap(Tap):
     @abc.abstractmethod
     def end_by(self, signum: int) -> None:
         """End, because a signal asked for it; called once, inside its handler."""
+
+    def selects(self, name: str) -> bool:
+        """Whether the catalog that was passed in, if any, wants a stream."""
+        if self.input_catalog is None:
+            return True
+        entry = self.input_catalog.get_stream(name)
+        return entry is not None and entry.metadata.resolve_selection()[()]
+
+    @cached_property
+    def _prepared(self) -> None:
+        for stream in self.loaded_streams:
+            if isinstance(stream, SingerStream) and stream.selected:
+                stream.prepare()
+
+    def prepare(self) -> None:
+        """Let all streams find out whether they can be read, once and before anything is written.
+
+        Raises:
+            HubSpotError: If one of them cannot.
+        """
+        self._prepared  # noqa: B018 - the first one to ask does it
 
     @property
     def loaded_streams(self) -> list[Stream]:

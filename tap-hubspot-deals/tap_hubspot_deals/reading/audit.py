@@ -75,7 +75,12 @@ class Audit:
             held: What went out before and with it.
         """
         if progress.mode == "full":
-            yield from self._resolve([*held.unseen("live"), *held.unseen("archived")], progress)
+            unseen = sorted({*held.unseen("live"), *held.unseen("archived")})
+            yield from self._resolve(unseen, progress)
+            if unattached := _texts(held.unattached()):
+                read_at = iso(self._reader.client.clock.now())
+                page = ObjectPage([], None)
+                yield LinkedPage(page, None, None, read_at, progress, unattached=unattached)
             return
         vanished, appeared = Census(self._reader, self._filters).differences(held.live)
         for start in range(0, len(appeared), CHUNK):

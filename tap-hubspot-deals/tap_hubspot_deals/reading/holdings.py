@@ -28,6 +28,9 @@ LINK_LIMIT = 200_000
 OVERLAY = 20_000
 """Changes that an `IdSet` collects before it sorts them in."""
 
+PER_PAIR = "*"
+"""Before the object type of links that went out into a stream for their pair."""
+
 LinkKey = tuple[str, str, str, int]
 """`(to object type, to id, category, type id)`: what tells one record's links apart."""
 
@@ -102,9 +105,12 @@ class Holdings:
 
     Args:
         packed: From `pack`; None where nothing went out.
+        per_pair: Whether links go out into a stream for each pair of object types. Those that went
+            out the other way are kept, until a run goes that way again.
     """
 
-    def __init__(self, packed: str | None = None) -> None:
+    def __init__(self, packed: str | None = None, *, per_pair: bool = False) -> None:
+        self.per_pair = per_pair
         self.ids: dict[Kind, IdSet] = {kind: IdSet() for kind in KINDS}
         self.links: dict[int, bytes] | None = {}
         self.seen = IdSet()
@@ -115,10 +121,10 @@ class Holdings:
             for kind in KINDS:
                 self.ids[kind] = IdSet(_summed(found.ids.get(kind, [])))
             self._turns = dict(found.turns)
-            if found.linked is None:
-                self.links = None
-            for mark in found.linked or ():
-                self._keep_links(mark)
+            self.links = None
+            if found.linked is not None:
+                self.links = {m.id: msgspec.msgpack.encode(m.links) for m in found.linked}
+                self._link_count = sum(len(mark.links or ()) for mark in found.linked)
 
     @property
     def live(self) -> IdSet:
@@ -134,7 +140,7 @@ class Holdings:
         return any(number in ids for ids in self.ids.values())
 
     def take(self, marks: Iterable[Mark], *, seen: bool = True) -> None:
-        """Note what went out, or is about to.
+        """Note what went out.
 
         Args:
             marks: One for each record.
@@ -152,6 +158,14 @@ class Holdings:
             if mark.links is not None:
                 self._keep_links(mark)
 
+    def expect(self, marks: Iterable[Mark]) -> None:
+        """Note what may have gone out, or not: what was known before may be so still."""
+        for mark in marks:
+            if mark.kind in {"live", "archived"}:
+                self.ids[mark.kind].add(mark.id)
+            links = {*self.links_of(mark.id), *(mark.links or ())}
+            self._keep_links(Mark(mark.id, None, sorted(links)))
+
     def unseen(self, kind: Kind) -> list[int]:
         """The ids of a kind that the read under way did not give."""
         return [i for i in self.ids[kind] if i not in self.seen]
@@ -168,17 +182,31 @@ class Holdings:
 
     def links_of(self, number: int) -> set[LinkKey]:
         """The links that went out of one record, as far as they are kept."""
+        return {
+            (name.removeprefix(PER_PAIR), to_id, category, type_id)
+            for name, to_id, category, type_id in self._all_links_of(number)
+            if name.startswith(PER_PAIR) == self.per_pair
+        }
+
+    def unattached(self) -> list[int]:
+        """The records that are not live and whose links went out."""
+        return [i for i in self.links or () if i not in self.live and self.links_of(i)]
+
+    def _all_links_of(self, number: int) -> list[LinkKey]:
         packed = (self.links or {}).get(number)
-        return set() if packed is None else set(_links.decode(packed))
+        return [] if packed is None else _links.decode(packed)
 
     def _keep_links(self, mark: Mark) -> None:
         if self.links is None:
             return
-        before = self.links.pop(mark.id, None)
-        self._link_count -= 0 if before is None else len(_links.decode(before))
-        if mark.links:
-            self.links[mark.id] = msgspec.msgpack.encode(mark.links)
-            self._link_count += len(mark.links)
+        before = self._all_links_of(mark.id)
+        self.links.pop(mark.id, None)
+        links = [k for k in before if k[0].startswith(PER_PAIR) != self.per_pair]
+        sign = PER_PAIR if self.per_pair else ""
+        links += [(sign + name, i, c, t) for name, i, c, t in mark.links or ()]
+        if links:
+            self.links[mark.id] = msgspec.msgpack.encode(links)
+        self._link_count += len(links) - len(before)
         if self._link_count > LINK_LIMIT:
             self.links = None
 

@@ -37,6 +37,7 @@ class LinkedPage:
         progress: Where the read stands once this page is out.
         gone: Ids that went out and are not there any more, or not asked for.
         merged: The records that took the place of others, by the others' ids.
+        unattached: Ids of records whose links are gone with them.
     """
 
     page: ObjectPage
@@ -46,6 +47,7 @@ class LinkedPage:
     progress: Progress
     gone: Sequence[str] = ()
     merged: dict[str, CrmObject] = field(default_factory=dict)
+    unattached: Sequence[str] = ()
 
     def links_of(self, object_id: str) -> Links | None:
         """One object's complete links by object type; None where they were not read."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hubspot_client.clock import iso
+from hubspot_client.errors import MissingScopeError
 from typing_extensions import override
 
 from tap_hubspot_deals.ending import StateError
@@ -129,14 +130,21 @@ class MetadataStream(TenantStream):
     @override
     def prepare(self) -> None:
         """Read everything: it is little, and what the token may not read is told before a write."""
-        if self._found is None and self.selected:
-            self._found = list(self.read())
+        if self._found is None:
+            try:
+                self._found = list(self.read())
+            except MissingScopeError as exc:
+                if not self.settings.skip_missing_scopes:
+                    raise
+                self.logger.warning("Skipped: %s", exc)
+                self.selected = False
 
     @override
     def read_and_write(self, *, write: bool) -> Iterator[dict[str, Any]]:
+        if self.selected:
+            self.prepare()
         if not self.selected:
             return
-        self.prepare()
         key = self.primary_keys[-1]
         state = self.get_context_state({"_tenant_id": self.identity.tenant_id})
         present = PRESENT if self._mirrors else {}

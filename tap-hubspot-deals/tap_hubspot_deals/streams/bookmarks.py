@@ -8,8 +8,8 @@ The bookmark of a stream is one dictionary per tenant, under Singer's `partition
      "held": "…", "progress": {…}, "recent": ["…"]}
 
 `replication_key_value` is the end of the last closed window, never past the start of its run.
-`held` is what went out, see `reading.holdings`. `progress` and `recent`, what went out since, stand
-there only while a run is unfinished.
+`held` is what went out, see `reading.holdings`. `progress`, `recent` (what went out
+since) and `coming` (what may have) stand there only while a run is unfinished.
 """
 
 from __future__ import annotations
@@ -146,23 +146,28 @@ class Bookmark:
         state = self._state
         goes_on = (state.get("progress") or {}).get("started_at") == progress.started_at
         try:
-            held = Holdings(state.get("held"))
+            held = Holdings(state.get("held"), per_pair=bool(state.get("per_pair")))
             for packed in state.get("recent") or ():
                 held.take(unpack_marks(packed), seen=goes_on)
+            if "coming" in state:
+                held.expect(unpack_marks(state["coming"]))
+            held.per_pair = self._settings.associations_per_pair
         except ValueError as exc:
             fault = f"The state's `held` is damaged ({exc}). Run without state to read everything."
             raise StateError("State validation failed", errors=[fault]) from None
-        if state.get("per_pair", self._settings.associations_per_pair) != (
-            self._settings.associations_per_pair
-        ):
-            held.links = {}  # they went into other streams
-        if not goes_on and state.get("recent"):
+        if not goes_on and (state.get("recent") or "coming" in state):
             state["held"] = held.pack()
             state["recent"] = []
+            state.pop("coming", None)
         return held
 
     def save(self, progress: Progress) -> None:
-        """Note where an unfinished run stands."""
+        """Note where an unfinished run stands: what was coming is out."""
+        if "coming" in self._state:
+            self._state.setdefault("recent", []).append(self._state.pop("coming"))
+        self._note(progress)
+
+    def _note(self, progress: Progress) -> None:
         self._state["progress"] = {**vars(progress), "selection": self._selection}
 
     def intend(self, marks: list[Mark], progress: Progress) -> None:
@@ -172,21 +177,24 @@ class Bookmark:
             marks: One for each record.
             progress: Where the read stands now.
         """
-        self.save(progress)
-        self._state.setdefault("recent", []).append(pack_marks(marks))
+        self._note(progress)
+        self._state["per_pair"] = self._settings.associations_per_pair
+        self._state["coming"] = pack_marks(marks)
 
     def finish(self, progress: Progress, replication_key: str, held: Holdings) -> None:
         """Move the bookmark: the run has read all it set out for."""
         state = self._state
         state.pop("progress", None)
         state.pop("recent", None)
+        state.pop("coming", None)
         state.pop("archived_ids", None)  # of older versions
         if self.mirrors:
             state["held"] = held.pack()
-            state["per_pair"] = self._settings.associations_per_pair
         state["replication_key"] = replication_key
         state["replication_key_value"] = progress.started_at
         state["selection"] = self._selection
+        if self._settings.properties:
+            state["named"] = list(self._settings.properties)
         state["version"] = progress.version
         if progress.mode == "full":
             state["full_read_at"] = progress.started_at

@@ -73,6 +73,8 @@ class Discovery:
         found: list[TenantStream] = []
         wanted = self._wanted
         for one in wanted:
+            if not self._is_selected(one):
+                continue
             try:
                 found += self._streams_of(one, alone=len(wanted) == 1)
             except MissingScopeError as exc:
@@ -84,6 +86,21 @@ class Discovery:
         found += [*self._association_streams(parents), OwnersStream(self._account)]
         _refuse_namesakes(found)
         return found
+
+    def _is_selected(self, one: Settings) -> bool:
+        """Whether the catalog wants anything of an object type: it costs no request otherwise."""
+        standard = STANDARD_TYPES.get(one.name)
+        singular = one.name if standard is None else standard.singular
+        names = [one.name, f"{singular}_properties", f"{singular}_pipelines"]
+        return any(map(self._account.tap.selects, names)) or any(
+            self._links_selected(one.name, to_type) for to_type in one.associations
+        )
+
+    def _links_selected(self, from_type: str, to_type: str) -> bool:
+        """Whether the catalog wants the links of a pair, as a stream or within the records."""
+        per_pair = self._account.settings.associations_per_pair
+        stream = f"{from_type}_{to_type}" if per_pair else "associations"
+        return self._account.tap.selects(stream) or self._account.tap.selects(from_type)
 
     def _refuse_forbidden(self, *, nothing_left: bool) -> None:
         if not self._forbidden:
@@ -106,7 +123,11 @@ class Discovery:
         self._check_pipeline(one, object_type)
         names = one.associations
         linked = [t for n in names if (t := self._resolve(n, "associations"))]
-        linked = [t for t in linked if self._may_read_links(object_type, t)]
+        linked = [
+            t
+            for t in linked
+            if not self._links_selected(one.name, t.name) or self._may_read_links(object_type, t)
+        ]
         wanted = one.properties
         chosen = [d for d in definitions if wanted is None or d.name in wanted]
         described: list[TenantStream] = [
@@ -230,11 +251,23 @@ class Discovery:
         self, one: Settings, object_type: ObjectType, definitions: list[Definition]
     ) -> None:
         known = [d.name for d in definitions]
-        self._faults += [
-            f"`properties` names '{name}', which no {object_type.singular} has.{_hint(name, known)}"
-            for name in one.properties or ()
-            if name not in known
-        ]
+        unknown = [name for name in one.properties or () if name not in known]
+        had = set(self._named_before(one.name))
+        for name in unknown:
+            what = f"`properties` names '{name}', which no {object_type.singular} has"
+            if name in had:
+                self._account.tap.logger.warning("%s any more; reading the others.", what)
+            else:
+                self._faults.append(f"{what}.{_hint(name, known)}")
+
+    def _named_before(self, stream: str) -> list[str]:
+        """The properties that the settings named at the last run, when all of them were there."""
+        tenant = {"_tenant_id": self._account.identity.tenant_id}
+        try:
+            partitions = self._account.tap.given_state["bookmarks"][stream]["partitions"]
+            return [n for p in partitions if p["context"] == tenant for n in p.get("named", ())]
+        except (KeyError, TypeError, AttributeError):  # of another shape, or not there
+            return []
 
     def _check_pipeline(self, one: Settings, object_type: ObjectType) -> None:
         pipeline, stage = one.pipeline, one.stage

@@ -183,30 +183,39 @@ class ObjectStream(TenantStream):
         version = found.progress.version if self.settings.activate_versions else None
         page = _Page([], {t: [] for t in self._links}, [], found.read_at, version, found.progress)
         for one, raw in found.page.pairs():
+            for old in (i for i in merged_ids(one) if int(i) in held):
+                self._add_merged(page, old, one, held)
             own = found.links_of(one.id)
-            keys = link_keys(own) if mirrors and own is not None else None
-            self._add_links(page, one.id, own, held.links_of(int(one.id)), keys or ())
-            for old in merged_ids(one):
-                if int(old) in held:
-                    self._add_merged(page, old, one, held)
+            keys = None
+            if mirrors and (own is not None or one.archived):
+                keys = link_keys(own or {})
+            known = self._add_links(page, one.id, own, held, keys)
             if mirrors:
-                kind: Kind = "archived" if one.archived else "live"
-                page.marks.append(Mark(int(one.id), kind, [] if one.archived else keys))
-            page.records.append(self._fields.record(one, own, found.read_at, raw))
+                page.marks.append(Mark(int(one.id), "archived" if one.archived else "live", known))
+            record = self._fields.record(one, own, found.read_at, raw)
+            if own is None and found.only is not None:
+                del record["read_at"]  # its links, which went out earlier, are current still
+            page.records.append(record)
         for old, survivor in found.merged.items():
             self._add_merged(page, old, survivor, held)
-        for record_id in found.gone:
-            self._add_links(page, record_id, None, held.links_of(int(record_id)), ())
-            page.marks.append(Mark(int(record_id), "gone", []))
-            page.records.append(self._fields.tombstone(record_id, found.read_at))
+        page.records += [self._fields.tombstone(i, found.read_at) for i in found.gone]
+        ends: list[tuple[Kind | None, Sequence[str]]] = [
+            ("gone", found.gone),
+            (None, found.unattached),
+        ]
+        page.marks += [
+            Mark(int(i), kind, self._add_links(page, i, {}, held, []))
+            for kind, ids in ends
+            for i in ids
+        ]
         if not self.selected:
             page.records = []
         return page
 
     def _add_merged(self, page: _Page, old: str, survivor: CrmObject, held: Holdings) -> None:
         """Say that a record is gone, because another took its place."""
-        self._add_links(page, old, None, held.links_of(int(old)), ())
-        page.marks.append(Mark(int(old), "merged", []))
+        known = self._add_links(page, old, {}, held, [])
+        page.marks.append(Mark(int(old), "merged", known))
         page.records.append(self._fields.merged_marker(old, survivor, page.read_at))
 
     def _add_links(
@@ -214,17 +223,28 @@ class ObjectStream(TenantStream):
         page: _Page,
         from_id: str,
         links: Links | None,
-        before: set[LinkKey],
-        now: Sequence[LinkKey],
-    ) -> None:
-        """The records of one record's links, those that it had and has no more included."""
+        held: Holdings,
+        now: list[LinkKey] | None,
+    ) -> list[LinkKey] | None:
+        """The records of one record's links, those that it had and has no more included.
+
+        Args:
+            page: Where they go.
+            from_id: Whose links.
+            links: All it has; empty where the record is gone; None where they were not read.
+            held: What went out before.
+            now: What tells the links apart; None where nobody will ask.
+
+        Returns:
+            What the next run has to know of this record's links; None where that stays as it was.
+        """
         head = {
             **self.identity.fields,
             "from_object_type": self.object_type.name,
             "from_id": from_id,
         }
         present = PRESENT if self.settings.scan_id is None else {}
-        for to_type in page.links if links is not None else ():
+        for to_type in page.links if links else ():
             page.links[to_type] += [
                 {
                     **head,
@@ -237,11 +257,18 @@ class ObjectStream(TenantStream):
                 for linked in (links or {}).get(to_type, [])
                 for link_type in linked["types"]
             ]
+        if now is None:
+            return None
+        before = held.links_of(int(from_id))
         for to_type, to_id, category, type_id in sorted(before.difference(now)):
             if to_type in page.links:
                 key = {"to_object_type": to_type, "to_id": to_id}
                 kind = {"category": category, "type_id": type_id}
                 page.links[to_type].append({**head, **key, **kind, **removed(page.read_at)})
+        return [
+            *(key for key in now if key[0] in page.links),
+            *(key for key in before if key[0] not in page.links),
+        ]
 
     def _bookmark(self, definitions: list[Definition]) -> Bookmark:
         # What makes older records incomplete or differently typed when it changes.
@@ -270,7 +297,12 @@ class ObjectStream(TenantStream):
             self.settings.page_size,
             self.settings.include_raw,
         )
-        links = [LinkReader(self.hubspot, self.object_type, to_type) for to_type in self.linked]
+        in_records = self.selected and self.mask["properties", "associations"]
+        links = [
+            LinkReader(self.hubspot, self.object_type, to_type)
+            for to_type in self.linked
+            if in_records or to_type.name in self._links
+        ]
         return Run(
             reader,
             links,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    import msgspec
     from hubspot_client.properties import Converter, Definition
 
     from tap_hubspot_deals.reading.links import Links
@@ -100,6 +101,7 @@ class RecordFields:
         self._fields = _field_names([d.name for d in in_record], own)
         self._definitions = {d.name: d for d in definitions}
         self._unasked: tuple[str, ...] = ()
+        self._cut_raw = False
         self.unparsed: dict[str, int] = {}
         self._compile(definitions)
 
@@ -123,6 +125,7 @@ class RecordFields:
         """
         chosen = [d for name, d in self._definitions.items() if mask[self._crumb(name)]]
         self._compile(chosen)
+        self._cut_raw = len(chosen) < len(self._definitions)
         self._unasked = tuple(name for name in also if name not in self._expected)
         return chosen
 
@@ -193,8 +196,15 @@ class RecordFields:
         if links is not None:
             values["associations"] = links
         if raw is not None:
-            values["raw"] = raw
+            values["raw"] = self._selected_of(raw) if self._cut_raw else raw
         return values
+
+    def _selected_of(self, raw: msgspec.Raw) -> dict[str, Any]:
+        """HubSpot's own object without the properties that are deselected or were not asked for."""
+        found: dict[str, Any] = msgspec.json.decode(raw)
+        properties = found.get("properties") or {}
+        found["properties"] = {n: v for n, v in properties.items() if n in self._expected}
+        return found
 
     def tombstone(self, record_id: str, read_at: str) -> dict[str, Any]:
         """The record that says: this one is not there any more, or not asked for any more."""
@@ -258,9 +268,10 @@ class RecordFields:
 def _field_names(names: list[str], own: set[str]) -> dict[str, str]:
     """Each property's field: its own name, or one with a prefix where the record needs that name.
 
-    A prefixed name gives way to the property that really has it.
+    Names that begin with `_` belong to tenants and targets. A prefixed name gives way to the
+    property that really has it.
     """
-    reserved = {*own, "custom_properties"}
+    reserved = {*own, "custom_properties", *(n for n in names if n.startswith("_"))}
     fields = {name: name for name in names if name not in reserved}
     taken = reserved | set(fields)
     for name in names:
