@@ -1,0 +1,96 @@
+"""One cell: from the text in the file to the value that HubSpot is to hold."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from datetime import date, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from drop_folder.mapping import Column
+
+ENDS = re.compile(r"^[\s\u200b\u2060\ufeff]+|[\s\u200b\u2060\ufeff]+$")
+HIDDEN = re.compile(r"[\u200b-\u200d\u2060\ufeff]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+MONEY = re.compile(r"€|EUR", re.IGNORECASE)
+BLANKS = re.compile(r"[\s\u00a0\u202f]")
+WITH_COMMA = re.compile(r"(\d+|\d{1,3}(?:\.\d{3})+)(?:,(\d+))?")
+WITH_POINT = re.compile(r"(\d+|\d{1,3}(?:,\d{3})+)(?:\.(\d+))?")
+ADDRESS = re.compile(r"[^\s@;,<>\"()]+@(?:[\w-]+\.)+[\w-]{2,}")
+FIRST_DAY = date(1900, 1, 1)
+
+
+class BadCellError(ValueError):
+    """A cell that is not what its column says; `reason` is for the person who mends the file."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def clean(text: str) -> str:
+    """Compose letters, drop what is invisible, trim blanks of all kinds at both ends."""
+    return ENDS.sub("", HIDDEN.sub("", unicodedata.normalize("NFC", text)))
+
+
+def value_of(column: Column, text: str, *, decimal: str) -> str:
+    """Read a cell by its column's type; empty where it holds nothing.
+
+    Raises:
+        BadCellError: If it is not what the column says. The text is not in the message.
+    """
+    text = clean(text)
+    if text in column.empty_values:
+        return ""
+    if column.type == "number":
+        return number(text, decimal=decimal)
+    if column.type == "date":
+        return day(text, column.formats)
+    if column.type == "email":
+        return address(text)
+    return text
+
+
+def number(text: str, *, decimal: str) -> str:
+    """Read an amount without guessing: `1.234,56`, `1 234,56 €`, `3,50-`.
+
+    Raises:
+        BadCellError: If it is no number by this rule, as `12.34` is none with the comma.
+    """
+    bare = BLANKS.sub("", MONEY.sub("", text))
+    sign = "-" if bare.startswith("-") or bare.endswith("-") else ""
+    bare = bare.removeprefix("-") if bare.startswith("-") else bare.removesuffix("-")
+    found = (WITH_COMMA if decimal == "comma" else WITH_POINT).fullmatch(bare)
+    if found is None or not bare.isascii():
+        raise BadCellError("keine Zahl")
+    whole = re.sub(r"\D", "", found[1])
+    return f"{sign}{whole}.{found[2]}" if found[2] else f"{sign}{whole}"
+
+
+def day(text: str, formats: list[str]) -> str:
+    """Read a day.
+
+    Raises:
+        BadCellError: If there is no such day, or it lies before 1900.
+    """
+    for each in formats:
+        try:
+            found = datetime.strptime(text, each).date()  # noqa: DTZ007 - a day has no zone
+        except ValueError:
+            continue
+        if found < FIRST_DAY:
+            raise BadCellError("Datum vor 1900")
+        return found.isoformat()
+    raise BadCellError("kein Datum")
+
+
+def address(text: str) -> str:
+    """Read one address, in lower case; of several the first.
+
+    Raises:
+        BadCellError: If it is none. What HubSpot takes is taken.
+    """
+    first = re.split(r"[;,\s]+", clean(text))[0].lower().removeprefix("mailto:").strip("<>")
+    if not ADDRESS.fullmatch(first):
+        raise BadCellError("keine E-Mail-Adresse")
+    return first

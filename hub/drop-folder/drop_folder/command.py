@@ -1,0 +1,143 @@
+"""`drop-folder`: what cron starts.
+
+Exit codes: 0 all done, nothing to do, or another run is at it; 1 some rows rejected; 2 a file
+refused; 64 usage; 74 folder or disk; 75 try again later; 78 mapping, token, scope or property.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from drop_folder.folder import Claim, Folder, FolderError
+from drop_folder.job import Job, Stopped, status_of, told
+from drop_folder.mails import send_reports
+from drop_folder.mapping import Mapping, MappingError, load
+from drop_folder.pipeline import TOKEN, Pipeline
+
+if TYPE_CHECKING:
+    from drop_folder.reports import FileReport
+
+OK, USAGE, DISK, LATER, SETUP = 0, 64, 74, 75, 78
+WATCH_SECONDS = 5.0
+LOGGER = logging.getLogger("drop-folder")
+
+
+class Parser(argparse.ArgumentParser):
+    """Ends with 64 where it is used wrongly."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        """Say what was wrong."""
+        self.print_usage(sys.stderr)
+        self.exit(USAGE, f"{self.prog}: {message}\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    found = Parser(
+        prog="drop-folder", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    add = found.add_argument
+    add("--config", required=True, type=Path, help="the mapping file")
+    add("--file", type=Path, help="this file only, which stays where it is; with --dry-run")
+    add(
+        "--dry-run",
+        action="store_true",
+        help="read HubSpot, write and move nothing, say what would be",
+    )
+    add("--check", action="store_true", help="only check mapping and folder")
+    add("--watch", action="store_true", help="go on looking for files until a signal comes")
+    return found
+
+
+def main() -> None:
+    """The command line."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    options = parser().parse_args()
+    if options.file and not options.dry_run:
+        parser().error("--file goes with --dry-run: a run takes the files of its folder")
+    try:
+        mapping = load(options.config)
+        if not os.environ.get(TOKEN):
+            raise MappingError(f"Set {TOKEN} to a private app's token of the HubSpot account.")  # noqa: TRY301
+        folder = Folder(mapping)
+    except MappingError as error:
+        LOGGER.error("%s", error)  # noqa: TRY400
+        sys.exit(SETUP)
+    except FolderError as error:
+        LOGGER.error("%s", error)  # noqa: TRY400
+        sys.exit(DISK)
+    if options.check:
+        LOGGER.info("The mapping and the folder are good.")
+        sys.exit(OK)
+    pipeline = Pipeline(mapping, options.config.resolve(), folder.work, dry_run=options.dry_run)
+    job = Job(mapping, folder, pipeline)
+    if options.dry_run:
+        sys.exit(_try(folder, job, options.file))
+    _heed_signals(job, pipeline)
+    status = _run(mapping, folder, job)
+    while options.watch and not job.is_stopping:
+        time.sleep(WATCH_SECONDS)
+        status = _run(mapping, folder, job)
+    sys.exit(status)
+
+
+def _heed_signals(job: Job, pipeline: Pipeline) -> None:
+    def heed(number: int, _: object) -> None:
+        job.is_stopping = True
+        pipeline.stop(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, heed)
+
+
+def _try(folder: Folder, job: Job, file: Path | None) -> int:
+    """Say what would become of the files, and leave them where they are."""
+    files = [file] if file else folder.ready()
+    reports = [job.judge(Claim(path.resolve(), path.name, "dry-run")) for path in files]
+    for path in folder.work.glob("dry-run.*"):
+        path.unlink()
+    for report in reports:
+        print(report.text())  # noqa: T201 - that is what was asked for
+    return status_of(reports)
+
+
+def _run(mapping: Mapping, folder: Folder, job: Job) -> int:
+    """One look at the folder."""
+    with folder.locked() as mine:
+        if mine is None:
+            LOGGER.info("Another run is at it.")
+            return OK
+        job.hold(mine)
+        reports: list[FileReport] = []
+        try:
+            for claim in folder.claimed():
+                reports.append(job.carry_out(claim))  # noqa: PERF401 - one may raise
+            for path in folder.ready():
+                if any(report.verdict == "returned" for report in reports) or job.is_stopping:
+                    break  # HubSpot has trouble: the others would only meet it, too
+                fresh = folder.claim(path)
+                if fresh is not None:
+                    reports.append(job.carry_out(fresh))
+        except Stopped:
+            LOGGER.info("Ended by a signal; the file is taken up again by the next run.")
+            return LATER
+        except OSError as error:
+            LOGGER.error("The folder cannot be written: %s.", error.strerror)  # noqa: TRY400
+            return DISK
+        trouble = send_reports(mapping.mail, folder.work)
+        if trouble:
+            LOGGER.warning("%s", trouble)
+        if reports:
+            LOGGER.info("%(files)d files, %(rows)d rows, %(rejected)d rejected", told(reports))
+        return max(status_of(reports), LATER if job.is_stopping else OK)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""The folder: which files are ready, whose turn it is, and where a file goes at its end.
+
+A file is new by being there. It is claimed by a rename into `.work`, whose name carries the moment,
+so that whatever is done to it twice after a crash ends in the same names.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import fnmatch
+import hashlib
+import os
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from drop_folder.mapping import Mapping
+
+UNFINISHED = (".part", ".tmp", ".filepart", ".crdownload")
+EMPTY_SECONDS = 600.0
+MARK = "__"
+
+
+class FolderError(Exception):
+    """The folder cannot be used; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A file that is this run's: where it is now, and what it was called."""
+
+    path: Path
+    name: str
+    stamp: str
+
+    @property
+    def stem(self) -> str:
+        """The name without its ending."""
+        return self.name.rpartition(".")[0] or self.name
+
+
+class Folder:
+    """One inbox with its `processed`, `errorprocessed` and `.work`.
+
+    Args:
+        mapping: Says where it is and what counts.
+
+    Raises:
+        FolderError: If it is not there or cannot be written.
+    """
+
+    def __init__(self, mapping: Mapping) -> None:
+        self.inbox = mapping.folder
+        self.work = self.inbox / ".work"
+        self.processed = self.inbox / "processed"
+        self.errors = self.inbox / "errorprocessed"
+        self._mapping = mapping
+        try:
+            for path, mode in ((self.work, 0o700), (self.processed, 0o750), (self.errors, 0o750)):
+                path.mkdir(mode=mode, exist_ok=True)
+                probe = path / f".probe-{os.getpid()}"
+                probe.write_bytes(b"x")
+                probe.unlink()
+        except OSError as error:
+            raise FolderError(
+                f"{self.inbox} cannot be used as a drop folder: {error.strerror}."
+            ) from None
+        homes = {
+            path.stat().st_dev for path in (self.inbox, self.work, self.processed, self.errors)
+        }
+        if len(homes) > 1:
+            raise FolderError(
+                f"{self.inbox} and its folders lie on several file systems: a file could be "
+                "half-moved. Put them on one."
+            )
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[int | None]:
+        """Hold the folder's lock and give its descriptor; None where another run holds it."""
+        path = self._mapping.lock_path or self.inbox / ".lock"
+        with path.open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield None
+                return
+            yield file.fileno()
+
+    def claimed(self) -> list[Claim]:
+        """What a run that ended too early left behind."""
+        found = []
+        for path in sorted(self.work.glob(f"*{MARK}*")):
+            stamp, _, name = path.name.partition(MARK)
+            if name.lower().endswith(".csv") and path.is_file():
+                found.append(Claim(path, name, stamp))
+        return found
+
+    def ready(self) -> list[Path]:
+        """The files that are finished, by name and age."""
+        found = [path for path in self.inbox.iterdir() if self._is_candidate(path)]
+        if self._mapping.settle_seconds and found:
+            sizes = {path: path.stat().st_size for path in found}
+            time.sleep(1)
+            found = [p for p in found if p.exists() and p.stat().st_size == sizes[p]]
+        return sorted(found, key=lambda path: (path.name, path.stat().st_mtime))
+
+    def _is_candidate(self, path: Path) -> bool:
+        name = path.name
+        if name.startswith((".", "~$")) or name.lower().endswith(UNFINISHED):
+            return False
+        if not fnmatch.fnmatch(name.lower(), self._mapping.pattern.lower()):
+            return False
+        if path.is_symlink() or not path.is_file():
+            return False
+        stat = path.stat()
+        settle = self._mapping.settle_seconds
+        wanted = max(EMPTY_SECONDS, settle) if settle and not stat.st_size else settle
+        return time.time() - stat.st_mtime >= wanted
+
+    def claim(self, path: Path) -> Claim | None:
+        """Take a file; None where somebody else did."""
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
+        taken = self.work / f"{stamp}{MARK}{path.name}"
+        try:
+            path.rename(taken)
+        except FileNotFoundError:
+            return None
+        return Claim(taken, path.name, stamp)
+
+    def fingerprint(self, claim: Claim) -> str:
+        """The first signs of the content's hash."""
+        digest = hashlib.sha256()
+        with claim.path.open("rb") as file:
+            while piece := file.read(1 << 20):
+                digest.update(piece)
+        return digest.hexdigest()[:8]
+
+    def was_processed(self, claim: Claim, fingerprint: str) -> bool:
+        """Whether the same content was processed before, and not by this very claim."""
+        found = self.processed.glob(f"*.{fingerprint}.csv")
+        return any(not path.samefile(claim.path) for path in found)
+
+    # The end of a file
+
+    def keep(self, claim: Claim, ending: str, *, bad: bool = False) -> None:
+        """Move a claimed file where it belongs; never over another one."""
+        home = self.errors if bad else self.processed
+        _settle(claim.path, home / f"{claim.stem}.{claim.stamp}.{ending}")
+
+    def beside(self, claim: Claim, ending: str) -> Path:
+        """Where a file about a bad one stands."""
+        return self.errors / f"{claim.stem}.{claim.stamp}.{ending}"
+
+    def give_back(self, claim: Claim) -> None:
+        """Put a file back where it came from: its time has not come."""
+        home = self.inbox / claim.name
+        if home.exists():
+            home = self.inbox / f"{claim.stem}.{claim.stamp}.csv"
+        _settle(claim.path, home)
+
+
+def _settle(path: Path, home: Path) -> None:
+    if not (home.exists() and home.samefile(path)):
+        home.hardlink_to(path)
+    path.unlink()
+
+
+def write_whole(path: Path, text: str, *, encoding: str = "utf-8") -> None:
+    """Write a file so that it is there whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
+    with os.fdopen(descriptor, "w", encoding=encoding, newline="") as file:
+        file.write(text)
+    part.replace(path)

@@ -1,0 +1,206 @@
+"""The mapping file: which folder, which columns become which properties, and who is told."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+EMPTY = ["", "..", "-", "00.00.0000", "0000-00-00"]
+BANK = re.compile(r"\b(iban|bic|kontonummer|bankleitzahl|kontoinhaber)\b", re.IGNORECASE)
+HASHED = re.compile(r"hash\(([\w, ]+)\)")
+
+
+class MappingError(Exception):
+    """The mapping cannot be used; the message names each line or key at fault."""
+
+
+class Part(BaseModel):
+    """A part of the mapping: unknown keys are mistakes."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+
+class Csv(Part):
+    """How the files are written."""
+
+    encoding: str = "auto"
+    delimiter: Literal["auto", ";", ",", "\t", "|"] = "auto"
+    decimal: Literal["comma", "point"] = "comma"
+
+
+class Site(Part):
+    """Where the name of the site stands: in the file's name."""
+
+    source: Literal["filename"] = Field("filename", alias="from")
+    pattern: str
+
+    @model_validator(mode="after")
+    def _has_group(self) -> Site:
+        if "site" not in re.compile(self.pattern).groupindex:
+            raise ValueError("the pattern needs a group (?P<site>...)")
+        return self
+
+
+class Column(Part):
+    """Where a property's value comes from, and what it is."""
+
+    column: str | list[str] = []
+    source: str | None = Field(None, alias="from")
+    template: str | None = None
+    default: str | None = None
+    type: Literal["text", "email", "number", "date"] = "text"
+    formats: list[str] = ["%d.%m.%Y", "%d-%m-%Y", "%Y-%m-%d"]
+    empty: Literal["keep", "clear"] = "keep"
+    empty_values: list[str] = EMPTY
+    on_bad: Literal["reject", "blank"] = "reject"
+    required: bool = False
+    append: bool = False
+
+    @property
+    def names(self) -> list[str]:
+        """Every header under which the column may stand."""
+        return [self.column] if isinstance(self.column, str) else self.column
+
+
+class Contacts(Part):
+    """What becomes a contact."""
+
+    key: str = "email"
+    columns: dict[str, Column]
+
+    @model_validator(mode="after")
+    def _has_key(self) -> Contacts:
+        if self.key not in self.columns:
+            raise ValueError(f"the key `{self.key}` is none of the columns")
+        return self
+
+
+class KeyValue(Part):
+    """What identifies a deal: a column, or a hash of properties of the row."""
+
+    column: str | list[str] = []
+    otherwise: str | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """Every header under which the column may stand."""
+        return [self.column] if isinstance(self.column, str) else self.column
+
+    @property
+    def hashed(self) -> list[str]:
+        """The properties that are hashed where there is no column."""
+        found = HASHED.fullmatch(self.otherwise or "")
+        return [each.strip() for each in found[1].split(",")] if found else []
+
+
+class Deals(Part):
+    """What becomes a deal: one for each row where `when` is filled."""
+
+    when: str
+    key: str
+    value: KeyValue
+    pipeline: str | None = None
+    dealstage: str
+    columns: dict[str, Column]
+
+
+class Smtp(Part):
+    """The mail server; its password stands in DROP_FOLDER_SMTP_PASSWORD."""
+
+    host: str = "localhost"
+    port: int = 25
+    tls: Literal["none", "starttls", "tls"] = "none"
+    user: str | None = None
+
+
+class Mail(Part):
+    """Who is told, and when."""
+
+    to: Annotated[list[str], Field(min_length=1)]
+    sender: str = Field(alias="from")
+    when: Literal["always", "problems", "never"] = "always"
+    smtp: Smtp = Smtp()
+
+
+class Limits(Part):
+    """When a file is refused as a whole."""
+
+    max_rejected_percent: int = 50
+    max_rows: int = 1_000_000
+
+
+class HubSpot(Part):
+    """Where HubSpot is; the token stands in HUBSPOT_ACCESS_TOKEN."""
+
+    base_url: str = "https://api.hubapi.com"
+    api_version: str = "2026-09"
+
+
+class Mapping(Part):
+    """The whole file."""
+
+    folder: Path
+    pattern: str = "*.csv"
+    settle_seconds: float = 60.0
+    lock_path: Path | None = None
+    on_duplicate: Literal["skip", "process"] = "skip"
+    allow_bank_data: bool = False
+    csv: Csv = Csv()
+    site: Site | None = None
+    contacts: Contacts
+    deals: Deals | None = None
+    mail: Mail | None = None
+    limits: Limits = Limits()
+    hubspot: HubSpot = HubSpot()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Mapping:
+        columns = {**self.contacts.columns, **(self.deals.columns if self.deals else {})}
+        bank = [name for each in columns.values() for name in each.names if BANK.search(name)]
+        if bank and not self.allow_bank_data:
+            raise ValueError(
+                f"{', '.join(bank)}: account numbers belong into sensitive properties only; "
+                "leave the column out, or set allow_bank_data"
+            )
+        if self.deals is not None:
+            known = {"site", *self.contacts.columns}
+            used = {self.deals.when, *self.deals.value.hashed}
+            used |= {each.source for each in self.deals.columns.values() if each.source}
+            if unknown := sorted(used - known):
+                raise ValueError(f"deals name properties that contacts lack: {', '.join(unknown)}")
+            if not self.deals.value.names and not self.deals.value.hashed:
+                raise ValueError("deals.value needs a column, or otherwise: hash(a, b)")
+        return self
+
+    def site_of(self, name: str) -> str:
+        """The site that a file's name tells; empty where it tells none."""
+        found = re.search(self.site.pattern, name) if self.site else None
+        return found["site"] if found else ""
+
+
+def load(path: Path) -> Mapping:
+    """Read a mapping file.
+
+    Raises:
+        MappingError: If it cannot be read, naming each line or key at fault.
+    """
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except OSError as error:
+        raise MappingError(f"{path} cannot be read: {error.strerror}.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise MappingError(f"{path}{where} is no YAML.") from None
+    try:
+        return Mapping.model_validate(content)
+    except ValidationError as error:
+        faults = [
+            f"{'.'.join(map(str, each['loc'])) or 'mapping'}: {each['msg']}"
+            for each in error.errors(include_input=False, include_url=False)
+        ]
+        raise MappingError(f"{path}: {'; '.join(faults)}.") from None

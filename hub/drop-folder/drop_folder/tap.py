@@ -1,0 +1,130 @@
+"""`tap-booking-csv`: given files, by a mapping, as the Singer streams `contacts` and `deals`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from drop_folder.booking import BadRowError, Reader
+from drop_folder.mapping import Mapping, MappingError, load
+from drop_folder.sheets import BadFileError, open_sheet
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+STREAMS = ("contacts", "deals")
+SOURCE = {"_sdc_source_file": {"type": "string"}, "_sdc_source_lineno": {"type": "integer"}}
+
+
+def schema_of(mapping: Mapping, stream: str) -> dict[str, Any]:
+    """The SCHEMA message of a stream."""
+    if stream == "contacts":
+        names, key = list(mapping.contacts.columns), mapping.contacts.key
+    else:
+        assert mapping.deals is not None  # noqa: S101 - for the type checker
+        more = ["pipeline"] if mapping.deals.pipeline else []
+        names = [mapping.deals.key, "dealstage", *more, *mapping.deals.columns]
+        key = mapping.deals.key
+    properties: dict[str, Any] = {name: {"type": ["string", "null"]} for name in names}
+    return {
+        "type": "SCHEMA",
+        "stream": stream,
+        "schema": {"type": "object", "properties": {**properties, **SOURCE}},
+        "key_properties": [key],
+    }
+
+
+def streams_of(mapping: Mapping) -> list[str]:
+    """The streams that a mapping makes."""
+    return [each for each in STREAMS if each == "contacts" or mapping.deals is not None]
+
+
+def records_of(
+    mapping: Mapping, path: Path, stream: str, *, site: str, left_out: Collection[int] = ()
+) -> Iterator[dict[str, Any] | BadRowError]:
+    """Read the records of one stream; rows that cannot be sent come as what is wrong with them.
+
+    Raises:
+        BadFileError: If the file cannot be read.
+    """
+    sheet = open_sheet(path, mapping)
+    reader = Reader(mapping, sheet, site)
+    for row in sheet.rows():
+        if row.line in left_out:
+            continue
+        try:
+            booking = reader.read(row)
+        except BadRowError as bad:
+            yield bad
+            continue
+        values: dict[str, Any] | None = booking.contact if stream == "contacts" else booking.deal
+        if values is not None:
+            yield {**values, "_sdc_source_file": path.name, "_sdc_source_lineno": row.line}
+
+
+def emit(config: dict[str, Any], out: IO[str]) -> int:
+    """Write the messages of the files that a config names.
+
+    Args:
+        config: `mapping`, `files`, and perhaps `streams`, `left_out` (lines), `site`,
+            `rejected_path`.
+        out: Where to.
+
+    Returns:
+        How many rows could not be sent.
+    """
+    mapping = load(Path(config["mapping"]))
+    rejected = 0
+    for stream in config.get("streams") or streams_of(mapping):
+        out.write(json.dumps(schema_of(mapping, stream)) + "\n")
+        for name in config["files"]:
+            path = Path(name)
+            site = config.get("site") or mapping.site_of(path.name)
+            left_out = set(config.get("left_out") or ())
+            for each in records_of(mapping, path, stream, site=site, left_out=left_out):
+                if isinstance(each, BadRowError):
+                    rejected += 1
+                    print(f"{path.name}, {said(each)}", file=sys.stderr)  # noqa: T201
+                    continue
+                message = {"type": "RECORD", "stream": stream, "record": each}
+                out.write(json.dumps(message, ensure_ascii=False) + "\n")
+    out.flush()
+    return rejected
+
+
+def said(bad: BadRowError) -> str:
+    """What is wrong with a row, for people; no value."""
+    column = f", Spalte {bad.column}" if bad.column else ""
+    return f"Zeile {bad.line}{column}: {bad.reason}"
+
+
+def main() -> None:
+    """The command line of a Singer tap."""
+    parser = argparse.ArgumentParser(prog="tap-booking-csv", description=__doc__)
+    parser.add_argument("--config", required=True, help="JSON: mapping, files")
+    parser.add_argument("--discover", action="store_true")
+    parser.add_argument("--catalog", help="is passed over: the mapping says what is read")
+    parser.add_argument("--state", help="is passed over: a file is new by being there")
+    options = parser.parse_args()
+    try:
+        config = json.loads(Path(options.config).read_text("utf-8"))
+        if options.discover:
+            mapping = load(Path(config["mapping"]))
+            streams = [
+                {**schema_of(mapping, each), "tap_stream_id": each} for each in streams_of(mapping)
+            ]
+            print(json.dumps({"streams": streams}))  # noqa: T201
+            return
+        emit(config, sys.stdout)
+    except BrokenPipeError:
+        sys.exit(1)
+    except (MappingError, BadFileError, OSError, KeyError, ValueError) as error:
+        print(f"tap-booking-csv: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

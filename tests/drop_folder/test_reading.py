@@ -1,0 +1,150 @@
+"""Files as people and programs write them, read by rule."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from drop_folder.booking import BadRowError
+from drop_folder.cells import BadCellError, address, clean, day, number
+from drop_folder.mapping import Mapping, MappingError, load
+from drop_folder.sheets import BadFileError
+from drop_folder.tap import records_of
+
+from .conftest import HEADER, MAPPING, NAME, person, sheet
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FORMATS = ["%d.%m.%Y", "%d-%m-%Y"]
+
+
+def read(
+    content: str | bytes, tmp_path: Path, stream: str = "contacts", **changes: Any
+) -> list[dict[str, Any] | BadRowError]:
+    mapping = Mapping.model_validate({**MAPPING, "folder": str(tmp_path), **changes})
+    path = tmp_path / NAME
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return list(records_of(mapping, path, stream, site="schorndorf"))
+
+
+def first(found: list[dict[str, Any] | BadRowError]) -> dict[str, Any]:
+    assert isinstance(found[0], dict), found[0]
+    return found[0]
+
+
+@pytest.mark.parametrize(
+    "encoded",
+    [
+        sheet(person(1)).encode(),
+        sheet(person(1)).encode("utf-8-sig"),
+        sheet(person(1)).encode("cp1252"),
+        sheet(person(1)).encode("utf-16"),
+        ("sep=;\r\n" + sheet(person(1)).replace("\n", "\r\n")).encode(),
+        sheet(person(1)).replace(";", "\t").encode(),
+        sheet(person(1)).replace("1.234,50", '"1.234,50"').replace(";", ",").encode(),
+        sheet(person(1)).replace("Vorname", " VORNAME\u00a0").encode(),
+        sheet(person(1, Anschrift='"Str. 5\nHinterhaus"')).encode(),
+    ],
+    ids=["utf-8", "bom", "cp1252", "utf-16", "sep", "tab", "comma", "header", "quoted"],
+)
+def test_encodings_delimiters_and_headers_are_told_by_rule(encoded: bytes, tmp_path: Path) -> None:
+    record = first(read(encoded, tmp_path))
+
+    assert (record["firstname"], record["city"], record["zip"]) == ("Björn", "Köln", "01067")
+    assert record["wert"] == "1234.50"
+
+
+def test_lines_are_those_of_the_file(tmp_path: Path) -> None:
+    rows = sheet(person(1, Anschrift='"zwei\nZeilen"'), "", person(2, **{"E-Mail": "x"}))
+
+    _, bad = read(f"sep=;\n{rows}", tmp_path)
+
+    assert isinstance(bad, BadRowError)
+    assert (bad.line, bad.column, bad.reason) == (6, "E-Mail", "keine E-Mail-Adresse")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (sheet(person(1)).replace("Köln", "K\x00"), "Zeile 2"),
+        (sheet(person(1)).replace("Köln", "K\ufffd"), "Zeile 2"),
+        (sheet(person(1), 'a;"b'), "Zeile"),
+        (HEADER.replace("E-Mail", "Mail") + "\n", "Spalten fehlen: E-Mail"),
+    ],
+)
+def test_a_file_that_cannot_be_read_says_where(content: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(BadFileError, match=said):
+        read(content, tmp_path)
+
+
+def test_a_header_alone_is_a_file_without_rows(tmp_path: Path) -> None:
+    assert read(HEADER + "\n", tmp_path) == []
+
+
+def test_bank_data_stays_in_the_house(tmp_path: Path) -> None:
+    record = first(read(sheet(person(1)), tmp_path))
+
+    assert "DE00" not in str(record)
+
+
+def test_a_deal_has_one_key_for_one_booking(tmp_path: Path) -> None:
+    found = read(sheet(person(1), person(1), person(2)), tmp_path, "deals")
+
+    keys = [each["buchungsnummer"] for each in found if isinstance(each, dict)]
+    assert keys[0] == keys[1] != keys[2]
+    assert first(found)["_associations"] == [
+        {"to": "contacts", "key": "email", "value": "muster1@beispiel-verein.de"}
+    ]
+
+
+def test_a_row_without_a_booking_is_no_deal(tmp_path: Path) -> None:
+    assert read(sheet(person(1, **{"Datum der letzten Buchung": ".."})), tmp_path, "deals") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1.234,56", "1234.56"),
+        ("1 234,56\u00a0€", "1234.56"),
+        ("EUR 12", "12"),
+        ("-3,50", "-3.50"),
+        ("3,50-", "-3.50"),
+        ("1.234", "1234"),
+    ],
+)
+def test_amounts_are_read_with_the_comma(text: str, value: str) -> None:
+    assert number(text, decimal="comma") == value
+
+
+@pytest.mark.parametrize("text", ["12.34", "1,2,3", "zwölf", "1e5", "--3", "\uff11\uff12"])
+def test_no_amount_is_guessed(text: str) -> None:
+    with pytest.raises(BadCellError):
+        number(text, decimal="comma")
+
+
+@pytest.mark.parametrize("text", ["31.02.2026", "1.1.26", "01.01.1899", "gestern"])
+def test_days_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(BadCellError):
+        day(text, FORMATS)
+
+
+def test_cells_lose_what_nobody_sees() -> None:
+    assert clean("\ufeff\u00a0Jose\u0301\u200b ") == "José"
+    assert address(" <MAX@Bücher.example>; b@example.com") == "max@bücher.example"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("folder: [", "is no YAML"),
+        ("folder: x", "contacts: Field required"),
+        ("a: 1", "a: Extra inputs"),
+    ],
+)
+def test_a_mapping_is_refused_by_line_and_key(text: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "mapping.yml"
+    path.write_text(text)
+
+    with pytest.raises(MappingError, match=said):
+        load(path)
