@@ -219,6 +219,27 @@ def test_memory_is_flat_in_the_number_of_deals(serve: Serve, tmp_path: Path) -> 
 
 @pytest.mark.heavy
 @linux
+@pytest.mark.parametrize("settings", [{}, {"created_from": "2000-01-01"}], ids=["list", "search"])
+def test_memory_is_flat_in_the_width_of_deals(
+    serve: Serve, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    """Nine hundred properties, a hundred and fifty of them with long texts: 70 KB a deal."""
+    portal = Portal.generate(2000, custom_properties=900)
+    texts = [
+        d.name
+        for d in portal.records("deals").definitions.all()
+        if d.name.startswith("custom_") and d.type == "string"
+    ][:150]
+    for deal in portal.ids():
+        portal.change("deals", deal, dict.fromkeys(texts, f"{deal} wörter und mehr " * 13))
+    hubspot = serve(portal, latency_ms=20)
+    peak, lines = peak_memory(tmp_path, config_for(hubspot, **settings))
+    assert lines > 2000
+    assert peak < 120, peak
+
+
+@pytest.mark.heavy
+@linux
 def test_memory_is_flat_in_the_number_of_archived_deals(serve: Serve, tmp_path: Path) -> None:
     hubspot = serve(Portal.generate(65_000, custom_properties=0, archived=60_000))
     peak, lines = peak_memory(tmp_path, config_for(hubspot, archived=True))

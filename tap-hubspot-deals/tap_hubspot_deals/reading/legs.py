@@ -58,10 +58,18 @@ class Step:
 
 
 class Walker:
-    """A leg on its way: always one page ahead."""
+    """A leg on its way, one page ahead where there is room for it.
 
-    def __init__(self, leg: Leg, source: Source, pool: Executor) -> None:
+    Args:
+        leg: The stretch.
+        source: What is walked.
+        pool: Where requests run.
+        ahead: Whether to ask for the first page now.
+    """
+
+    def __init__(self, leg: Leg, source: Source, pool: Executor, *, ahead: bool = True) -> None:
         self.leg = leg
+        self.done = False
         self.position = leg.after
         self.last_id: int | None = None
         self.first_id: int | None = None
@@ -70,30 +78,31 @@ class Walker:
         self.empty_splits = 0
         self._source = source
         self._pool = pool
-        self._coming: Future[ObjectPage] | None = pool.submit(source.fetch, leg.after)
         self._cursors = Cursors("a list")
+        self._coming: Future[ObjectPage] | None = None
+        if ahead:
+            self.ask()
 
-    @property
-    def done(self) -> bool:
-        """Whether there is nothing left to take."""
-        return self._coming is None
+    def ask(self) -> Future[ObjectPage]:
+        """Have the next page on its way."""
+        if self._coming is None:
+            self._coming = self._pool.submit(self._source.fetch, self.position)
+        return self._coming
 
     def peek(self) -> ObjectPage:
-        """The page on its way, which stays the next to be taken."""
-        assert self._coming is not None  # noqa: S101 - callers ask `done` first
-        return self._coming.result()
+        """The next page to be taken; callers look at `done` first."""
+        return self.ask().result()
 
     def take(self, *, ordered: bool) -> ObjectPage:
-        """The next page, cut at `until`; the one after it is asked for at once."""
+        """The next page, cut at `until`."""
         page = self.peek()
         if ordered:
             self._check_order(page)
             self._cut(page)
-        if page.following is None:
-            self._coming = None
-        else:
+        if page.following is not None:
             self._cursors.check(self.position, page.following, empty=not page.objects)
-            self._coming = self._pool.submit(self._source.fetch, page.following)
+        self._coming = None
+        self.done = page.following is None
         self.position = page.following
         return page
 
@@ -112,6 +121,7 @@ class Walker:
     def stop(self) -> None:
         """Give up what is on its way."""
         self._coming = None
+        self.done = True
 
     def remaining(self, highest: int | None) -> float:
         """How many records are probably left, by the density so far."""

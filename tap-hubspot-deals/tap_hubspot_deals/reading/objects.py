@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from hubspot_client.object_types import ObjectType
 
 BATCH = 100
+PAGE_ROOM = 6_000_000
+"""Bytes of one page, at the most. A page of usual records takes a few hundred thousand."""
+
+SAMPLE = 4
+PER_VALUE = 80
+"""Bytes of a value besides its characters: its place in a dictionary, and what each text has."""
+
 MERGED_IDS = "hs_merged_object_ids"
 
 
@@ -72,6 +79,16 @@ class ObjectPage:
         raws: Sequence[msgspec.Raw | None] = self.raws or [None] * len(self.objects)
         return zip(self.objects, raws, strict=True)
 
+    def weight(self) -> int:
+        """About how many bytes it takes in memory, told by a few of its objects."""
+        count = len(self.objects)
+        sample = self.objects[:: max(1, count // SAMPLE)]
+        heavy = sum(
+            PER_VALUE * len(o.properties) + sum(len(v) for v in o.properties.values() if v)
+            for o in sample
+        )
+        return heavy * count // len(sample) if sample else 0
+
     def keep(self, wanted: Callable[[CrmObject], bool]) -> None:
         """Leave only the wanted objects."""
         kept = [i for i, found in enumerate(self.objects) if wanted(found)]
@@ -106,6 +123,31 @@ class Source(Protocol):
         """The page at a position; None is the beginning."""
 
 
+@dataclass
+class Width:
+    """How much room objects take, as far as they were seen.
+
+    Args:
+        heaviest: Bytes of one object, by the heaviest page; 0: none was seen yet.
+    """
+
+    heaviest: int = 0
+
+    def see(self, page: ObjectPage) -> None:
+        """Take in a page."""
+        if page.objects:
+            self.heaviest = max(self.heaviest, page.weight() // len(page.objects))
+
+    def page(self, most: int, properties: int) -> int:
+        """How many objects a page may have.
+
+        Args:
+            most: How many HubSpot gives.
+            properties: How many each of them has: what there is to guess from at first.
+        """
+        return max(1, min(most, PAGE_ROOM // (self.heaviest or 2 * PER_VALUE * (properties + 1))))
+
+
 @dataclass(frozen=True)
 class ObjectReader:
     """What all sources of one object type share.
@@ -123,6 +165,7 @@ class ObjectReader:
     properties: tuple[str, ...]
     page_size: int
     raw: bool
+    width: Width = field(default_factory=Width)
 
     def batch(self, ids: Sequence[str], *, archived: bool) -> ObjectPage:
         """Objects by id, in the order asked for; ids that HubSpot names as gone are left out.
@@ -163,6 +206,10 @@ class ObjectReader:
         """A page from an answer of `shape`."""
         following = after(answer.paging)
         if isinstance(answer, _Objects):
-            return ObjectPage(answer.results, following, total=answer.total)
+            page = ObjectPage(answer.results, following, total=answer.total)
+            self.width.see(page)
+            return page
         objects = [decode(raw, CrmObject) for raw in answer.results]
-        return ObjectPage(objects, following, answer.results, answer.total)
+        page = ObjectPage(objects, following, answer.results, answer.total)
+        self.width.see(page)
+        return page

@@ -176,7 +176,7 @@ class Run:
                     for step in steps:
                         step.page.keep(self._is_asked_for)
                 waiting.append(self._links.ask(steps, live=progress.phase == "live"))
-                if len(waiting) > LINK_GROUPS_AHEAD:
+                if len(waiting) > LINK_GROUPS_AHEAD or walk.is_crowded:
                     yield waiting.popleft()
         except HubSpotError:
             yield from waiting

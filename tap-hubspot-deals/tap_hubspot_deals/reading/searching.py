@@ -107,7 +107,7 @@ class SearchSource:
             "filterGroups": [{"filters": filters}] if filters else [],
             "sorts": [{"propertyName": "hs_object_id", "direction": "ASCENDING"}],
             "properties": properties,
-            "limit": SEARCH_PAGE,
+            "limit": self.reader.width.page(SEARCH_PAGE, len(self.reader.properties)),
         }
 
     def _filters(self, position: str | None) -> list[dict[str, Any]]:

@@ -35,7 +35,7 @@ class ListSource:
         names = ",".join(reader.properties)
         wide = len(names) > URL_LIMIT - 200
         params: dict[str, str | int] = {
-            "limit": reader.page_size,
+            "limit": reader.width.page(reader.page_size, len(reader.properties)),
             "properties": "hs_object_id" if wide else names,
             "archived": "true" if self.archived else "false",
         }

@@ -32,6 +32,10 @@ LEGS = 10
 GROUP = 1000
 """Records that go out together: what one association request takes."""
 
+ROOM = 24_000_000
+"""Bytes of pages that may be there at once: a third waits in legs, a third for its links, and a
+third goes out. Pages of usual records take a few hundred thousand."""
+
 PAGES_PER_CUT = 10
 """A cut costs up to one request more: two half pages, or a beginning that cannot be used."""
 
@@ -71,7 +75,8 @@ class Walk:
         self._cuts_left = 0
         self._fresh = len(legs) == 1 and legs[0].after is None
         self._halves: list[tuple[Walker, Walker, int]] = []
-        self._walkers = [Walker(leg, source, pool) for leg in legs]
+        self._heaviest = 1
+        self._walkers = [Walker(leg, source, pool, ahead=False) for leg in legs]
 
     def groups(self) -> Iterator[list[Step]]:
         """The pages in groups of about 1,000 records, in the order in which they go out.
@@ -80,25 +85,45 @@ class Walk:
             OutOfOrder: If a walk that was said to be ordered is not.
             HubSpotError: As the source's `fetch`.
         """
-        if self._extent is not None and any(w.peek().following for w in self._walkers):
+        self._heaviest = max([1, *(w.peek().weight() for w in self._walkers[:1])])
+        self._ask_ahead()
+        if self._extent is not None and any(
+            w.peek().following for w in self._walkers[: self._legs]
+        ):
             pages, self._highest = self._extent()
             self._cuts_left = pages // PAGES_PER_CUT
             if self._fresh:
                 self._cut_evenly()
         group: list[Step] = []
-        count = 0
+        count = heavy = 0
         try:
             for step in self._steps():
-                size = len(step.page.objects)
-                if count + size > GROUP:
+                size, weight = len(step.page.objects), step.page.weight()
+                self._heaviest = max(self._heaviest, weight)
+                if group and (count + size > GROUP or heavy + weight > ROOM // 3):
                     yield group
-                    group, count = [], 0
+                    group, count, heavy = [], 0, 0
                 group.append(step)
                 count += size
+                heavy += weight
         except HubSpotError:
             yield group  # what was read before goes out first
             raise
         yield group
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether one page fills the room that a group has, so that no other should wait."""
+        return self._heaviest > ROOM // 6
+
+    @property
+    def _legs(self) -> int:
+        """How many legs may be a page ahead."""
+        return max(1, min(LEGS, ROOM // 3 // self._heaviest))
+
+    def _ask_ahead(self) -> None:
+        for walker in [w for w in self._walkers if not w.done][: self._legs]:
+            walker.ask()
 
     def _steps(self) -> Iterator[Step]:
         """The pages, round by round over the legs."""
@@ -109,6 +134,7 @@ class Walk:
 
     def _step(self, walker: Walker) -> Step:
         page = walker.take(ordered=self._ordered)
+        self._ask_ahead()
         walker.leg = Leg(walker.position, walker.leg.until)
         return Step(page, [w.leg.to_state() for w in self._walkers if not w.done])
 
@@ -119,7 +145,7 @@ class Walk:
         highest = self._highest
         if not ids or highest is None or any(b <= a for a, b in pairwise(ids)):
             return
-        legs = min(LEGS, 1 + self._cuts_left)
+        legs = min(self._legs, 1 + self._cuts_left)
         width = (highest - ids[0]) // legs
         starts = [ids[0] + width * i for i in range(1, legs) if ids[0] + width * i > ids[-1]]
         self._cuts_left -= len(starts)
@@ -142,7 +168,7 @@ class Walk:
         self._halves = []
         if self._highest is None:
             return
-        lacking = min(self._cuts_left, LEGS - sum(not w.done for w in self._walkers))
+        lacking = min(self._cuts_left, self._legs - sum(not w.done for w in self._walkers))
         if lacking <= 0:
             return
         able = [
