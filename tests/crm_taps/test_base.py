@@ -241,3 +241,22 @@ def test_rows_that_are_gone_at_the_source_are_marked(
 
     gone = "select _tenant_id, id from crm.companies where _sdc_deleted_at is not null"
     assert rows(database_url, gone) == [("acme", "COMACC0")]
+
+
+@pytest.mark.parametrize("nth", [2, 5])
+def test_a_tap_that_is_killed_goes_on_from_the_target_s_state(
+    tmp_path: Path, database_url: str, nth: int
+) -> None:
+    with CallRail("s3cret-key") as callrail:
+        callrail.add_account("ACC", calls=1500)
+        config = GOOD | {"base_url": callrail.url, "lookback_days": 0}
+        callrail.fail("kill", path="calls", nth=nth)
+        killed = load(tmp_path, "tap-callrail", config, database_url, vendor=callrail)
+        callrail.requests.clear()
+        again = load(tmp_path, "tap-callrail", config, database_url, state=killed.state)
+
+        assert (killed.codes[0], again.codes) == (-signal.SIGKILL, (0, 0))
+        stored = {i for (i,) in rows(database_url, "select id from crm.calls")}
+        assert stored == {call["id"] for call in callrail.lists["ACC", "calls"]}
+        if nth == 5:  # a state had left
+            assert len([p for p in callrail.paths() if "calls" in p]) < 6

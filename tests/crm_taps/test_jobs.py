@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -97,3 +98,37 @@ def test_a_job_fills_the_tables_of_its_source(
         value for name, value in credentials.items() if name.endswith(("KEY", "TOKEN", "PASSWORD"))
     ]
     assert not any(secret in finished.text for secret in secrets)
+
+
+@pytest.mark.heavy
+def test_what_the_page_says_of_a_django_hub_s_options(tmp_path: Path, database_url: str) -> None:
+    vendor = CallRail()
+    vendor.add_account("ACC", calls=300)
+    since = (datetime.now(UTC) - timedelta(days=10)).date()
+    settings = {
+        "TAP_CALLRAIL_API_KEY": vendor.key,
+        "TAP_CALLRAIL_TENANT_ID": "acme",
+        "TAP_CALLRAIL_BASE_URL": vendor.url,
+        "TAP_CALLRAIL__SELECT": '["calls.*"]',
+        "TARGET_DEALS_POSTGRES_DATABASE_URL": database_url,
+    }
+    tables = "select table_name from information_schema.tables where table_schema = 'callrail'"
+    calls = "select count(*) from callrail.calls"
+    with vendor:
+        project = Project(tmp_path, settings)
+        dry = project.run("callrail-all", TARGET_DEALS_POSTGRES_DRY_RUN="true")
+        written = rows(database_url, tables)
+        sample = project.run("callrail-all", TAP_CALLRAIL_MAX_RECORDS="5")
+        sampled = rows(database_url, calls)
+        recent = project.run("callrail-all", TAP_CALLRAIL_START_DATE=since.isoformat())
+        found = rows(database_url, calls)
+
+    assert [run.code for run in (dry, sample, recent)] == [0, 0, 0]
+    assert written == []
+    assert sampled == [(5,)]
+    expected = sum(
+        datetime.fromisoformat(c["start_time"]).astimezone(UTC).date() >= since
+        for c in vendor.lists["ACC", "calls"]
+    )
+    assert found == [(expected + 5,)]
+    assert ("companies",) not in rows(database_url, tables)

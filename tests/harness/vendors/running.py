@@ -18,6 +18,8 @@ from harness.singer import Output, parse, signals_kept
 if TYPE_CHECKING:
     from crm_taps.tap import SourceTap
 
+    from harness.vendors.server import Vendor
+
 TENANT = "acme"
 BIN = Path(sys.executable).parent
 QUICK = {"retry_wait_seconds": 0.001, "timeout_seconds": 20}
@@ -73,8 +75,9 @@ def load(
     *,
     state: dict[str, Any] | None = None,
     schema: str = "crm",
+    vendor: Vendor | None = None,
 ) -> Loaded:
-    """Run a tap and the target as processes with a pipe between them."""
+    """Run a tap and the target as processes with a pipe between them; a vendor may kill the tap."""
 
     def file(name: str, content: Any) -> str:
         path = folder / f"{tap}-{name}.json"
@@ -98,6 +101,8 @@ def load(
             stderr=log,
             env={"PATH": "/usr/bin:/bin", "TAP_LOG": "", **logging},
         )
+        if vendor is not None:
+            vendor.client = first
         second = subprocess.Popen(writing, stdin=first.stdout, stdout=states, stderr=target_log)
         assert first.stdout is not None
         first.stdout.close()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable
     from typing import Self
 
@@ -80,6 +80,7 @@ class Vendor:
         self.requests: list[Request] = []
         self.faults: list[Fault] = []
         self.hooks: list[Callable[[Request], None]] = []
+        self.client: subprocess.Popen[bytes] | None = None  # whom the fault `kill` ends
         self._lock = threading.Lock()
         vendor = self
 
@@ -129,7 +130,7 @@ class Vendor:
         self.stop()
 
     def fail(self, kind: int | str, **options: Any) -> Fault:
-        """Order trouble: a status, or `reset`, `truncate`, `html`, `hang`."""
+        """Order trouble: a status, or `reset`, `truncate`, `html`, `kill` (the client)."""
         self.faults.append(Fault(kind, **options))
         return self.faults[-1]
 
@@ -161,8 +162,10 @@ class Vendor:
             http.close_connection = True
             http.connection.close()
             return
-        if kind == "hang":
-            time.sleep(fault.times if fault else 0)
+        if kind == "kill":
+            assert self.client is not None
+            self.client.kill()
+            self.client.wait()
         if kind == "html":
             content = b"<html><body>Sorry</body></html>"
         http.send_response(answer.status)
