@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from psycopg2.extensions import make_dsn
 from singer_sdk import typing as th
 from singer_sdk.exceptions import ConfigValidationError
 
@@ -13,6 +14,9 @@ from target_deals_postgres.records.columns import LONGEST_IDENTIFIER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+PARTS = ("host", "port", "user", "password", "dbname", "sslmode", "sslrootcert")
+"""Of the connection, by libpq's names."""
 
 SCHEMA: dict[str, Any] = th.PropertiesList(
     th.Property(
@@ -23,6 +27,51 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         description="Where to load: postgresql://user:password@host:5432/database, with any "
         "libpq parameters (sslmode, application_name, options=-c%20statement_timeout%3D60s). "
         "Unset: an embedded PostgreSQL in .data/postgres of the project.",
+    ),
+    th.Property(
+        "host",
+        th.StringType(),
+        title="Host",
+        description="Instead of database_url, with dbname: the server, or its socket's directory.",
+    ),
+    th.Property(
+        "port",
+        th.IntegerType(minimum=1, maximum=65535),
+        title="Port",
+        description="With host; 5432 unless set.",
+    ),
+    th.Property(
+        "user",
+        th.StringType(),
+        title="User",
+        description="With host.",
+    ),
+    th.Property(
+        "password",
+        th.StringType(),
+        secret=True,
+        title="Password",
+        description="With host; taken as it is, nothing is percent-encoded.",
+    ),
+    th.Property(
+        "dbname",
+        th.StringType(),
+        title="Database",
+        description="With host: the database's name.",
+    ),
+    th.Property(
+        "sslmode",
+        th.StringType(
+            allowed_values=["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
+        ),
+        title="TLS",
+        description="With host: what libpq's sslmode means; prefer unless set.",
+    ),
+    th.Property(
+        "sslrootcert",
+        th.StringType(),
+        title="Root certificate",
+        description="With host: the file that verify-ca and verify-full judge the server by.",
     ),
     th.Property(
         "default_target_schema",
@@ -179,13 +228,27 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
         )
     if len(config["default_target_schema"].encode()) > LONGEST_IDENTIFIER:
         raise _refusal(f"default_target_schema: more than {LONGEST_IDENTIFIER} bytes, in UTF-8")
-    url = config.get("database_url")
     names = set(Settings.__dataclass_fields__) - {"started", "mapped", "database_url"}
     return Settings(
         **{name: config[name] for name in names},
-        database_url=url.strip() if url and url.strip() else None,
+        database_url=_connection_of(config),
         mapped=bool(config.get("stream_maps") or config.get("flattening_enabled")),
     )
+
+
+def _connection_of(config: Mapping[str, Any]) -> str | None:
+    # The URL, or the parts as one string of libpq's; what is empty is not set.
+    given = {name: str(config.get(name) or "").strip() for name in ("database_url", *PARTS)}
+    given["password"] = str(config.get("password") or "")
+    parts = {name: given[name] for name in PARTS if given[name]}
+    if url := given["database_url"]:
+        if parts:
+            raise _refusal(f"database_url and {', '.join(parts)}: set one or the other")
+        return url
+    missing = [name for name in ("host", "dbname") if not given[name]]
+    if parts and missing:
+        raise _refusal(f"{', '.join(parts)}: {' and '.join(missing)} must be set too")
+    return make_dsn(**parts) if parts else None
 
 
 def _refusal(sentence: str) -> ConfigValidationError:

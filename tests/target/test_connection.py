@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
+from psycopg2.extensions import parse_dsn
+from singer_sdk.exceptions import ConfigValidationError
 from target_deals_postgres.errors import DatabaseError
 from target_deals_postgres.settings import SCHEMA, settings_of
 from target_deals_postgres.storing.database import Database
@@ -183,3 +185,58 @@ def test_the_embedded_database_is_used_when_nothing_is_set(
     database = Database(settings_of({**defaults, "database_url": unset}).database_url)
     database.check()
     database.close()
+
+
+def settings(**given: Any) -> str | None:
+    defaults = {name: one.get("default") for name, one in SCHEMA["properties"].items()}
+    return settings_of({**defaults, **given}).database_url
+
+
+def test_the_parts_of_a_connection_do_what_a_url_does(pg: Loader) -> None:
+    parts: dict[str, Any] = parse_dsn(pg.url)
+    parts["port"] = int(parts["port"])
+    pg.load(
+        pg.schema("t", {"id": "integer"}, ["id"]),
+        pg.records("t", {"id": 1}),
+        **{**parts, "database_url": "", "password": "p@ss", "sslmode": "prefer"},
+    )
+
+    assert pg.rows("SELECT id FROM hubspot.t") == [(1,)]
+
+
+@pytest.mark.parametrize("password", ["p@ss:w/ord", "it's \\ here", " begins with a space", "ö="])
+def test_a_password_of_its_own_is_taken_as_it_is(password: str) -> None:
+    url = settings(host="db", dbname="crm", user="loader", password=password)
+
+    assert url is not None
+    assert parse_dsn(url) == {
+        "host": "db",
+        "dbname": "crm",
+        "user": "loader",
+        "password": password,
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"database_url": "postgresql://h/d", "host": "h", "port": 1}, "database_url and host, po"),
+        ({"host": "h", "user": "u"}, "host, user: dbname must be set too"),
+        ({"password": "secret"}, "password: host and dbname must be set too"),
+    ],
+)
+def test_parts_that_contradict_or_do_not_suffice_are_refused_by_name(
+    given: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(ConfigValidationError, match=sentence) as refused:
+        settings(**given)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_password_with_spaces_and_quotes_is_not_shown() -> None:
+    url = settings(host="127.0.0.1", port=1, dbname="d", password="two words' end")
+
+    with pytest.raises(DatabaseError) as unreachable:
+        Database(url).check()
+    assert not {"two", "words"} & set(str(unreachable.value).replace("'", " ").split())
+    assert Database(url)._redacted("password two words' end") == "password ***"

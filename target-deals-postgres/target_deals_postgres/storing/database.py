@@ -240,6 +240,8 @@ class Database:
             r"[@/:?#&\s]", url.partition("://")[2].rpartition("@")[0].partition(":")[2]
         )
         secrets += re.findall(r"password\s*=\s*'?([^\s'&]+)", url)
+        with contextlib.suppress(psycopg2.ProgrammingError):
+            secrets.append(parse_dsn(url).get("password", ""))
         for secret in sorted({*secrets, *map(unquote, secrets)}, key=len, reverse=True):
             if secret:
                 message = message.replace(secret, "***")
