@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -55,6 +56,41 @@ def test_keys_are_made_listed_used_and_revoked(
     assert (revoked.returncode, again.returncode) == (0, 1)
     stored = ledger.run("select row_to_json(api_key)::text from api_key")
     assert key not in str(stored)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("create", "--tenant", "acme", "--days", "0"),
+        ("create", "--tenant", "Acme Corp"),
+        ("limit", "--tenant", "acme", "--running", "1000"),
+        ("limit", "--tenant", "acme", "--running", "0"),
+    ],
+)
+def test_what_no_key_or_limit_can_be_is_refused_in_words(
+    words: tuple[str, ...], environment: dict[str, str], ledger: Ledger
+) -> None:
+    done = scan_service("keys", *words, **environment)
+
+    assert done.returncode == 2
+    assert "must" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert ledger.run("select count(*) from api_key") == [(0,)]
+
+
+def test_an_expired_key_is_listed_as_such_and_a_shared_hint_revokes_none(
+    environment: dict[str, str], ledger: Ledger
+) -> None:
+    ledger.key(expires_in=timedelta(seconds=-1))
+    ledger.key("tenant-b")
+    ledger.run("update api_key set hint = 'sk_live_same'")
+
+    listed = scan_service("keys", "list", **environment).stdout
+    revoked = scan_service("keys", "revoke", "sk_live_same", **environment)
+
+    assert listed.count("  expired  ") == 1
+    assert revoked.returncode == 1
+    assert ledger.run("select count(*) from api_key where revoked_at is not null") == [(0,)]
 
 
 def test_a_tenants_slots_can_be_changed(

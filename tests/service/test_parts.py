@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -363,3 +364,18 @@ def test_every_setting_and_every_module_is_in_the_documentation() -> None:
         assert f"`SCAN_SERVICE_{name.upper()}`" in operations
     for path in SOURCE.rglob("*.py"):
         assert path.stem in ("__init__", *rooms.split()), path.stem
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux closes a process's memory")
+def test_a_process_with_secrets_is_closed_to_the_others_of_its_user() -> None:
+    program = (
+        "import ctypes, resource; from scan_service.engine.processes import keep_private;"
+        "keep_private(); cores = resource.getrlimit(resource.RLIMIT_CORE);"
+        "print(ctypes.CDLL(None).prctl(3), cores)"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.strip() == "0 (0, 0)"

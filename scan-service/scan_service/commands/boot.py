@@ -15,6 +15,7 @@ import uvicorn
 from scan_service.db import AWAY, Database, connect
 from scan_service.door.app import create_app
 from scan_service.door.connections import protocol
+from scan_service.engine.processes import keep_private
 from scan_service.guard import auth
 from scan_service.guard.vault import Vault, new_key
 from scan_service.ledger.migrations import migrate, pending
@@ -37,6 +38,7 @@ class NotReadyError(Exception):
 
 def serve(settings: Settings) -> int:
     """Answer requests until a signal comes."""
+    keep_private()
     configure(settings.log_format)
     asyncio.run(_check(settings, works=False))
     server = _server(settings)
@@ -63,6 +65,7 @@ def _server(settings: Settings) -> uvicorn.Server:
 
 async def work(settings: Settings) -> int:
     """Carry out scans until a signal comes, then hand the running ones over."""
+    keep_private()
     configure(settings.log_format)
     await _check(settings)
     stop = asyncio.Event()
@@ -122,6 +125,7 @@ async def _check(settings: Settings, *, works: bool = True) -> None:
 
 def dev(tenant_id: str, token: str) -> int:
     """Serve and work in one process: migrations, secret and demo key are made on the way."""
+    keep_private()
     project = find_project(Path.cwd())
     values: dict[str, Any] = {}
     if not os.environ.get("SCAN_SERVICE_SECRET_KEYS"):

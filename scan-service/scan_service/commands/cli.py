@@ -8,17 +8,18 @@ import sys
 from typing import TYPE_CHECKING
 
 import psycopg
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from scan_service.commands import boot, keys
 from scan_service.commands.keys import say
 from scan_service.guard import auth
 from scan_service.guard.vault import VaultError, new_key
+from scan_service.ledger.extraction import Identifier
 from scan_service.ledger.migrations import migrate
 from scan_service.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -42,6 +43,24 @@ def _complain(text: str) -> None:
     print(text, file=sys.stderr)  # noqa: T201 - a command talks to its user
 
 
+def _number(least: int, most: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"must be a number from {least} to {most}")
+        return int(text)
+
+    return read
+
+
+def _tenant(text: str) -> str:
+    try:
+        return TypeAdapter(Identifier).validate_python(text)
+    except ValidationError:
+        raise argparse.ArgumentTypeError(
+            "must consist of letters, digits, dots, underscores and hyphens, as in `tenantId`"
+        ) from None
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="scan-service", description="Scans HubSpot deals into PostgreSQL, for many tenants."
@@ -60,19 +79,21 @@ def _parser() -> argparse.ArgumentParser:
     of_keys = commands.add_parser("keys", help="API keys of tenants, and the service's own secret")
     actions = of_keys.add_subparsers(dest="action", required=True)
     create = actions.add_parser("create", help="make a key; it is shown once")
-    create.add_argument("--tenant", required=True)
+    create.add_argument("--tenant", type=_tenant, required=True)
     create.add_argument("--name", default="")
     create.add_argument(
         "--permission", action="append", choices=auth.PERMISSIONS, help="default: all three"
     )
-    create.add_argument("--days", type=int, help="valid for so many days; default: for ever")
+    create.add_argument(
+        "--days", type=_number(1, 36_500), help="valid for so many days; default: for ever"
+    )
     shown = actions.add_parser("list", help="all keys, without what could be used")
     shown.add_argument("--tenant")
     revoke = actions.add_parser("revoke", help="end a key")
     revoke.add_argument("key", help="its id, its hint or itself")
     limit = actions.add_parser("limit", help="how many scans of a tenant may run at once")
     limit.add_argument("--tenant", required=True)
-    limit.add_argument("--running", type=int, required=True)
+    limit.add_argument("--running", type=_number(1, 100), required=True)
     actions.add_parser("secret", help="a fresh secret for SCAN_SERVICE_SECRET_KEYS")
     actions.add_parser("reseal", help="encrypt all kept tokens with the first secret")
     return parser

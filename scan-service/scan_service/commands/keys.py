@@ -33,13 +33,15 @@ async def act(settings: Settings, chosen: argparse.Namespace) -> int:
                 chosen.tenant,
                 name=chosen.name,
                 permissions=tuple(chosen.permission or auth.PERMISSIONS),
-                expires_in=timedelta(days=chosen.days) if chosen.days else None,
+                expires_in=timedelta(days=chosen.days) if chosen.days is not None else None,
             )
             say(key)
             return 0
         if chosen.action == "list":
             for row in await auth.list_keys(connection, chosen.tenant):
-                state = "revoked" if row["revoked_at"] else "active"
+                state = (
+                    "revoked" if row["revoked_at"] else "expired" if row["expired"] else "active"
+                )
                 expires = timestamp(row["expires_at"], absent=None) or "never"
                 say(
                     f"{row['id']}  {row['tenant_id']}  {row['hint']}...  {state}  expires {expires}"

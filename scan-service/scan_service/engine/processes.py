@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -19,6 +21,18 @@ if TYPE_CHECKING:
 
 _BEAT = b"."
 _POLL_SECONDS = 0.1
+_PR_SET_DUMPABLE = 4
+
+
+def keep_private() -> None:
+    """Let no other process of this user read this one's memory or environment, and no core file.
+
+    What a process starts is not covered: the kernel makes a new program readable again. Only
+    Linux knows the first; elsewhere the second is all there is.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 class Piped:

@@ -102,7 +102,8 @@ async def list_keys(connection: Connection, tenant_id: str | None) -> list[dict[
     """Return all keys, or a tenant's, without anything that could be used."""
     cursor = await connection.execute(
         "select id, tenant_id, name, hint, permissions, created_at, expires_at, revoked_at,"
-        " last_used_at from api_key where %s::text is null or tenant_id = %s"
+        " last_used_at, coalesce(expires_at <= now(), false) as expired"
+        " from api_key where %s::text is null or tenant_id = %s"
         " order by tenant_id, created_at",
         [tenant_id, tenant_id],
     )
@@ -110,11 +111,15 @@ async def list_keys(connection: Connection, tenant_id: str | None) -> list[dict[
 
 
 async def revoke_key(connection: Connection, key: str) -> int:
-    """Revoke a key by its id, its hint or itself; return how many keys that were."""
+    """Revoke a key by its id, its hint or itself; return how many keys that were.
+
+    A hint is four characters, so that several keys may have it: then none is revoked.
+    """
     cursor = await connection.execute(
         "update api_key set revoked_at = now() where revoked_at is null"
-        " and (id::text = %s or hint = %s or hash = %s)",
-        [key, key, _hash(key)],
+        " and (id::text = %(key)s or hash = %(hash)s or (hint = %(key)s and"
+        " 1 = (select count(*) from api_key where hint = %(key)s and revoked_at is null)))",
+        {"key": key, "hash": _hash(key)},
     )
     return cursor.rowcount
 

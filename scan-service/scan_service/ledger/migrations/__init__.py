@@ -36,6 +36,8 @@ async def migrate(url: SecretStr) -> list[str]:
         applied = []
         for name, text in _files(done):
             async with connection.transaction():
+                # Requests queue behind a waiting migration: it gives up first, and is run again.
+                await connection.execute("set local lock_timeout = '10s'")
                 if text:
                     await connection.execute(text)
                 await connection.execute("insert into migration (name) values (%s)", [name])
