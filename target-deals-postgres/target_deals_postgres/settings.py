@@ -125,6 +125,13 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         "current_associations and the index of links from their other end.",
     ),
     th.Property(
+        "readers",
+        th.ArrayType(th.StringType(nullable=False, min_length=1)),
+        default=[],
+        title="Readers",
+        description="Roles that may read each table that the target makes from now on.",
+    ),
+    th.Property(
         "validate_records",
         th.BooleanType(nullable=False),
         default=False,
@@ -200,6 +207,7 @@ class Settings:
     add_record_metadata: bool
     row_level_security: bool
     current_associations: bool
+    readers: list[str]
     validate_records: bool
     max_rejected_records: int
     loads: bool

@@ -221,6 +221,7 @@ class Stream:
                 f"load_method append-only needs a table without a primary key, but "
                 f"{visit.table} has one"
             )
+        is_new = not visit.table.exists
         places = visit.fit(
             [_marker(one, visit.table.types) for one in self._all_fields()],
             self.keys,
@@ -231,6 +232,8 @@ class Stream:
             wider=self.wider,
         )
         table = places.table
+        if is_new:
+            security.let_read(cur, table.schema, table.name, self.settings.readers)
         if self.settings.row_level_security and TENANT in table.types:
             security.protect(cur, schema, table.name)
         if links and table.owned:

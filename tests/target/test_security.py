@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg2
 import pytest
 from harness.database import connect
+from target_deals_postgres.errors import DatabaseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,3 +124,29 @@ def test_tables_without_tenants_stay_open(secured: Loader) -> None:
     assert seen(secured.url.replace("owner_", "reader_"), "SELECT count(*) FROM hubspot.plain") == [
         (0,)
     ]
+
+
+def test_readers_may_read_new_tables_and_only_those_are_granted(pg: Loader) -> None:
+    pg.load(pg.schema("old", {"id": "integer"}, ["id"]))
+    with connect(pg.url) as opened, opened.cursor() as cur:
+        cur.execute('DROP ROLE IF EXISTS "a Reader"; CREATE ROLE "a Reader"')
+    new = pg.schema("new", {"id": "integer"}, ["id"])
+    for schema in (pg.schema("old", {"id": "integer", "x": "string"}, ["id"]), new, new):
+        pg.load(schema, readers=["a Reader"])
+
+    assert pg.rows(
+        "SELECT has_table_privilege('a Reader', 'hubspot.new', 'SELECT'), "
+        "has_table_privilege('a Reader', 'hubspot.new', 'INSERT'), "
+        "has_table_privilege('a Reader', 'hubspot.old', 'SELECT'), "
+        "has_schema_privilege('a Reader', 'hubspot', 'USAGE')"
+    ) == [(True, False, False, True)]
+
+
+def test_a_reader_that_does_not_exist_is_named_before_anything_is_written(pg: Loader) -> None:
+    with pytest.raises(DatabaseError, match='role "nobody_here" does not exist'):
+        pg.load(
+            pg.schema("t", {"id": "integer"}, ["id"]),
+            pg.records("t", {"id": 1}),
+            readers=["nobody_here"],
+        )
+    assert pg.rows("SELECT to_regclass('hubspot.t')") == [(None,)]

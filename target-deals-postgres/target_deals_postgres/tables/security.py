@@ -9,6 +9,8 @@ from psycopg2.sql import SQL, Identifier
 from target_deals_postgres.records.columns import TENANT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from psycopg2.extensions import cursor
 
 TENANT_POLICY = "tenant"
@@ -53,3 +55,20 @@ def protect(cur: cursor, schema: str, table: str) -> None:
         cur.execute(
             SQL("ALTER TABLE {} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY").format(name)
         )
+
+
+def let_read(cur: cursor, schema: str, table: str, roles: Sequence[str]) -> None:
+    """Let roles read a table, and enter its schema where they may not yet.
+
+    Raises:
+        psycopg2.Error: there is no such role, or the right may not be given.
+    """
+    for role in roles:
+        cur.execute(
+            SQL("GRANT SELECT ON {} TO {}").format(Identifier(schema, table), Identifier(role))
+        )
+        cur.execute("SELECT has_schema_privilege(%s, %s, 'USAGE')", (role, schema))
+        if cur.fetchone() == (False,):
+            cur.execute(
+                SQL("GRANT USAGE ON SCHEMA {} TO {}").format(Identifier(schema), Identifier(role))
+            )
