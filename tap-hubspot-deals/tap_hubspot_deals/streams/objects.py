@@ -50,6 +50,10 @@ ALWAYS_RETURNED = (
 """Default properties that HubSpot returns whether they were asked for or not (observed)."""
 
 
+DATA_PER_STATE = 4
+"""So many times a state's own length goes out before the next one."""
+
+
 class ObjectStream(TenantStream):
     """Records of one object type, with their links.
 
@@ -162,11 +166,11 @@ class ObjectStream(TenantStream):
     def _tell_beforehand(self, page: _Page, progress: Progress, bookmark: Bookmark) -> None:
         """Let the state say what is about to go out: a killed run's successor has to know it.
 
-        It is not written where it would be longer than all that was written since the last one.
+        It is not written where it would be more than a small part of all that goes out.
         """
         if bookmark.mirrors:
             bookmark.intend(page.marks, progress)
-        enough = self.writer.written_since_state >= self.writer.state_length
+        enough = self.writer.written_since_state >= DATA_PER_STATE * self.writer.state_length
         if bookmark.kept and enough:
             self.put_state()
 
