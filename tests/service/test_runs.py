@@ -143,7 +143,7 @@ def test_filters_reach_hubspot(service: Installation, portal: Portal) -> None:
     data = service.ask("GET", "/api/v1/scan/result/filtered").json()["data"]
     assert {"amount", "closedate"} <= data["deals"][0].keys()
     assert set().union(*(deal["properties"] for deal in data["deals"])) <= {
-        "description", "amount_in_home_currency", "hs_object_id",
+        "description", "amount_in_home_currency", "deal_currency_code", "hs_object_id",
     }  # fmt: skip
 
 

@@ -44,8 +44,8 @@ class Progress:
     advanced: bool = False
     # {"contacts": {"total", "processed", "failed"}} of a scan that names object types.
     objects: dict[str, dict[str, Any]] | None = None
-    # The account's properties, as the scan row's `columns` says them; None until they are known.
-    columns: dict[str, Any] | None = None
+    # The account's properties as far as they are known, as the scan row's `columns` says them.
+    columns: dict[str, Any] = field(default_factory=dict)
 
     def count(self, before: Mapping[str, Any], written: Counter[str]) -> None:
         """Add what a run has written, by object type, to what the scan had before it."""
@@ -87,7 +87,7 @@ async def report(db: Database, run: uuid.UUID, progress: Progress) -> str | None
     async with db.system() as connection:
         cursor = await connection.execute(
             "update scan set seen_at = clock_timestamp(), processed_items = %s, failed_items = %s,"
-            "  objects = %s, columns = coalesce(%s, columns),"
+            "  objects = %s, columns = columns || %s,"
             "  attempt = case when %s then 1 else attempt end,"
             "  state = case when status = 'running' then coalesce(%s, state) end"
             " where run_id = %s returning status",
@@ -95,7 +95,7 @@ async def report(db: Database, run: uuid.UUID, progress: Progress) -> str | None
                 progress.processed,
                 progress.failed,
                 _json(progress.objects),
-                _json(progress.columns),
+                Jsonb(progress.columns),
                 progress.advanced,
                 _json(progress.state),
                 run,
@@ -117,8 +117,8 @@ async def finish(
         await take_time(connection)
         cursor = await connection.execute(
             "select id, tenant_id, scan_id, fingerprint, started_at, config, objects,"
-            " coalesce(%s, columns) as columns from scan where run_id = %s",
-            [_json(progress.columns), run],
+            " columns || %s as columns from scan where run_id = %s",
+            [Jsonb(progress.columns), run],
         )
         scan = await cursor.fetchone()
         if scan is None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from scan_service.db import RESULTS
 from scan_service.engine import processes
 from scan_service.pipeline.folders import private_folder
+from scan_service.pipeline.run_catalog import catalog
 from scan_service.pipeline.run_log import LogReader
 from scan_service.pipeline.verdicts import TAP, TARGET
 from scan_service.records.objects import DEALS, LINKS, NEEDED, parts
@@ -88,6 +89,8 @@ async def begin(
         content = {"completed": {"singer_state": scan["state"]}, "partial": {}}
         (place / "state.json").write_text(json.dumps(content), encoding="utf-8")
         run.read_state()
+    selection = run.folder / "catalog.json"
+    selection.write_text(catalog(_streams(scan)), encoding="utf-8")
     secrets = vault.environment(scan["token"], tenant_id=scan["tenant_id"])
     run.leash = await processes.leashed(
         [
@@ -100,7 +103,7 @@ async def begin(
         environment={
             **processes.allowed_environment(),
             **_meltano(settings, run.folder),
-            **_tap(settings, scan),
+            **_tap(settings, scan, selection),
             **_target(settings),
             **secrets,
         },
@@ -134,13 +137,16 @@ def _meltano(settings: Settings, folder: Path) -> dict[str, str]:
     }
 
 
-def _tap(settings: Settings, scan: Mapping[str, Any]) -> dict[str, str]:
+def _streams(scan: Mapping[str, Any]) -> list[str]:
+    wanted = parts(scan["config"]).values()
+    links = [LINKS] if any(part.associations for part in wanted) else []
+    return [*(part.name for part in wanted), *links]
+
+
+def _tap(settings: Settings, scan: Mapping[str, Any], selection: Path) -> dict[str, str]:
     """Say the scan's configuration in the tap's words; what is not set keeps the tap's default."""
     config = scan["config"]
     wanted = parts(config).values()
-    streams = [f"{part.name}.*" for part in wanted]
-    if any(part.associations for part in wanted):
-        streams.append(f"{LINKS}.*")
     values: dict[str, str | None] = {
         "TENANT_ID": scan["tenant_id"],
         "SCAN_ID": scan["scan_id"],
@@ -160,7 +166,7 @@ def _tap(settings: Settings, scan: Mapping[str, Any]) -> dict[str, str]:
         ),
         # Incremental means only what changed, however long ago the last full read was.
         "ASSOCIATION_REFRESH_HOURS": "87600" if config.get("mode") == "incremental" else None,
-        "_SELECT": json.dumps(streams),
+        "_CATALOG": str(selection),
     }
     return {f"TAP_HUBSPOT_DEALS_{name}": text for name, text in values.items() if text is not None}
 

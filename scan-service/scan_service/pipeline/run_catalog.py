@@ -1,54 +1,57 @@
-"""Knows what the catalog of a `meltano run` says of an account's properties."""
+"""Knows the catalog of a `meltano run`, and what the tap tells of an account's properties."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
 
-from scan_service.pipeline.verdicts import TAP
 from scan_service.records.projection import OBJECTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
+    from collections.abc import Iterable, Mapping
 
-_FILE = "tap.properties.json"  # Meltano's name for it
 _FORMATS = {"date": "day", "date-time": "moment"}
 _TYPES = {"number": "number", "boolean": "boolean", "array": "list"}
 
 
-def read_columns(folder: Path, names: Iterable[str]) -> dict[str, Any] | None:
-    """Return the properties of some object types, as the ledger's `columns` tells them.
+def catalog(streams: Iterable[str]) -> str:
+    """Return a catalog that selects whole streams.
+
+    The tap takes the selection from a catalog, and the schemas from HubSpot: with this one, Meltano
+    need not run the tap twice, once to discover what the second one asks again.
+    """
+    return json.dumps({
+        "streams": [
+            {
+                "tap_stream_id": name,
+                "stream": name,
+                "schema": {"type": "object", "properties": {}},
+                "metadata": [{"breadcrumb": [], "metadata": {"selected": True}}],
+            }
+            for name in streams
+        ]
+    })  # fmt: skip
+
+
+def columns_of(told: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the properties of object types as the ledger's `columns` has them.
 
     Args:
-        folder: Meltano's system directory.
-        names: the object types.
+        told: what the tap tells with `nest_properties`: type, object and name to JSON schema.
 
     Returns:
-        {"deals": {"standard": {"amount": "number"}, "custom": {"score": "number"}}}, or None as
-        long as there is no whole catalog yet.
+        {"deals": {"standard": {"amount": "number"}, "custom": {"score": "number"}}}.
     """
-    for path in (folder / "run" / TAP).rglob(_FILE):
-        try:
-            streams = json.loads(path.read_text(encoding="utf-8"))["streams"]
-        except (OSError, ValueError):
-            return None  # half written; the next look will see it whole
-        fields = {each["tap_stream_id"]: each["schema"]["properties"] for each in streams}
-        return {
-            name: {
-                of: {
-                    each: _kind(schema)
-                    for each, schema in fields[name].get(stored, {}).get("properties", {}).items()
-                }
-                for of, stored in OBJECTS.items()
-            }
-            for name in names
-            if name in fields
+    return {
+        name: {
+            of: {each: _kind(schema) for each, schema in objects.get(stored, {}).items()}
+            for of, stored in OBJECTS.items()
         }
-    return None
+        for name, objects in told.items()
+    }
 
 
-def _kind(schema: dict[str, Any]) -> str:
+def _kind(schema: Mapping[str, Any]) -> str:
     """Return what kind of value a property has."""
     if "format" in schema:
         return _FORMATS.get(schema["format"], "text")

@@ -25,6 +25,8 @@ class LogReader:
     streams: frozenset[str] = frozenset({"deals"})
     read: Counter[str] = field(default_factory=Counter)
     written: Counter[str] = field(default_factory=Counter)
+    # What the tap told of each type's properties (`run_catalog.columns_of`).
+    properties: dict[str, dict[str, Any]] = field(default_factory=dict)
     _offset: int = 0
     _rest: bytes = b""
     _endings: dict[str, Ending] = field(default_factory=dict)
@@ -58,6 +60,8 @@ class LogReader:
         plugin = str(entry.get("name") or entry.get("string_id") or "meltano")
         if isinstance(metric := entry.get("metric_info"), dict):
             self._metric(plugin, metric)
+        if plugin == TAP and isinstance(nested := entry.get("nested_properties"), dict):
+            self.properties[str(entry.get("object_type"))] = nested
         if isinstance(codes := entry.get("exit_codes"), dict):
             self._exit_codes |= {str(k): v for k, v in codes.items() if isinstance(v, int)}
         if entry.get("level") in ("error", "critical", "exception"):

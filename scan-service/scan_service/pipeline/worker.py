@@ -17,7 +17,7 @@ from scan_service.ledger import runs, schedules
 from scan_service.logs import logger
 from scan_service.pipeline import meltano
 from scan_service.pipeline.folders import wipe_abandoned
-from scan_service.pipeline.run_catalog import read_columns
+from scan_service.pipeline.run_catalog import columns_of
 from scan_service.pipeline.verdicts import TAP, Verdict
 
 if TYPE_CHECKING:
@@ -249,8 +249,7 @@ class _Attempt:
         while run.log.follow():
             pass
         self._progress.count(self._scan, run.log.written)
-        if self._progress.columns is None:
-            self._progress.columns = read_columns(run.folder / "sys", run.log.streams)
+        self._progress.columns = columns_of(run.log.properties)
         if (state := run.read_state()) is not None:
             self._progress.state = state
             if state != self._scan["state"] and run.log.written.total():

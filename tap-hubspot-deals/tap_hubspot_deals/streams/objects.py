@@ -109,6 +109,8 @@ class ObjectStream(TenantStream):
         self._links = self._links_streams()
         if not self.selected and not self._links:
             return  # the SDK asks parents for the sake of children that are fed by others
+        if self.settings.nest_properties:
+            self._tell_properties()
         definitions = self._selected_definitions()
         bookmark = self._bookmark(definitions)
         self.bookmarks = (bookmark.value, bookmark.value)
@@ -127,6 +129,23 @@ class ObjectStream(TenantStream):
                     yield from page.records
         self.bookmarks = (self.bookmarks[0], bookmark.value)
         self._tell_unparsed()
+
+    def _tell_properties(self) -> None:
+        """Tell which properties the nested objects may hold, for whoever follows the run."""
+        schema = self._fields.schema()
+        nested = {
+            name: {
+                each: {key: one[key] for key in ("type", "format") if key in one}
+                for each, one in schema[name]["properties"].items()
+            }
+            for name in ("properties", "custom_properties")
+            if name in schema
+        }
+        self.logger.info(
+            "Read the definitions of %s.",
+            self.name,
+            extra={"object_type": self.name, "nested_properties": nested},
+        )
 
     def _read(
         self, run: Run, progress: Progress, bookmark: Bookmark, *, write: bool
