@@ -105,6 +105,8 @@ class Job:
             return report
         left_out = {line for line, _ in report.faults}
         for stream in streams_of(self._mapping):
+            if self.is_stopping:  # the file stays claimed: see `carry_out`
+                break
             passed = self._pipeline.run(claim, stream, left_out=left_out)
             if passed.code:
                 return self._not_done(report, passed)
