@@ -385,6 +385,7 @@ quiet = settings(
 )
 
 
+@pytest.mark.timeout(1800)
 @settings(quiet, max_examples=200, derandomize=True)
 @given(steps=st.lists(STEP, min_size=1, max_size=3))
 def test_the_mirror_is_true_after_every_run(hubspot: Simulator, steps: list[Step]) -> None:
