@@ -253,11 +253,30 @@ class Run:
             self._database.transaction(self._rejections.prepare)
             self._database.transaction(self._loads.prepare)
         stream.fit(self._database)
+        is_new = name not in self._streams
         self._streams[name] = stream
         stream.counts.tenants |= {str(whose[0]) for whose in stream.announced}
         self._loads.follow(name, stream.counts)
         counts = self._loads.snapshot()
         self._database.transaction(lambda cur: self._loads.store(cur, counts))
+        if is_new and self._settings.replay_rejected_records:
+            self._replay(stream)
+
+    def _replay(self, stream: Stream) -> None:
+        name = stream.name
+        waiting = self._database.transaction(lambda cur: self._rejections.waiting(cur, name))
+        if not waiting:
+            return
+        logger.info("%s: %d rejected records are tried again", name, len(waiting))
+        for _, record, version in waiting:
+            self._add(stream, Message("RECORD", name, msgspec.Raw(record), version), plain=False)
+        numbers = [number for number, _, _ in waiting]
+
+        def strike(cur: cursor) -> dict[str, int]:
+            self._rejections.strike(cur, numbers)
+            return {}
+
+        self._commits.flush(strike)
 
     def _refit(self, stream: Stream) -> None:
         self._commits.flush()

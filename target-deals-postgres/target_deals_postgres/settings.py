@@ -156,6 +156,21 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         "how the run ended; _latest_loads shows the last ones.",
     ),
     th.Property(
+        "rejected_records_days",
+        th.IntegerType(nullable=True, minimum=0),
+        title="Days of rejected records",
+        description="Rejected records older than this are taken off their list when a run starts. "
+        "Unset: they stay.",
+    ),
+    th.Property(
+        "replay_rejected_records",
+        th.BooleanType(nullable=False),
+        default=False,
+        title="Replay rejected records",
+        description="Try the rejected records of a stream again before its new ones, where no "
+        "later record of their key was stored. Not together with stream maps or flattening.",
+    ),
+    th.Property(
         "dry_run",
         th.BooleanType(nullable=False),
         default=False,
@@ -211,6 +226,8 @@ class Settings:
     validate_records: bool
     max_rejected_records: int
     loads: bool
+    rejected_records_days: int | None
+    replay_rejected_records: bool
     dry_run: bool
     lock_timeout_seconds: float
     batch_size_rows: int
@@ -236,11 +253,18 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
         )
     if len(config["default_target_schema"].encode()) > LONGEST_IDENTIFIER:
         raise _refusal(f"default_target_schema: more than {LONGEST_IDENTIFIER} bytes, in UTF-8")
+    mapped = bool(config.get("stream_maps") or config.get("flattening_enabled"))
+    if mapped and config["replay_rejected_records"]:
+        raise _refusal(
+            "replay_rejected_records: rejected records are listed as they were mapped or as they "
+            "came, so that they cannot be tried again with stream_maps or flattening_enabled"
+        )
     names = set(Settings.__dataclass_fields__) - {"started", "mapped", "database_url"}
+    given: dict[str, Any] = {name: config.get(name) for name in names}
     return Settings(
-        **{name: config[name] for name in names},
+        **given,
         database_url=_connection_of(config),
-        mapped=bool(config.get("stream_maps") or config.get("flattening_enabled")),
+        mapped=mapped,
     )
 
 

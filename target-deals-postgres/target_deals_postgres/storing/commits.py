@@ -193,6 +193,11 @@ class Commits:
                     if name in counts:
                         counts[name].deleted += deleted
             self._loads.store(cur, counts)
+            for part, outcome in done:
+                destination = part.destination
+                if destination.repeatable and self._rejections.has_open(destination.stream):
+                    stored = destination.stored(part.batch, outcome)
+                    self._rejections.overtake(cur, destination.stream, stored)
             return done
 
         done = []

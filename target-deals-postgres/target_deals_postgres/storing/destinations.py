@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from target_deals_postgres.storing.rejected import Rejected
 if TYPE_CHECKING:
     from target_deals_postgres.records.presence import Presence
     from target_deals_postgres.records.rows import Layout, Row
+    from target_deals_postgres.storing.rejected import Key
     from target_deals_postgres.tables.merge import Merge, Outcome
 
 
@@ -81,6 +83,18 @@ class Destination:
         """Give the waiting rows away."""
         batch, self.batch = self.batch, Batch(self.layout, removing=self.removing)
         return batch
+
+    def stored(self, batch: Batch, outcome: Outcome) -> set[Key]:
+        """The keys of which a record of a batch was stored."""
+        refused = Counter(self._key(one.rows[number]) for one, number, _ in outcome.refused)
+        came: Counter[Key] = Counter()
+        for number, line in enumerate(batch.rows):
+            came[self._key(line)] += len(batch.parts.get(number, (line,)))
+        return {key for key, count in came.items() if refused[key] < count}
+
+    def _key(self, line: bytes) -> Key:
+        texts = line.decode().split("\t")
+        return tuple(unescape(texts[at]) for at in self.layout.keys)
 
     def rejected(self, batch: Batch, number: int, why: str) -> Rejected:
         """Describe a row that PostgreSQL refused."""

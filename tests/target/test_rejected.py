@@ -1,0 +1,108 @@
+"""Rejected records: tried again when the cause is gone, forgotten by age and with their tenant."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from singer_sdk.exceptions import ConfigValidationError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from target.conftest import Loader
+
+KEYS = ["_tenant_id", "id"]
+AGAIN: dict[str, Any] = {"replay_rejected_records": True, "max_rejected_records": -1}
+
+
+def one(id_: Any, v: str, tenant: str = "a") -> dict[str, Any]:
+    return {"_tenant_id": tenant, "id": id_, "v": v}
+
+
+@pytest.fixture
+def schema(pg: Loader) -> Any:
+    """A stream whose table refuses some values, by a constraint that people may drop."""
+    schema = pg.schema("t", {"_tenant_id": "string", "id": "integer", "v": "string"}, KEYS)
+    pg.load(schema)
+    pg.rows("ALTER TABLE hubspot.t ADD CONSTRAINT short CHECK (length(v) < 5)")
+    return schema
+
+
+def listed(pg: Loader) -> list[Any]:
+    return pg.rows("SELECT record_key, overtaken FROM hubspot._rejected_records ORDER BY id")
+
+
+def rows(pg: Loader) -> list[Any]:
+    return pg.rows("SELECT id, v FROM hubspot.t ORDER BY 1")
+
+
+@pytest.mark.parametrize("batch", [1, 100])
+def test_rejected_records_are_tried_again_where_no_later_one_was_stored(
+    pg: Loader, schema: Any, batch: int
+) -> None:
+    long = [one(1, "too long"), one(2, "too long"), one("x", "?"), one(3, "too long")]
+    pg.load(schema, pg.records("t", *long), max_rejected_records=-1, batch_size_rows=batch)
+    pg.load(schema, pg.records("t", one(2, "new")))
+    pg.load(schema, **AGAIN)  # the cause is still there
+    assert rows(pg) == [(2, "new")]
+    assert len(listed(pg)) == 4
+    pg.rows("ALTER TABLE hubspot.t DROP CONSTRAINT short")
+    pg.load(schema, pg.records("t", one(3, "last")), batch_size_rows=batch, **AGAIN)
+    assert rows(pg) == [(1, "too long"), (2, "new"), (3, "last")]
+    assert [overtaken for _, overtaken in listed(pg)] == [True, None]  # 2, and what has no number
+    pg.load(schema, **AGAIN)
+    assert rows(pg) == [(1, "too long"), (2, "new"), (3, "last")]
+
+
+def test_a_command_tries_again_without_the_source(pg: Loader, schema: Any, tmp_path: Path) -> None:
+    pg.load(
+        schema,
+        pg.records("t", one(1, "too long"), one(2, "too long", "b"), one(3, "x")),
+        max_rejected_records=-1,
+    )
+    config, catalog = tmp_path / "config.json", tmp_path / "catalog.json"
+    config.write_text(json.dumps({"database_url": pg.url}))
+    entry = {"tap_stream_id": "t", "schema": schema["schema"], "key_properties": KEYS}
+    catalog.write_text(json.dumps({"streams": [entry]}))
+
+    def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "target_deals_postgres.rejected", "--config", str(config)]
+        return subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+
+    assert command("forget", "--tenant", "b").stdout == "1 rejected records are off the list\n"
+    refused = command("replay", "--catalog", str(catalog))
+    assert refused.returncode == 1
+    assert "1 records were rejected" in refused.stderr
+    pg.rows("ALTER TABLE hubspot.t DROP CONSTRAINT short")
+    assert command("replay", "--catalog", str(catalog)).returncode == 0
+    assert rows(pg) == [(1, "too long"), (3, "x")]
+    assert listed(pg) == []
+
+
+def test_rejected_records_age_out_where_that_is_wanted(pg: Loader, schema: Any) -> None:
+    pg.load(schema, pg.records("t", one(1, "too long")), max_rejected_records=-1)
+    pg.rows("UPDATE hubspot._rejected_records SET rejected_at = now() - interval '9 days'")
+    pg.load(schema, rejected_records_days=10)
+    assert len(listed(pg)) == 1
+    pg.load(schema, rejected_records_days=8)
+    assert listed(pg) == []
+
+
+def test_a_list_of_an_older_version_is_extended(pg: Loader, schema: Any) -> None:
+    pg.rows(
+        "ALTER TABLE hubspot._rejected_records DROP COLUMN version, DROP COLUMN overtaken, "
+        "DROP COLUMN id"
+    )
+    pg.load(schema, pg.records("t", one(1, "too long")), max_rejected_records=-1)
+    pg.rows("ALTER TABLE hubspot.t DROP CONSTRAINT short")
+    pg.load(schema, **AGAIN)
+    assert rows(pg) == [(1, "too long")]
+
+
+def test_records_that_were_mapped_are_not_tried_again(pg: Loader) -> None:
+    with pytest.raises(ConfigValidationError, match="cannot be tried again with stream_maps"):
+        pg.load(stream_maps={"t": {}}, **AGAIN)
