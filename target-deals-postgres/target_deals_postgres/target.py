@@ -128,6 +128,10 @@ class TargetDealsPostgres(ByteTarget):
             super().invoke(**options)
         except Exception as error:  # noqa: BLE001 - each way to end is told
             sys.exit(_tell(cls.logger, error))
+        finally:
+            # Python forgets its handlers while it ends: a late second signal must not kill it.
+            for one in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(one, signal.SIG_IGN)
 
     @classmethod
     @override

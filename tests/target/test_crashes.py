@@ -281,7 +281,10 @@ def test_two_runs_of_one_tenant_in_opposite_order_do_not_deadlock(pg: Loader, st
     assert count(pg.url) == 2000
 
 
-def test_a_change_waits_for_a_reader_or_says_that_it_does_not(pg: Loader) -> None:
+def test_a_change_waits_for_a_reader_or_says_that_it_does_not(
+    pg: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "PAUSES", (0.01,))
     pg.load(pg.schema("t", {"id": "integer"}, ["id"]), pg.records("t", {"id": 1}))
     reader = psycopg2.connect(pg.url)
     with reader.cursor() as cursor:

@@ -190,7 +190,11 @@ class Database:
             )
         with opened.cursor() as cur:
             cur.execute(SESSION)
-            cur.execute("SET lock_timeout = %s", (f"{round(self._lock_seconds * 1000)}ms",))
+            cur.execute(
+                "SELECT set_config('lock_timeout', %s, false) "
+                "WHERE current_setting('lock_timeout') = '0'",  # the URL or the role may say it
+                (f"{round(self._lock_seconds * 1000)}ms",),
+            )
         opened.commit()
         self._connection = opened
         self.sessions += 1
