@@ -193,11 +193,7 @@ class Commits:
                     if name in counts:
                         counts[name].deleted += deleted
             self._loads.store(cur, counts)
-            for part, outcome in done:
-                destination = part.destination
-                if destination.repeatable and self._rejections.has_open(destination.stream):
-                    stored = destination.stored(part.batch, outcome)
-                    self._rejections.overtake(cur, destination.stream, stored)
+            self._overtake(cur, done)
             return done
 
         done = []
@@ -208,6 +204,13 @@ class Commits:
         if commit.state is not None and not self._settings.dry_run:
             _emit(commit.state)
         return done
+
+    def _overtake(self, cur: cursor, done: list[tuple[_Part, Outcome]]) -> None:
+        for part, outcome in done:
+            destination = part.destination
+            if destination.repeatable and self._rejections.has_open(destination.stream):
+                stored = destination.stored(part.batch, outcome)
+                self._rejections.overtake(cur, destination.stream, stored)
 
 
 def _load(cur: cursor, part: _Part) -> Outcome:
