@@ -24,6 +24,10 @@ DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 DATE_TIME = re.compile(
     r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2}:\d{2})", re.ASCII
 )
+OF_STAGE = re.compile(
+    r"hs_(?:v2_)?(?:date_entered|date_exited|time_in|latest_time_in|cumulative_time_in)"
+    r"_(?!current_stage$).+"
+)
 EPOCH = re.compile(r"-?\d{1,15}", re.ASCII)
 MIDNIGHT_1970 = datetime(1970, 1, 1, tzinfo=UTC)
 SAFE_DIGITS = 18
@@ -48,6 +52,14 @@ class Definition(msgspec.Struct, rename="camel", omit_defaults=True):
     created_at: str | None = None
     updated_at: str | None = None
     options: list[dict[str, Any]] = []
+
+    @property
+    def is_of_every_account(self) -> bool:
+        """Whether the property is HubSpot's own and none of a stage.
+
+        HubSpot makes several properties for each stage of each pipeline and calls them its own.
+        """
+        return self.hubspot_defined and not OF_STAGE.fullmatch(self.name)
 
     @property
     def is_multi_select(self) -> bool:

@@ -92,8 +92,9 @@ def _value_differences(
     unparsed = row.get("unparsed_properties") or {}
     for definition in definitions:
         name = definition.name
-        has = (standard if definition.hubspot_defined else custom).get(name)
-        if nested or not definition.hubspot_defined:
+        in_object = nested or name in custom
+        has = (custom if name in custom else standard).get(name)
+        if in_object:
             has = _from_json(definition, has)
         text = true.properties.get(name)
         wanted = expected(definition, text)

@@ -383,7 +383,7 @@ def value_differences(
 def _value(row: Row, definition: PropertyDefinition) -> Any:
     """A property's value in the record, as Python sees it."""
     name = definition.name
-    if definition.hubspot_defined or "custom_properties" not in row:
+    if name not in (row.get("custom_properties") or ()):
         value = row.get(f"property_{name}", row.get(name))
     else:
         value = row["custom_properties"].get(name)

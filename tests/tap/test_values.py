@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
-from harness.singer import Mirroring
+from harness.singer import Mirroring, config_for, read
 from hubspot_simulator import Portal
 
 if TYPE_CHECKING:
@@ -250,10 +250,10 @@ def test_standard_properties_are_fields_and_custom_ones_stand_in_an_object(
     output = mirroring.run()
     record = output.records()[0]
     definitions = mirroring.portal.records("deals").definitions.all()
-    assert set(record["custom_properties"]) == {
-        d.name for d in definitions if not d.hubspot_defined
-    }
-    assert {d.name for d in definitions if d.hubspot_defined} <= set(record)
+    of_stages = {"hs_date_entered_closedwon", "hs_time_in_appointmentscheduled"}
+    own = {d.name for d in definitions if not d.hubspot_defined}
+    assert set(record["custom_properties"]) == own | of_stages
+    assert {d.name for d in definitions} - own - of_stages <= set(record)
 
 
 def test_flattened_custom_properties_are_fields(mirroring: Mirroring) -> None:
@@ -280,9 +280,12 @@ def test_nested_properties_are_the_same_values_in_two_objects(serve: Serve) -> N
     assert nested[deal]["properties"][long] == Decimal("7.50")
     for key, record in plain.items():
         found = nested[key]["properties"]
-        values = {n: record[n] for n in standard - {"associations"} if record[n] is not None}
+        own = record["custom_properties"]
+        both = {**record, **own}
+        values = {n: both[n] for n in standard - {"associations"} if both[n] is not None}
         assert {n: v for n, v in found.items() if n != "associations"} == values
-        assert nested[key]["custom_properties"] == record["custom_properties"]
+        own = {n: v for n, v in own.items() if n not in standard}
+        assert nested[key]["custom_properties"] == own
 
 
 @pytest.mark.parametrize(
@@ -330,3 +333,20 @@ def test_half_an_emoji_is_marked_and_the_rest_of_the_page_stays(
     assert value == text.replace("\ud83d", "\ufffd").replace("\ude00", "\ufffd")
     assert unparsed is None
     assert "half characters" in caplog.text
+
+
+def test_a_property_of_a_stage_is_no_column(hubspot: Simulator) -> None:
+    portal = hubspot.portals[0]
+    of_stages = [f"hs_v2_date_entered_stage_{number}" for number in range(300)]
+    for name in of_stages:
+        portal.add_property("deals", name, "datetime", hubspot_defined=True)
+    portal.change("deals", portal.ids()[0], {of_stages[7]: "2026-01-31T09:30:00.000Z"})
+    output = read(config_for(hubspot))
+    fields = output.schema()["properties"]
+    assert not set(of_stages) & set(fields)
+    assert "hs_v2_date_entered_current_stage" not in of_stages
+    assert set(of_stages) < set(fields["custom_properties"]["properties"])
+    record = next(r for r in output.records() if r["id"] == portal.ids()[0])
+    assert record["custom_properties"][of_stages[7]] == "2026-01-31T09:30:00.000Z"
+    flat = read(config_for(hubspot, flatten_custom_properties=True)).schema()["properties"]
+    assert set(of_stages) < set(flat)

@@ -200,7 +200,8 @@ class Bookmark:
             state["full_read_at"] = progress.started_at
 
     def _is_due(self, full_read_at: str, now: datetime) -> bool:
-        return now - parse_time(full_read_at) >= self._settings.refresh_after
+        """Whether so many hours passed, less a twenty-fourth: a schedule may run a bit early."""
+        return now - parse_time(full_read_at) >= self._settings.refresh_after * 23 / 24
 
 
 def _check_time(state: dict[str, Any], name: str) -> None:

@@ -295,7 +295,9 @@ class ObjectStream(TenantStream):
 
     def _bookmark(self, definitions: list[Definition]) -> Bookmark:
         # What makes older records incomplete or differently typed when it changes.
-        types = sorted((d.name, d.type, d.is_multi_select, d.hubspot_defined) for d in definitions)
+        types = sorted(
+            (d.name, d.type, d.is_multi_select, d.is_of_every_account) for d in definitions
+        )
         selected = [self.selected, sorted(self._links), types]
         state = self.get_context_state({"_tenant_id": self.identity.tenant_id})
         # A sample says nothing about what it left out, so it must not move a bookmark.

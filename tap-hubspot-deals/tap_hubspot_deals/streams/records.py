@@ -97,7 +97,7 @@ class RecordFields:
         self._nested = settings.nest_properties
         own = set(self._own_schema()) | set(identity.fields)
         flat = settings.flatten_custom_properties
-        in_record = [d for d in definitions if (d.hubspot_defined or flat) and not self._nested]
+        in_record = [d for d in definitions if (d.is_of_every_account or flat) and not self._nested]
         self._fields = _field_names([d.name for d in in_record], own)
         self._definitions = {d.name: d for d in definitions}
         self._unasked: tuple[str, ...] = ()
@@ -138,7 +138,9 @@ class RecordFields:
         """The field where a property's value stands, or the object that holds it."""
         if name in self._fields:
             return self._fields[name]
-        return "properties" if self._definitions[name].hubspot_defined else "custom_properties"
+        if self._nested and self._definitions[name].hubspot_defined:
+            return "properties"
+        return "custom_properties"
 
     def schema(self) -> dict[str, Any]:
         """The JSON schema of the fields, the identity's left out."""
