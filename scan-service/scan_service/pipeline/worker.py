@@ -13,7 +13,7 @@ from scan_service.db import AWAY
 from scan_service.engine.jobs import Engine
 from scan_service.engine.leash import LEASE_LOST
 from scan_service.guard.vault import VaultError
-from scan_service.ledger import runs, schedules
+from scan_service.ledger import repairs, runs, schedules
 from scan_service.logs import logger
 from scan_service.pipeline import meltano
 from scan_service.pipeline.folders import wipe_abandoned
@@ -93,7 +93,7 @@ class Worker:
     async def _sweep_for_ever(self) -> None:
         cleaned = 0.0
         while True:
-            steps = [self._repair, self._count_ended, self._fire]
+            steps = [self._repair, self._count, self._fire]
             if time.monotonic() - cleaned > _CLEAN_SECONDS:
                 cleaned = time.monotonic()
                 steps.append(self._clean)
@@ -107,16 +107,14 @@ class Worker:
             await asyncio.sleep(self._settings.sweep_seconds)
 
     async def _repair(self) -> None:
-        counts = await runs.sweep(
-            self._db,
-            self._engine,
-            lost_after=self._settings.lost_after_seconds,
-            max_attempts=self._settings.max_attempts,
-        )
+        counts = await repairs.sweep(
+            self._db, self._engine,
+            lost_after=self._settings.lost_after_seconds, max_attempts=self._settings.max_attempts,
+        )  # fmt: skip
         if any(counts.values()):
             _log.info("swept", **counts)
 
-    async def _count_ended(self) -> None:
+    async def _count(self) -> None:
         await runs.count_ended(self._db)
 
     async def _fire(self) -> None:
