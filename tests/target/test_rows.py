@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from decimal import Decimal
 from typing import Any
@@ -11,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from singer_sdk.singerlib.json import serialize_json
 from target_deals_postgres.records.columns import Column, Kind, fields_of
-from target_deals_postgres.records.rows import Layout, UnknownFieldsError
+from target_deals_postgres.records.presence import Presence
+from target_deals_postgres.records.rows import PRESENCES, Layout, UnknownFieldsError
 from target_deals_postgres.records.values import NarrowError, UnfitError, loads
 
 SPECS: dict[str, Any] = {
@@ -139,3 +141,16 @@ def test_one_field_out_of_order_does_not_cost_the_whole_record_its_short_cut(
     assert json.loads(row[-1].replace("\\\\", "\\")) == {"x7": 1, "x299": "\n"}
     row, present = one.row(b'{"id": 1}', plain=True)
     assert (row[-1], present[len(SPECS)]) == ("\\N", False)
+
+
+def test_records_with_ever_other_fields_take_no_more_room() -> None:
+    one = layout()
+    names = [name for name in SPECS if name != "id"]
+    for number in range(PRESENCES * 2):
+        fields = [name for at, name in enumerate(names) if number >> at & 1]
+        record = {"id": number, **dict.fromkeys(fields)}
+        row, present = one.row(serialize_json(record).encode(), plain=True)
+        assert row[0] == str(number)
+        assert {name for name in names if present[list(SPECS).index(name)]} == set(fields)
+    kept = [each for each in gc.get_referrers(Presence) if isinstance(each, Presence)]
+    assert len(kept) <= PRESENCES + 100  # those of other layouts

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 EXTRA = Column(Field("", Kind.JSONB, EVERYTHING), "_extra", Kind.JSONB)
 
+PRESENCES = 2000
+"""Sets of fields that a layout remembers: most streams have a handful."""
+
 
 class MissingKeyError(UnfitError):
     """A record lacks a property of its key, or has null there."""
@@ -246,6 +249,8 @@ class Layout:
                 mask = mask[: self.mark] + "1" + mask[self.mark + 1 :]
             cleared = "".join(mask[at] for at in self._cleared_by)
             shared = Presence(mask + "01"[has_extra] * self.extra + cleared + self._added)
+            if len(self._presences) >= PRESENCES:  # each record has fields of its own
+                self._presences.clear()
             self._presences[given, has_extra] = shared
         return shared
 
