@@ -9,19 +9,20 @@ from tap_hubspot_deals.reading import holdings
 from tap_hubspot_deals.reading.holdings import Holdings, IdSet, Mark, pack_marks, unpack_marks
 
 IDS = st.integers(1, 40)
+STEPS = st.lists(st.tuples(st.booleans(), st.lists(IDS)))
 
 
 @settings(deadline=None)
-@given(begin=st.sets(IDS), steps=st.lists(st.tuples(st.booleans(), IDS)), overlay=st.integers(0, 5))
+@given(begin=st.sets(IDS), steps=STEPS, overlay=st.integers(0, 5))
 def test_a_set_of_ids_is_a_set(
-    begin: set[int], steps: list[tuple[bool, int]], overlay: int
+    begin: set[int], steps: list[tuple[bool, list[int]]], overlay: int
 ) -> None:
     patch = pytest.MonkeyPatch()
     patch.setattr(holdings, "OVERLAY", overlay)
     ids, plain = IdSet(sorted(begin)), set(begin)
-    for adds, number in steps:
-        (ids.add if adds else ids.discard)(number)
-        (plain.add if adds else plain.discard)(number)
+    for adds, numbers in steps:
+        (ids.add if adds else ids.discard)(numbers)
+        (plain.update if adds else plain.difference_update)(numbers)
     patch.undo()
     assert list(ids) == sorted(plain)
     assert len(ids) == len(plain)

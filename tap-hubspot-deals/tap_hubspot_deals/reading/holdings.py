@@ -12,13 +12,14 @@ import zlib
 from array import array
 from bisect import bisect_left, bisect_right
 from heapq import merge
-from itertools import islice
+from itertools import groupby, islice
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
 Kind = Literal["live", "archived", "merged", "gone"]
 KINDS: tuple[Kind, ...] = ("live", "archived", "merged")
@@ -56,19 +57,19 @@ class IdSet:
         old = (i for i in self._sorted if i not in self._gone)
         return merge(old, sorted(self._added))
 
-    def add(self, number: int) -> None:
-        """Take an id in."""
-        self._gone.discard(number)
-        if not self._is_sorted_in(number):
-            self._added.add(number)
-            self._settle()
+    def add(self, numbers: Collection[int]) -> None:
+        """Take ids in."""
+        self._gone.difference_update(numbers)
+        self._added.update(i for i in numbers if not self._is_sorted_in(i))
+        self._settle()
 
-    def discard(self, number: int) -> None:
-        """Let an id go, if it is there."""
-        self._added.discard(number)
-        if self._is_sorted_in(number):
-            self._gone.add(number)
-            self._settle()
+    def discard(self, numbers: Collection[int]) -> None:
+        """Let ids go, those that are there."""
+        if not self._sorted and not self._added:
+            return  # most portals have no merged records, and most runs read no archived ones
+        self._added.difference_update(numbers)
+        self._gone.update(i for i in numbers if self._is_sorted_in(i))
+        self._settle()
 
     def between(self, low: int, high: int) -> list[int]:
         """The ids from one to another, both included."""
@@ -77,8 +78,9 @@ class IdSet:
         return sorted([*old, *(i for i in self._added if low <= i <= high)])
 
     def _is_sorted_in(self, number: int) -> bool:
-        place = bisect_left(self._sorted, number)
-        return place < len(self._sorted) and self._sorted[place] == number
+        if not self._sorted or number > self._sorted[-1]:
+            return False
+        return self._sorted[bisect_left(self._sorted, number)] == number
 
     def _settle(self) -> None:
         if len(self._added) + len(self._gone) > OVERLAY:
@@ -146,23 +148,26 @@ class Holdings:
             marks: One for each record.
             seen: Whether the read that is under way gave them.
         """
-        for mark in marks:
-            if mark.kind is not None:
-                for kind, ids in self.ids.items():
-                    if kind != mark.kind:
-                        ids.discard(mark.id)
-                if mark.kind != "gone":
-                    self.ids[mark.kind].add(mark.id)
+        for kind, group in groupby(marks, attrgetter("kind")):
+            alike = list(group)
+            if kind is not None:
+                numbers = [mark.id for mark in alike]
+                for other, ids in self.ids.items():
+                    if other == kind:
+                        ids.add(numbers)
+                    else:
+                        ids.discard(numbers)
                 if seen:
-                    self.seen.add(mark.id)
-            if mark.links is not None:
-                self._keep_links(mark)
+                    self.seen.add(numbers)
+            for mark in alike:
+                if mark.links is not None:
+                    self._keep_links(mark)
 
     def expect(self, marks: Iterable[Mark]) -> None:
         """Note what may have gone out, or not: what was known before may be so still."""
         for mark in marks:
             if mark.kind in {"live", "archived"}:
-                self.ids[mark.kind].add(mark.id)
+                self.ids[mark.kind].add([mark.id])
             links = {*self.links_of(mark.id), *(mark.links or ())}
             self._keep_links(Mark(mark.id, None, sorted(links)))
 
@@ -182,6 +187,8 @@ class Holdings:
 
     def links_of(self, number: int) -> set[LinkKey]:
         """The links that went out of one record, as far as they are kept."""
+        if not self.links or number not in self.links:
+            return set()
         return {
             (name.removeprefix(PER_PAIR), to_id, category, type_id)
             for name, to_id, category, type_id in self._all_links_of(number)
@@ -199,13 +206,14 @@ class Holdings:
     def _keep_links(self, mark: Mark) -> None:
         if self.links is None:
             return
+        links = list(mark.links or ())
+        if self.per_pair:
+            links = [(PER_PAIR + name, i, c, t) for name, i, c, t in links]
         before = self._all_links_of(mark.id)
+        links += [k for k in before if k[0].startswith(PER_PAIR) != self.per_pair]
         self.links.pop(mark.id, None)
-        links = [k for k in before if k[0].startswith(PER_PAIR) != self.per_pair]
-        sign = PER_PAIR if self.per_pair else ""
-        links += [(sign + name, i, c, t) for name, i, c, t in mark.links or ()]
         if links:
-            self.links[mark.id] = msgspec.msgpack.encode(links)
+            self.links[mark.id] = _links_encoder.encode(links)
         self._link_count += len(links) - len(before)
         if self._link_count > LINK_LIMIT:
             self.links = None
@@ -214,12 +222,13 @@ class Holdings:
         """As text, for a state."""
         linked = None
         if self.links is not None:
-            linked = [Mark(i, None, _links.decode(p)) for i, p in sorted(self.links.items())]
+            linked = [(i, None, msgspec.Raw(p)) for i, p in sorted(self.links.items())]
         ids: dict[str, list[int]] = {kind: _differences(self.ids[kind]) for kind in KINDS}
-        return _pack(_Packed(ids, linked, self._turns))
+        return _pack({"ids": ids, "linked": linked, "turns": self._turns})
 
 
 _links = msgspec.msgpack.Decoder(list[LinkKey])
+_links_encoder = msgspec.msgpack.Encoder()
 
 
 def pack_marks(marks: list[Mark]) -> str:

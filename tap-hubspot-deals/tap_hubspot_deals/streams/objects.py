@@ -266,32 +266,25 @@ class ObjectStream(TenantStream):
             "from_object_type": self.object_type.name,
             "from_id": from_id,
         }
-        present = PRESENT if self.settings.scan_id is None else {}
-        for to_type in page.links if links else ():
-            page.links[to_type] += [
-                {
-                    **head,
-                    "to_object_type": to_type,
-                    "to_id": linked["id"],
-                    **link_type,
-                    "read_at": page.read_at,
-                    **present,
-                }
-                for linked in (links or {}).get(to_type, [])
+        tail = {"read_at": page.read_at, **(PRESENT if self.settings.scan_id is None else {})}
+        for to_type, of_type in page.links.items() if links else ():
+            of_pair = {**head, "to_object_type": to_type}
+            of_type += [
+                {**of_pair, "to_id": linked["id"], **link_type, **tail}
+                for linked in (links or {}).get(to_type, ())
                 for link_type in linked["types"]
             ]
         if now is None:
             return None
-        before = held.links_of(int(from_id))
-        for to_type, to_id, category, type_id in sorted(before.difference(now)):
-            if to_type in page.links:
-                key = {"to_object_type": to_type, "to_id": to_id}
-                kind = {"category": category, "type_id": type_id}
-                page.links[to_type].append({**head, **key, **kind, **removed(page.read_at)})
-        return [
-            *(key for key in now if key[0] in page.links),
-            *(key for key in before if key[0] not in page.links),
-        ]
+        known = [key for key in now if key[0] in page.links]
+        if before := held.links_of(int(from_id)):
+            for to_type, to_id, category, type_id in sorted(before.difference(now)):
+                if to_type in page.links:
+                    key = {"to_object_type": to_type, "to_id": to_id}
+                    kind = {"category": category, "type_id": type_id}
+                    page.links[to_type].append({**head, **key, **kind, **removed(page.read_at)})
+            known += [key for key in before if key[0] not in page.links]
+        return known
 
     def _bookmark(self, definitions: list[Definition]) -> Bookmark:
         # What makes older records incomplete or differently typed when it changes.
