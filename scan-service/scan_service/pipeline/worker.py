@@ -7,35 +7,25 @@ import contextlib
 import os
 import socket
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scan_service.db import AWAY
 from scan_service.engine.jobs import Engine
-from scan_service.engine.leash import LEASE_LOST
-from scan_service.guard.vault import VaultError
 from scan_service.ledger import repairs, runs, schedules
 from scan_service.logs import logger
-from scan_service.pipeline import meltano
+from scan_service.pipeline.attempt import Attempt
 from scan_service.pipeline.folders import wipe_abandoned
-from scan_service.pipeline.run_catalog import columns_of
-from scan_service.pipeline.verdicts import TAP, Verdict
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from scan_service.db import Database
     from scan_service.guard.vault import Vault
     from scan_service.settings import Settings
 
 _log = logger(__name__)
-_TICK_SECONDS = 0.5
-_REPORT_SECONDS = 1.0
 _CLEAN_SECONDS = 60.0
-_INSIST_SECONDS = 60.0
-_KILL_SECONDS = 3.0
-_CANCEL_SECONDS = 4.0
-_RETRY_SECONDS = 5
 _RESTART_SECONDS = 1.0
 
 
@@ -77,7 +67,7 @@ class Worker:
         stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         # The body is never cancelled: it has processes to end, files to remove, a slot to free.
         body = asyncio.create_task(
-            _Attempt(self._settings, self._db, self._vault, self._engine, taken).run(stop)
+            Attempt(self._settings, self._db, self._vault, self._engine, taken).run(stop)
         )
         try:
             await asyncio.shield(body)
@@ -125,218 +115,6 @@ class Worker:
     async def _clean(self) -> None:
         await self._engine.clean()
         await asyncio.to_thread(wipe_abandoned, self._settings.run_directory)
-
-
-class _Attempt:
-    """One run of one scan."""
-
-    def __init__(
-        self, settings: Settings, db: Database, vault: Vault, engine: Engine, scan: dict[str, Any]
-    ) -> None:
-        self._settings = settings
-        self._db = db
-        self._vault = vault
-        self._engine = engine
-        self._scan = scan
-        self._run_id: uuid.UUID = scan["run_id"]
-        self._attempt: int = scan["attempt"]
-        self._progress = runs.Progress(
-            processed=scan["processed_items"],
-            failed=scan["failed_items"],
-            state=scan["state"],
-            errors=list(scan["errors"]),
-            objects=scan["objects"],
-        )
-        self._log = _log.bind(scan=scan["scan_id"], tenant=scan["tenant_id"], run=str(self._run_id))
-
-    async def run(self, stop: asyncio.Future[str]) -> None:
-        """Start the run, follow it to its end, and write down what it came to."""
-        self._log.info(
-            "run started", attempt=self._attempt, resumed=self._scan["state"] is not None
-        )
-        try:
-            with meltano.prepared(self._settings, self._scan) as run:
-                verdict = await self._follow(run, stop)
-        except VaultError as error:
-            verdict = Verdict(completed=False, code="INTERNAL_ERROR", message=str(error))
-        except OSError as error:
-            # No space, no processes, no such command: another machine may do better.
-            self._log.exception("run could not be started")
-            verdict = Verdict(
-                completed=False,
-                code="INTERNAL_ERROR",
-                message=f"The run could not be started: {os.strerror(error.errno or 0)}",
-                try_again=True,
-            )
-        except Exception:  # noqa: BLE001 - whatever it is, the scan says so
-            verdict = self._unexpected()
-        if verdict is None:
-            return
-        try:
-            await self._conclude(verdict, stop)
-        except Exception:  # noqa: BLE001 - the same
-            verdict = self._unexpected()
-            reason = runs.problem(verdict.code, verdict.message, attempt=self._attempt)
-            await self._insist(lambda: runs.fail(self._db, self._engine, self._run_id, reason))
-
-    def _unexpected(self) -> Verdict:
-        """Judge by what nobody foresaw: the scan says where the log has it, and ends."""
-        self._log.exception("run met something unexpected")
-        return Verdict(
-            completed=False,
-            code="INTERNAL_ERROR",
-            message=f"Unexpected error; the log has it under run {self._run_id}",
-        )
-
-    async def _follow(self, run: meltano.Pipeline, stop: asyncio.Future[str]) -> Verdict | None:
-        """Follow a run; None if the scan has been given to another one meanwhile."""
-        leash = await meltano.begin(run, self._settings, self._vault, self._scan)
-        began = reported = time.monotonic()
-        stopping: float | None = None
-        ends = asyncio.ensure_future(self._exit(leash))
-        try:
-            while not ends.done():
-                waits: set[asyncio.Future[Any]] = {ends} if stopping else {ends, stop}
-                await asyncio.wait(
-                    waits, timeout=_TICK_SECONDS, return_when=asyncio.FIRST_COMPLETED
-                )
-                now = time.monotonic()
-                self._look(run)
-                if now - reported >= _REPORT_SECONDS and not ends.done():
-                    reported = now
-                    status = await self._report(leash)
-                    if status is None:
-                        self._log.warning("run lost its scan to another worker")
-                        return None
-                    if status == "cancelled" and not stop.done():
-                        stop.set_result("cancelled")
-                if now - began > self._settings.scan_hours * 3600 and not stop.done():
-                    stop.set_result("overdue")
-                if stop.done():
-                    stopping = await self._stop(leash, stop.result(), stopping, now)
-        finally:
-            await leash.kill()
-            ends.cancel()
-        code = ends.result() if ends.done() and not ends.cancelled() else 1
-        self._look(run)
-        return self._judge(run, code, stop)
-
-    def _judge(self, run: meltano.Pipeline, code: int, stop: asyncio.Future[str]) -> Verdict:
-        if stop.done() and stop.result() == "overdue":
-            hours = self._settings.scan_hours
-            return Verdict(
-                completed=False,
-                code="INTERNAL_ERROR",
-                message=f"Not finished after {hours:g} hours",
-            )
-        if code == LEASE_LOST:
-            return Verdict(
-                completed=False, code="INTERNAL_ERROR", try_again=True,
-                message="The run lost contact with the database",
-            )  # fmt: skip
-        return run.log.verdict(code)
-
-    @staticmethod
-    async def _exit(leash: Any) -> int:
-        while (code := await leash.wait(3600)) is None:
-            pass
-        return int(code)
-
-    def _look(self, run: meltano.Pipeline) -> None:
-        """Read what the run has written down since the last look."""
-        while run.log.follow():
-            pass
-        self._progress.count(self._scan, run.log.written)
-        self._progress.columns = columns_of(run.log.properties)
-        if (state := run.read_state()) is not None:
-            self._progress.state = state
-            if state != self._scan["state"] and run.log.written.total():
-                # It got further than the runs before it, which therefore count no more.
-                self._progress.advanced, self._attempt = True, 1
-
-    async def _report(self, leash: Any) -> str | None:
-        """Renew the lease; without the database it runs out by itself, for all at the same time."""
-        try:
-            async with asyncio.timeout(self._settings.lease_seconds / 2):
-                status = await runs.report(self._db, self._run_id, self._progress)
-        except (*AWAY, TimeoutError):
-            return "unknown"
-        if status is not None:
-            leash.beat()
-        return status
-
-    async def _stop(self, leash: Any, why: str, since: float | None, now: float) -> float:
-        """End a run in three steps: the tap, so that what it read is kept; all; by force."""
-        if since is None:
-            # Without a tap to ask (Meltano is still starting) nothing has been read yet.
-            if not leash.terminate(TAP):
-                leash.terminate()
-            return now
-        patience = _CANCEL_SECONDS if why == "cancelled" else self._settings.stop_seconds
-        if now - since > patience + _KILL_SECONDS:
-            await leash.kill()
-        elif now - since > patience:
-            leash.terminate()
-        return since
-
-    async def _conclude(self, verdict: Verdict, stop: asyncio.Future[str]) -> None:
-        progress, again = self._progress, False
-        if verdict.completed:
-            status = "completed"
-        elif stop.done() and stop.result() == "leaving":
-            await self._insist(lambda: runs.give_back(
-                self._db, self._engine, self._run_id, progress, counts=False
-            ))  # fmt: skip
-            self._log.info("run moved to another worker")
-            return
-        else:
-            status = "failed"
-            progress.errors.append(
-                runs.problem(verdict.code, verdict.message, attempt=self._attempt)
-            )
-            most = self._settings.max_attempts
-            again = verdict.try_again and self._attempt < most
-            again = again and self._scan["runs"] < most * runs.MOST_RUNS_PER_ATTEMPT
-        if stop.done() and stop.result() == "cancelled":
-            again = False
-        if again:
-            await self._insist(lambda: runs.give_back(
-                self._db, self._engine, self._run_id, progress,
-                in_seconds=_RETRY_SECONDS * self._attempt,
-            ))  # fmt: skip
-            self._log.warning("run failed, will be tried again", reason=verdict.message)
-            return
-        # Counting what a scan left may take longer than a silent run is believed in.
-        reporting = asyncio.create_task(self._report_for_ever())
-        try:
-            final = await self._insist(
-                lambda: runs.finish(self._db, self._engine, self._run_id, status, progress)
-            )
-        finally:
-            reporting.cancel()
-            await asyncio.gather(reporting, return_exceptions=True)
-        self._log.info(
-            "scan ended", status=final, processed=progress.processed, reason=verdict.message
-        )
-
-    async def _report_for_ever(self) -> None:
-        while True:
-            with contextlib.suppress(*AWAY):
-                await runs.report(self._db, self._run_id, self._progress)
-            await asyncio.sleep(_REPORT_SECONDS)
-
-    async def _insist(self, write: Callable[[], Awaitable[Any]]) -> Any:
-        """Write to a database that may be away for a moment; later on the sweep sees to it."""
-        until = time.monotonic() + _INSIST_SECONDS
-        while True:
-            try:
-                return await write()
-            except AWAY as error:
-                if time.monotonic() > until:
-                    self._log.warning("the database is away, leaving it to the sweep")
-                    return None
-                self._log.info("the database is away", reason=type(error).__name__)
-                await asyncio.sleep(1)
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:
