@@ -24,7 +24,7 @@ from scan_service.door.models import (
     read_query,
 )
 from scan_service.errors import ConflictError, InvalidRequestError, NotFoundError
-from scan_service.ledger import history, scans, schedules
+from scan_service.ledger import history, removals, scans, schedules
 from scan_service.moments import timestamp
 from scan_service.records import files, pages
 from scan_service.records.objects import parts
@@ -204,7 +204,7 @@ async def remove_scan(service: Service, request: Request, caller: Caller) -> Res
     """DELETE /api/v1/scan/remove/{scan_id}."""
     read_query(RemoveQuery, request.query_params)
     name = _name(request)
-    gone = await scans.remove(service.db, caller.tenant_id, name)
+    gone = await removals.remove(service.db, caller.tenant_id, name)
     data = {"scanId": name, "deletedRecords": gone, "deletedAt": timestamp()}
     return JSONResponse(answers.success(data, "Scan and all associated data removed successfully"))
 

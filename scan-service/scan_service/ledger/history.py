@@ -37,7 +37,8 @@ from scan where tenant_id = %s and status in ('pending', 'running')
 # What a scan has is counted when it ends, so one that runs is not in it yet.
 _STORED = """
 select name, sum(n::bigint)::bigint as records
-from scan, jsonb_each_text(records) as part(name, n) where tenant_id = %s group by name
+from scan, jsonb_each_text(records) as part(name, n)
+where tenant_id = %s and name <> 'associations' group by name
 """
 _WEIGHT = "select coalesce(sum(octets), 0)::bigint as octets from scan where tenant_id = %s"
 _OTHERS = """

@@ -148,7 +148,7 @@ async def finish(
                 "errors": Jsonb(errors),
                 "summary": found.summary,
                 "columns": Jsonb(found.columns),
-                "records": Jsonb(found.stored),
+                "records": Jsonb(found.rows),
                 "octets": found.octets,
                 "objects": _json(found.counts(scan["objects"], completed=False)),
                 "ended": _json(found.counts(scan["objects"], completed=True)),
@@ -221,7 +221,7 @@ async def count_ended(db: Database) -> bool:
             [
                 found.processed, sum(found.refused.values()),
                 _json(found.counts(scan["objects"], completed=completed)), found.summary,
-                Jsonb(found.columns), Jsonb(found.stored), found.octets, scan["id"],
+                Jsonb(found.columns), Jsonb(found.rows), found.octets, scan["id"],
             ],
         )  # fmt: skip
         return True

@@ -1,4 +1,4 @@
-"""Knows the ledger as a tenant sees it: order a scan, look at it, cancel it, remove it."""
+"""Knows the ledger as a tenant sees it: order a scan, look at it, cancel it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from psycopg.types.json import Jsonb
 
 from scan_service.db import step_out
 from scan_service.errors import ConflictError, NotFoundError, RateLimitError
-from scan_service.records import storage
-from scan_service.records.objects import DEALS, LINKS, table_of
 
 if TYPE_CHECKING:
     import uuid
@@ -60,6 +58,7 @@ async def start(
             f"{max_pending} scans are waiting already. Please retry later.",
             headers={"Retry-After": str(_BACKLOG_RETRY_SECONDS)},
         )
+    await _take_name(connection, tenant_id, scan_id)
     try:
         row = await _one(connection, _INSERT, {
             "tenant": tenant_id,
@@ -78,6 +77,19 @@ async def start(
     await step_out(connection)
     await admit(connection, engine, tenant_id)
     return row
+
+
+async def _take_name(connection: Connection, tenant_id: str, scan_id: str) -> None:
+    """Refuse the name of a removed scan while rows of it are left; it is free again after that."""
+    name = [tenant_id, scan_id]
+    await connection.execute(
+        "delete from removal where tenant_id = %s and scan_id = %s and emptied_at is not null", name
+    )
+    cursor = await connection.execute(
+        "select from removal where tenant_id = %s and scan_id = %s", name
+    )
+    if await cursor.fetchone() is not None:
+        raise ConflictError("A scan with this ID is being removed. Please retry later.")
 
 
 _INSERT = """
@@ -231,31 +243,6 @@ from before
 where scan.id = before.id and before.status in ('pending', 'running')
 returning scan.*, before.status as previous_status, before.slot as previous_slot
 """
-
-
-async def remove(db: Database, tenant_id: str, scan_id: str) -> dict[str, Any]:
-    """Remove a finished scan and all its rows; return how many rows went."""
-    async with db.tenant(tenant_id) as connection:
-        cursor = await connection.execute(
-            "select * from scan where tenant_id = %s and scan_id = %s for update",
-            [tenant_id, scan_id],
-        )
-        row = await cursor.fetchone()
-        if row is None:
-            raise NotFoundError("Scan not found")
-        if row["status"] in ACTIVE or row["run_id"] is not None:
-            raise ConflictError("Scan is not finished: cancel it first, or wait for its end")
-        gone = await storage.empty(connection, tenant_id, scan_id)
-        await connection.execute("delete from page_mark where scan = %s", [row["id"]])
-        await connection.execute("delete from scan where id = %s", [row["id"]])
-    removed: dict[str, Any] = {
-        "scanJob": 1,
-        "deals": gone.get(DEALS, 0),
-        "associations": gone.get(LINKS, 0),
-    }
-    if row["objects"] is not None:
-        removed["objects"] = {name: gone.get(table_of(name), 0) for name in row["objects"]}
-    return removed
 
 
 async def note_outcome(connection: Connection, scan: uuid.UUID) -> None:

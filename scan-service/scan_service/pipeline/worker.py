@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from scan_service.db import AWAY
 from scan_service.engine.jobs import Engine
-from scan_service.ledger import repairs, runs, schedules
+from scan_service.ledger import removals, repairs, runs, schedules
 from scan_service.logs import logger
 from scan_service.pipeline.attempt import Attempt
 from scan_service.pipeline.folders import wipe_abandoned
@@ -41,7 +41,10 @@ class Worker:
 
     async def work(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; a database that goes away is waited for."""
-        sweeping = asyncio.create_task(self._sweep_for_ever())
+        behind = [
+            asyncio.create_task(self._sweep_for_ever()),
+            asyncio.create_task(self._remove_for_ever()),
+        ]
         try:
             while not stop.is_set():
                 self._engine = Engine()
@@ -55,8 +58,9 @@ class Worker:
                     _log.warning("worker interrupted, starting again", reason=repr(error))
                     await _wait(stop, _RESTART_SECONDS)
         finally:
-            sweeping.cancel()
-            await asyncio.gather(sweeping, return_exceptions=True)
+            for task in behind:
+                task.cancel()
+            await asyncio.gather(*behind, return_exceptions=True)
             _log.info("worker stopped", worker=self._name)
 
     async def _run(self, scan: uuid.UUID, job: int, leaving: Callable[[], bool]) -> None:
@@ -94,6 +98,18 @@ class Worker:
                     _log.warning("sweep failed, will be repeated", reason=repr(error))
                 except Exception:  # noqa: BLE001 - one broken thing must not keep the others waiting
                     _log.exception("sweep failed, will be repeated")
+            await asyncio.sleep(self._settings.sweep_seconds)
+
+    async def _remove_for_ever(self) -> None:
+        """Delete the rows of removed scans; beside the sweep, which must not wait for them."""
+        while True:
+            try:
+                while await removals.go_on(self._db):
+                    pass
+            except AWAY as error:
+                _log.warning("removal held up, will go on", reason=repr(error))
+            except Exception:  # noqa: BLE001 - one broken thing must not keep the others waiting
+                _log.exception("removal failed, will be repeated")
             await asyncio.sleep(self._settings.sweep_seconds)
 
     async def _repair(self) -> None:

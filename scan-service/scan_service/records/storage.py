@@ -44,20 +44,41 @@ async def result_tables(connection: Connection) -> list[str]:
     return [row["table_name"] for row in await cursor.fetchall()]
 
 
-async def empty(connection: Connection, tenant_id: str, scan_id: str) -> dict[str, int]:
-    """Remove all rows of a scan; return how many went, by table."""
-    gone = dict.fromkeys(await result_tables(connection), 0)
-    for table in gone:
-        cursor = await connection.execute(
-            sql.SQL("delete from {} where _tenant_id = %s and _scan_id = %s").format(
-                sql.Identifier(RESULTS, table)
-            ),
-            [tenant_id, scan_id],
-        )
-        gone[table] = cursor.rowcount
+async def empty(connection: Connection, tenant_id: str, scan_id: str, most: int) -> int:
+    """Remove at most so many rows of a scan; return how many went, 0 if none are left."""
+    owner, gone = [tenant_id, scan_id], 0
+    for table in await result_tables(connection):
+        rows = _rows(table)
+        cursor = await connection.execute(_SOME.format(rows=rows), [*owner, *owner, most - gone])
+        gone += cursor.rowcount
+        if gone >= most:
+            return gone
     if await columns(connection, REJECTED):
-        await connection.execute(refused_rows("delete"), [tenant_id, scan_id])
+        rows = refused_rows("")
+        cursor = await connection.execute(_SOME.format(rows=rows), [*owner, *owner, most - gone])
+        gone += cursor.rowcount
     return gone
+
+
+# The owner stands twice: partitions of a table may use the same ctid for other people's rows.
+_SOME = sql.SQL("delete {rows} and ctid = any(array(select ctid {rows} limit %s))")
+
+
+async def count(connection: Connection, table: str, tenant_id: str, scan_id: str) -> int:
+    """Return how many rows of a scan a table has; none if there is no table."""
+    if not await columns(connection, table):
+        return 0
+    cursor = await connection.execute(
+        sql.SQL("select count(*) as n {}").format(_rows(table)), [tenant_id, scan_id]
+    )
+    row = await cursor.fetchone() or {"n": 0}
+    return int(row["n"])
+
+
+def _rows(table: str) -> sql.Composed:
+    return sql.SQL("from {} where _tenant_id = %s and _scan_id = %s").format(
+        sql.Identifier(RESULTS, table)
+    )
 
 
 async def weigh(connection: Connection, tenant_id: str, scan_id: str, names: Iterable[str]) -> int:

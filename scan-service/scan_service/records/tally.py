@@ -12,7 +12,7 @@ from scan_service.moments import timestamp
 from scan_service.records import marks
 from scan_service.records.objects import DEALS, LINKS, parts, table_of
 from scan_service.records.projection import OBJECTS, kinds_of, records_of, text, unpacked
-from scan_service.records.storage import REJECTED, columns, refused_rows, weigh
+from scan_service.records.storage import REJECTED, columns, count, refused_rows, weigh
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +29,7 @@ class Tally:
 
     Attributes:
         stored: records by object type.
+        links: rows of the table of links.
         refused: records that the target refused, by object type.
         summary: the document's summary of deals, as JSON text.
         columns: the properties that have a value and their kinds, by object type.
@@ -37,11 +38,17 @@ class Tally:
     """
 
     stored: dict[str, int] = field(default_factory=dict)
+    links: int = 0
     refused: dict[str, int] = field(default_factory=dict)
     summary: str | None = None
     columns: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
     octets: int = 0
     problems: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """All rows of results by what they are: what the ledger keeps as `records`."""
+        return {**self.stored, LINKS: self.links}
 
     @property
     def processed(self) -> int:
@@ -76,6 +83,7 @@ async def tally(connection: Connection, scan: Mapping[str, Any]) -> Tally:
         found.columns[name] = await _used_columns(connection, scan, part, present)
         if name == DEALS:
             found.summary = await summarize(connection, scan, part, present)
+    found.links = await count(connection, LINKS, scan["tenant_id"], scan["scan_id"])
     found.octets = await weigh(
         connection, scan["tenant_id"], scan["scan_id"], [*found.stored, LINKS]
     )
