@@ -172,13 +172,16 @@ class Client:
             return self._decode(self._attempt(method, url, content, family, what), shape, what)
         tries = Counter[str]()
 
+        def tell(details: Any) -> None:
+            self._tell_retry(details["exception"], details["wait"], family)
+
         @backoff.on_exception(
             backoff.runtime,
             RateLimitedError,
             value=lambda exc: exc.pause,
             max_time=RATE_LIMIT_PATIENCE,
             jitter=None,
-            on_backoff=lambda details: self._tell_retry(details["exception"], details["wait"]),
+            on_backoff=tell,
             logger=None,
         )
         @backoff.on_exception(
@@ -192,7 +195,7 @@ class Client:
                 or not (repeatable or (isinstance(exc, TransientError) and exc.status == LOCKED))
             ),
             jitter=None,
-            on_backoff=lambda details: self._tell_retry(details["exception"], details["wait"]),
+            on_backoff=tell,
             logger=None,
         )
         def attempt() -> T:
@@ -291,12 +294,14 @@ class Client:
             return LOCK_WAIT
         return float(min(0.25 * 2 ** tries["all"], LONGEST_WAIT))
 
-    def _tell_retry(self, exc: BaseException, wait: float) -> None:
+    def _tell_retry(self, exc: HubSpotError, wait: float, family: str) -> None:
+        """Tell people by the sentence, and programs by the fields beside it (docs/codes.md)."""
         with self._lock:
             self.retries += 1
         if isinstance(exc, RateLimitedError):
             wait = max(wait, exc.closed)
-        self._logger.warning("%s Trying again in %.1f s.", exc, wait)
+        fields = {"code": exc.code, "wait_seconds": round(wait, 3), "family": family}
+        self._logger.warning("%s Trying again in %.1f s.", exc, wait, extra=fields)
 
 
 def _quoted(value: str | int) -> str:

@@ -254,3 +254,21 @@ def test_removing_a_scan_removes_its_rows_and_no_others(service: Installation) -
     assert len(service.deals("all")) == before
     assert service.ask("GET", "/api/v1/scan/status/removed").status_code == 404
     assert stats["deals"]["totalExtracted"] > stats["storage"]["totalRecords"] > 0
+
+
+def test_a_wait_for_hubspot_is_seen_with_its_end_while_it_lasts(
+    service: Installation, hubspot: Simulator
+) -> None:
+    hubspot.fail("ten_secondly", endpoint="list", times=1, retry_after=8)
+    service.start("waits")
+
+    data = wait_for(
+        lambda: (found := service.status("waits"))["waiting"] and found, why=service.logs()[-3000:]
+    )
+    ended = service.finished("waits")
+
+    assert data["waiting"]["code"] == "HUBSPOT_RATE_LIMIT"
+    assert data["waiting"]["until"] > data["timing"]["startedAt"]
+    assert data["errors"][-1]["code"] == "HUBSPOT_RATE_LIMIT"
+    assert data["errors"][-1]["retryCount"] == 1
+    assert (ended["status"], ended["waiting"], ended["errors"]) == ("completed", None, [])

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from scan_service.records.pages import Page
 
 
+_SHOWN_ERRORS = 100
+
+
 def success(data: Any, message: str | None = None) -> dict[str, Any]:
     """Return the envelope of an answer; writes carry a message, reads do not."""
     body: dict[str, Any] = {"status": "success"}
@@ -41,7 +44,11 @@ def started(scan: Mapping[str, Any], estimated: str) -> dict[str, Any]:
 
 
 def status(scan: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the status of a scan; what nobody can know yet is null."""
+    """Return the status of a scan; what nobody can know yet is null.
+
+    What a run met and got over stands among the errors while it runs, not for ever.
+    """
+    live = scan["live"] if scan["status"] == "running" and scan["run_id"] is not None else {}
     return {
         "scanId": scan["scan_id"],
         "scanJobId": str(scan["id"]),
@@ -51,8 +58,19 @@ def status(scan: Mapping[str, Any]) -> dict[str, Any]:
         "progress": _progress(scan),
         "timing": _timing(scan),
         "config": scan["config"],
-        "errors": scan["errors"],
+        "waiting": _waiting(scan, live.get("waiting")),
+        "errors": [*scan["errors"], *live.get("errors", ())][-_SHOWN_ERRORS:],
     }
+
+
+def _waiting(scan: Mapping[str, Any], wait: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return what a run waits for and until when; None when that is over."""
+    if wait is None:
+        return None
+    until = scan["seen_at"] + timedelta(seconds=wait["seconds"])
+    if until <= scan["now"]:
+        return None
+    return {"code": wait["code"], "reason": wait["reason"], "until": timestamp(until)}
 
 
 def _total(scan: Mapping[str, Any]) -> int | None:

@@ -45,6 +45,8 @@ class Progress:
     objects: dict[str, dict[str, Any]] | None = None
     # The account's properties as far as they are known, as the scan row's `columns` says them.
     columns: dict[str, Any] = field(default_factory=dict)
+    # What holds this run up, for those who watch it (`pipeline.hindrances`).
+    live: dict[str, Any] = field(default_factory=dict)
 
     def count(self, before: Mapping[str, Any], written: Counter[str]) -> None:
         """Add what a run has written, by object type, to what the scan had before it."""
@@ -86,7 +88,7 @@ async def report(db: Database, run: uuid.UUID, progress: Progress) -> str | None
     async with db.system() as connection:
         cursor = await connection.execute(
             "update scan set seen_at = clock_timestamp(), processed_items = %s, failed_items = %s,"
-            "  objects = %s, columns = columns || %s,"
+            "  objects = %s, columns = columns || %s, live = %s,"
             "  attempt = case when %s then 1 else attempt end,"
             "  state = case when status = 'running' then coalesce(%s, state) end"
             " where run_id = %s returning status",
@@ -95,6 +97,7 @@ async def report(db: Database, run: uuid.UUID, progress: Progress) -> str | None
                 progress.failed,
                 _json(progress.objects),
                 Jsonb(progress.columns),
+                Jsonb(progress.live),
                 progress.advanced,
                 _json(progress.state),
                 run,

@@ -155,6 +155,7 @@ class Attempt:
         while run.log.follow():
             pass
         self._progress.count(self._scan, run.log.written)
+        self._progress.live = run.log.hindrances.shown()
         self._progress.columns = columns_of(run.log.properties)
         if (state := run.read_state()) is not None:
             self._progress.state = state

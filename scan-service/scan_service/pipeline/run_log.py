@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from scan_service.pipeline.hindrances import Hindrances
 from scan_service.pipeline.verdicts import TAP, TARGET, Ending, Verdict, judge
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class LogReader:
     written: Counter[str] = field(default_factory=Counter)
     # What the tap told of each type's properties (`run_catalog.columns_of`).
     properties: dict[str, dict[str, Any]] = field(default_factory=dict)
+    hindrances: Hindrances = field(default_factory=Hindrances)
     _offset: int = 0
     _rest: bytes = b""
     _endings: dict[str, Ending] = field(default_factory=dict)
@@ -60,6 +62,7 @@ class LogReader:
         plugin = str(entry.get("name") or entry.get("string_id") or "meltano")
         if isinstance(metric := entry.get("metric_info"), dict):
             self._metric(plugin, metric)
+        self.hindrances.note(plugin, entry)
         if plugin == TAP and isinstance(nested := entry.get("nested_properties"), dict):
             self.properties[str(entry.get("object_type"))] = nested
         if isinstance(codes := entry.get("exit_codes"), dict):
