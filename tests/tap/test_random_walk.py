@@ -400,3 +400,14 @@ def test_the_mirror_is_true_after_every_run_of_long_walks(
     hubspot: Simulator, steps: list[Step]
 ) -> None:
     walk(hubspot, steps)
+
+
+def test_what_was_coming_stays_known_when_the_next_run_is_cut_too(hubspot: Simulator) -> None:
+    edits = [
+        Edit("relabel", 35225, 7320),
+        Edit("merge", 240302, 14575),
+        Edit("link", 2016, 577),
+    ]
+    late = Edit("merge", 315, 976422)
+    first = Step(edits, None, cut_at=87, fail_at=13, meanwhile=None)
+    walk(hubspot, [first, Step([], None, cut_at=34, fail_at=None, meanwhile=late), first])

@@ -150,7 +150,12 @@ class Bookmark:
             for packed in state.get("recent") or ():
                 held.take(unpack_marks(packed), seen=goes_on)
             if "coming" in state:
-                held.expect(unpack_marks(state["coming"]))
+                coming = unpack_marks(state["coming"])
+                held.expect(coming)
+                if goes_on:  # the next page takes the place of `coming`, which may have gone out
+                    before = Holdings(state.get("held"), per_pair=held.per_pair)
+                    before.expect(coming)
+                    state["held"] = before.pack()
             held.per_pair = self._settings.associations_per_pair
         except ValueError as exc:
             fault = f"The state's `held` is damaged ({exc}). Run without state to read everything."
