@@ -238,7 +238,8 @@ class SingerTap(Tap):
         return entry is not None and entry.metadata.resolve_selection()[()]
 
     @cached_property
-    def _prepared(self) -> None:
+    def prepared(self) -> None:
+        """Every stream that is selected has found out whether it can be read."""
         for stream in self.loaded_streams:
             if isinstance(stream, SingerStream) and stream.selected:
                 stream.prepare()
@@ -249,7 +250,7 @@ class SingerTap(Tap):
         Raises:
             HubSpotError: If one of them cannot.
         """
-        self._prepared  # noqa: B018 - the first one to ask does it
+        self.prepared  # noqa: B018 - the first one to ask does it
 
     @property
     def loaded_streams(self) -> list[Stream]:

@@ -129,24 +129,29 @@ class Run:
             DatabaseError: the last commit failed; its STATE was not emitted.
         """
         try:
+            self._flush_and_account(interrupted=interrupted)
+        finally:
+            self._commits.close()
+        for stream in self._streams.values():
+            stream.summarize()
+        if self._settings.dry_run:
+            logger.info("Dry run: everything was counted and nothing was written.")
+
+    def _flush_and_account(self, *, interrupted: bool) -> None:
+        try:
             self._commits.flush()
         except Exception as error:
             self._fail(error)
             raise
         if interrupted:
             self._account("interrupted", InterruptedRunError.code)
+            return
+        try:
+            self.judge()
+        except TargetError as error:
+            self._account("failed", error.code)
         else:
-            try:
-                self.judge()
-            except TargetError as error:
-                self._account("failed", error.code)
-            else:
-                self._account("completed")
-        self._commits.close()
-        for stream in self._streams.values():
-            stream.summarize()
-        if self._settings.dry_run:
-            logger.info("Dry run: everything was counted and nothing was written.")
+            self._account("completed")
 
     def cancel(self, number: int) -> None:
         """End what is being stored now, which is rolled back, because of a signal."""

@@ -75,6 +75,11 @@ def test_warehouse_mirror_keeps_every_object_type(
     assert first.code == 0, first.text
     assert_mirrored(database_url, portal)
     contacts, meetings = portal.ids("contacts"), portal.ids("meetings")
+    touched = {
+        link.from_id
+        for link in portal.true_links("deals", "contacts")
+        if link.to_id in contacts[1:3]
+    }
     portal.change("contacts", contacts[0], {"email": "new@example.com"})
     portal.merge("contacts", contacts[1], contacts[2])
     portal.archive("meetings", meetings[1])
@@ -84,8 +89,9 @@ def test_warehouse_mirror_keeps_every_object_type(
     second = project.run("hubspot-all")
 
     assert second.code == 0, second.text
-    assert second.counted("deals", by="tap-hubspot-all") == 0
-    for name in ("contacts", "companies", "meetings", "zipcodes"):
+    # No deal changed, but two contacts became one, and with them the links of their deals.
+    assert second.counted("deals", by="tap-hubspot-all") <= len(touched)
+    for name in ("deals", "contacts", "companies", "meetings", "zipcodes"):
         links = LINKS.get(name, ())
         found = differences(database_url, portal, tenant="crm", object_type=name, links_to=links)
         assert found == [], name

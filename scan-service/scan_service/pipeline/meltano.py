@@ -87,10 +87,10 @@ async def begin(
         place = run.folder / "state" / _STATE_ID
         place.mkdir(mode=0o700)
         content = {"completed": {"singer_state": scan["state"]}, "partial": {}}
-        (place / "state.json").write_text(json.dumps(content), encoding="utf-8")
+        _write(place / "state.json", json.dumps(content))
         run.read_state()
     selection = run.folder / "catalog.json"
-    selection.write_text(catalog(_streams(scan)), encoding="utf-8")
+    _write(selection, catalog(_streams(scan)))
     secrets = vault.environment(scan["token"], tenant_id=scan["tenant_id"])
     run.leash = await processes.leashed(
         [
@@ -109,6 +109,12 @@ async def begin(
         },
     )  # fmt: skip
     return run.leash
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file that only this user can read; Meltano's copies of it keep its mode."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
 
 
 def _meltano(settings: Settings, folder: Path) -> dict[str, str]:

@@ -89,7 +89,10 @@ class Rejections:
             self._make_table(cur, schema)
             self._age(cur)
             cur.execute(
-                SQL("SELECT stream, record_key FROM {} WHERE overtaken IS NULL").format(self._name)
+                SQL(
+                    "SELECT stream, record_key FROM {} WHERE overtaken IS NOT DISTINCT FROM %s"
+                ).format(self._name),
+                (None,),
             )
             for stream, key in cur.fetchall():
                 self._open.setdefault(stream, {})[_parts(key)] = key
