@@ -88,11 +88,9 @@ class Rejections:
         try:
             self._make_table(cur, schema)
             self._age(cur)
+            listed = Identifier(schema, TABLE)  # without parameters, a % stands for itself
             cur.execute(
-                SQL(
-                    "SELECT stream, record_key FROM {} WHERE overtaken IS NOT DISTINCT FROM %s"
-                ).format(self._name),
-                (None,),
+                SQL("SELECT stream, record_key FROM {} WHERE overtaken IS NULL").format(listed)
             )
             for stream, key in cur.fetchall():
                 self._open.setdefault(stream, {})[_parts(key)] = key
