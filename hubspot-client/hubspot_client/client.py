@@ -22,7 +22,6 @@ from hubspot_client.errors import (
     StopCleanlyError,
     TransientError,
     error_for,
-    read_error_body,
 )
 from hubspot_client.paths import Paths
 from hubspot_client.surrogates import mended
@@ -255,7 +254,6 @@ class Client:
 
     def _failure(self, answer: Answer, family: str, what: str) -> HubSpotError:
         failure = error_for(answer.status, answer.headers, answer.content, what=what)
-        failure.body = read_error_body(answer.content)
         self._answered = self._answered or answer.status >= 400  # noqa: PLR2004
         if isinstance(failure, RateLimitedError):
             with self._lock:

@@ -185,7 +185,15 @@ def error_for(
         An exception to raise; its class says how to recover.
     """
     body = read_error_body(content)
-    said = body.message[:MESSAGE_LIMIT] or f"no readable message ({len(content)} bytes)"
+    failure = _failure_for(status, headers, body, len(content), what)
+    failure.body = body
+    return failure
+
+
+def _failure_for(
+    status: int, headers: Mapping[str, str], body: ErrorBody, size: int, what: str
+) -> HubSpotError:
+    said = body.message[:MESSAGE_LIMIT] or f"no readable message ({size} bytes)"
     reference = f" (correlation id {body.correlation_id})" if body.correlation_id else ""
     wait = retry_after(headers)
     if status == 429:  # noqa: PLR2004
