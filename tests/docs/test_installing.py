@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from harness.meltano import BIN, NETWORK, ROOT
+from harness.meltano import BIN, NETWORK, ROOT, UV
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +24,6 @@ COMMANDS = {
     "hubspot-simulator": ["--help"],
 }
 KEPT = {n: v for n, v in os.environ.items() if n in {"PATH", "HOME"} or n.startswith(NETWORK)}
-UV = shutil.which("uv", path=f"{ROOT / '.tools/bin'}:{os.environ['PATH']}") or "uv"
 
 
 def test_the_readme_shows_a_line_for_each_program() -> None:

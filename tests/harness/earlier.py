@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.meltano import ROOT
+from harness.meltano import ROOT, UV
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,13 +30,12 @@ def earlier(folder: Path) -> Iterator[Path]:
     Returns:
         Its root, whose `.venv/bin` holds its programs. Skips where history is not at hand.
     """
-    uv = shutil.which("uv", path=f"{ROOT / '.tools/bin'}:{os.environ['PATH']}") or "uv"
     added = _run("git", "-C", str(ROOT), "worktree", "add", "--detach", str(folder), COMMIT)
     if added.returncode:
         pytest.skip(f"{COMMIT} cannot be checked out here: {added.stderr.strip()[-200:]}")
     try:
         synced = _run(
-            *(uv, "sync", "--frozen", "--quiet", "--compile-bytecode", "--python", sys.executable),
+            *(UV, "sync", "--frozen", "--quiet", "--compile-bytecode", "--python", sys.executable),
             cwd=folder,
         )
         if synced.returncode:

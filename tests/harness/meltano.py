@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
+UV = shutil.which("uv", path=f"{ROOT / '.tools/bin'}:{os.environ['PATH']}") or "uv"
 KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
 NETWORK = ("SSL_", "UV_", "PIP_", "REQUESTS_CA", "HTTP_", "HTTPS_", "ALL_PROXY", "NO_PROXY")
 """How this machine reaches its package registry, for `meltano install`."""
