@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import pytest
-from harness.beside import Cost, cost_of, durable_server
-from harness.database import connect, new_database
+from harness.beside import Cost, cost_of, durable_server, hubspot_beside
+from harness.database import connect, drop_database, new_database
 from harness.earlier import COMMIT, earlier
 from harness.meltano import BIN, TAP, TARGET
 
@@ -28,13 +26,8 @@ NOISE = 1.1
 
 @pytest.fixture(name="hubspot")
 def _hubspot() -> Iterator[str]:
-    options = ["--port", "0", "--deals", str(DEALS), "--properties", "0"]
-    with subprocess.Popen(
-        [sys.executable, "-m", "hubspot_simulator", *options], stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        yield process.stdout.readline().split()[-1]
-        process.terminate()
+    with hubspot_beside(DEALS) as url:
+        yield url
 
 
 def read(programs: Path, hubspot: str, messages: Path) -> Cost:
@@ -57,8 +50,7 @@ def load(programs: Path, server: str, messages: Path) -> tuple[Cost, Cost]:
     with connect(url) as opened, opened.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM hubspot.deals")
         assert cursor.fetchone() == (DEALS,)
-    with connect(server) as opened, opened.cursor() as cursor:
-        cursor.execute(f'DROP DATABASE "{urlsplit(url).path[1:]}" WITH (FORCE)')
+    drop_database(server, url)
     return costs[0], costs[1]
 
 

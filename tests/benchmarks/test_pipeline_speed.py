@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import pytest
-from harness.beside import REDIRECTED, Cost, cost_of, durable_server, installed
-from harness.database import connect, new_database
+from harness.beside import REDIRECTED, Cost, cost_of, durable_server, hubspot_beside, installed
+from harness.database import connect, drop_database, new_database
 from harness.meltano import TAP, TARGET, Project
 
 if TYPE_CHECKING:
@@ -48,13 +45,8 @@ plugins:
 @pytest.fixture(name="hubspot")
 def _hubspot() -> Iterator[str]:
     """The URL of a simulator in a process of its own."""
-    options = ["--port", "0", "--deals", str(DEALS), "--properties", "0"]
-    with subprocess.Popen(
-        [sys.executable, "-m", "hubspot_simulator", *options], stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        yield process.stdout.readline().split()[-1]
-        process.terminate()
+    with hubspot_beside(DEALS) as url:
+        yield url
 
 
 @pytest.fixture(name="server")
@@ -109,7 +101,6 @@ def theirs(name: str, home: Path, hubspot: str, root: Path, dealname: str, **mor
 def run(pair: Pair, server: str) -> Cost:
     """Run a pair into a database of its own, and look for every deal there."""
     url = new_database(server)
-    parts = urlsplit(url)
     where = {
         "TARGET_DEALS_POSTGRES_DATABASE_URL": url,
         "TARGET_POSTGRES_SQLALCHEMY_URL": url.replace("postgresql:", "postgresql+psycopg:"),
@@ -123,8 +114,7 @@ def run(pair: Pair, server: str) -> Cost:
             f"SELECT count(*), count(DISTINCT id), count({pair.dealname}) FROM hubspot.deals"
         )
         assert cursor.fetchone() == (DEALS,) * 3
-    with connect(server) as opened, opened.cursor() as cursor:
-        cursor.execute(f'DROP DATABASE "{parts.path[1:]}" WITH (FORCE)')
+    drop_database(server, url)
     return cost
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
-from harness.beside import Cost, cost_of
+from harness.beside import Cost, cost_of, hubspot_beside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,13 +51,8 @@ RUNS = {
 
 @pytest.fixture(name="hubspot")
 def _hubspot() -> Iterator[str]:
-    options = ["--port", "0", "--deals", str(DEALS), "--properties", "0"]
-    with subprocess.Popen(
-        [sys.executable, "-m", "hubspot_simulator", *options], stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        yield process.stdout.readline().split()[-1]
-        process.terminate()
+    with hubspot_beside(DEALS) as url:
+        yield url
 
 
 def start(code: str, folder: Path, meter: list[str]) -> subprocess.Popen[bytes]:

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from harness import crm
 from harness.beside import Cost, cost_of, durable_server, installed
-from harness.database import connect, new_database
+from harness.database import connect, drop_database, new_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -174,5 +174,4 @@ def test_what_people_write_costs_little_more_than_plain_ascii(folder: Path, serv
 
 
 def drop(server: str, url: str) -> None:
-    with connect(server) as opened, opened.cursor() as cursor:
-        cursor.execute(f'DROP DATABASE "{urlsplit(url).path[1:]}" WITH (FORCE)')
+    drop_database(server, url)

@@ -88,6 +88,18 @@ def installed(folder: Path, package: str) -> Path:
 
 
 @contextlib.contextmanager
+def hubspot_beside(deals: int) -> Iterator[str]:
+    """The URL of a simulator in a process of its own, with deals of HubSpot's own properties."""
+    options = ["--port", "0", "--deals", str(deals), "--properties", "0"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "hubspot_simulator", *options], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().split()[-1]
+        process.terminate()
+
+
+@contextlib.contextmanager
 def durable_server() -> Iterator[str]:
     """The URL of a server that is as safe, and so as slow, as one in production."""
     if url := os.environ.get("DATABASE_URL"):

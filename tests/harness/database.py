@@ -129,6 +129,13 @@ def new_database(server_url: str, name: str | None = None) -> str:
     return urlunsplit(urlsplit(server_url)._replace(path=f"/{quote(name)}"))
 
 
+def drop_database(server_url: str, url: str) -> None:
+    """Remove a database that `new_database` made, whoever is connected to it."""
+    name = urlsplit(url).path.lstrip("/")
+    with connect(server_url) as admin, admin.cursor() as cursor:
+        cursor.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
 @pytest.fixture(scope="session")
 def postgres_servers() -> Iterator[Callable[[str], str]]:
     """Gives the URL of a server of a version, the same one for all tests."""
@@ -158,6 +165,4 @@ def database_url(postgres_server: str) -> Iterator[str]:
     """The URL of a fresh database for one test, for psycopg2 and psycopg alike."""
     url = new_database(postgres_server)
     yield url
-    name = urlsplit(url).path.lstrip("/")
-    with connect(postgres_server) as admin, admin.cursor() as cursor:
-        cursor.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+    drop_database(postgres_server, url)
