@@ -20,7 +20,8 @@ setup: .venv/.ready ## the environment in .venv, from the lock file
 	@.tools/bin/pip install --quiet --disable-pip-version-check uv==0.13.9
 
 .venv/.ready: .tools/bin/uv uv.lock pyproject.toml */pyproject.toml $(wildcard hub/*/pyproject.toml)
-	@$(UV) sync --frozen --quiet --compile-bytecode --python $(PYTHON)
+	@# An older environment had two libraries in one folder `backoff`: removing one empties the other.
+	@$(UV) sync --frozen --quiet --compile-bytecode --reinstall-package python-backoff --python $(PYTHON)
 	@touch $@
 
 demo: setup ## simulator, embedded PostgreSQL, two real runs, the tables (DATA=folder: real opportunities)
