@@ -130,3 +130,18 @@ def test_a_refused_record_takes_no_other_of_its_key_with_it(
     assert pg.rows("SELECT count(*) FROM hubspot._rejected_records") == [(4,)]
     assert "9 processed" in pg.log
     assert "4 failed" in pg.log
+
+
+@pytest.mark.parametrize("filled", [False, True])
+def test_a_batch_of_nothing_but_rows_with_a_refused_part_is_loaded(
+    pg: Loader, *, filled: bool
+) -> None:
+    schema = pg.schema("t", {"id": "integer", "d": DATE, "b": "integer"}, ["id"])
+    if filled:
+        pg.load(schema, pg.records("t", {"id": 1, "d": None, "b": 0}))
+    records: list[Any] = [{"id": 1, "b": 6}, {"id": 1, "d": "2026-02-30"}]
+    pg.load(schema, pg.records("t", *records), max_rejected_records=-1)
+    assert pg.rows("SELECT id, d::text, b FROM hubspot.t") == [(1, None, 6)]
+    assert pg.rows("SELECT count(*) FROM hubspot._rejected_records") == [(1,)]
+    assert "2 processed" in pg.log
+    assert "1 failed" in pg.log

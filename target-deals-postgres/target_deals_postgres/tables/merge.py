@@ -135,7 +135,7 @@ class Merge:
     def _load_staged(self, cur: cursor, batch: Batch) -> Outcome:
         self._make_stage(cur)
         outcome = Outcome(superseded=batch.superseded)
-        todo = [range(len(batch.rows))]
+        todo = [range(len(batch.rows))] if batch.rows else []  # all may be loaded apart
         while todo:
             numbers = todo.pop()
             cur.execute("SAVEPOINT merge")
