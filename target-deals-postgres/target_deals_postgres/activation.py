@@ -1,0 +1,87 @@
+"""What ACTIVATE_VERSION does: rows that its full read did not bring again are deleted."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from target_deals_postgres.tables import sdc_columns
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor
+
+    from target_deals_postgres.intake import Intake
+    from target_deals_postgres.settings import Settings
+    from target_deals_postgres.storing.commits import Commits
+    from target_deals_postgres.storing.rejected import Rejections
+    from target_deals_postgres.streams import Stream
+
+logger = logging.getLogger("target-deals-postgres")
+
+
+class Activation:
+    """Activates versions, where it is sure that they are complete."""
+
+    def __init__(
+        self, settings: Settings, commits: Commits, rejections: Rejections, intake: Intake
+    ) -> None:
+        """Prepare; nothing is activated yet."""
+        self._settings = settings
+        self._commits = commits
+        self._rejections = rejections
+        self._intake = intake
+
+    def activate(self, stream: Stream, version: int) -> None:
+        """Delete what a version did not bring, after all records before the message.
+
+        Args:
+            stream: the stream.
+            version: what its full read is called.
+        """
+        if stream.versionless:
+            logger.warning(
+                "%s: version %d is not activated, since records without a version came before it, "
+                "so it is not known which rows are gone",
+                stream.name,
+                version,
+            )
+            return
+        if version in stream.leading or not (version in stream.begun or stream.announced):
+            stream.leading.add(version)
+            logger.warning(
+                "%s: version %d is not activated, since its ACTIVATE_VERSION came before its "
+                "records, so it is not known whether they are complete",
+                stream.name,
+                version,
+            )
+            return
+        if not stream.versioned:
+            stream.versioned = True
+            self._intake.refit(stream)
+        deleted = 0
+        spared: set[str | None] = set()
+
+        def work(cur: cursor) -> dict[str, int]:
+            nonlocal deleted, spared
+            spared = self._rejections.tenants_of(cur, stream.name, version)
+            deleted = sdc_columns.activate(
+                cur,
+                stream.table,
+                version,
+                scope=stream.scope,
+                written=stream.written | stream.announced,
+                spared=spared,
+                hard=self._settings.hard_delete,
+            )
+            return {stream.name: deleted}
+
+        self._commits.flush(work)
+        stream.counts.deleted += deleted
+        if spared:
+            logger.warning(
+                "%s: version %d deletes nothing%s, since records of it were rejected",
+                stream.name,
+                version,
+                "" if None in spared or not stream.scope else f" of {len(spared)} tenants",
+            )
+        logger.info("%s: version %d is active, %d rows deleted", stream.name, version, deleted)

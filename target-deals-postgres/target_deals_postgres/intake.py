@@ -1,0 +1,167 @@
+"""What becomes of a record: a row that waits for the next commit, or a rejected record."""
+
+from __future__ import annotations
+
+from json import JSONDecodeError
+from typing import TYPE_CHECKING
+
+from singer_sdk.singerlib.json import serialize_json
+
+from target_deals_postgres.errors import InputError
+from target_deals_postgres.records.columns import TENANT
+from target_deals_postgres.records.messages import Message
+from target_deals_postgres.records.rows import (
+    GoneBeforeError,
+    MissingKeyError,
+    UnknownFieldsError,
+    UnknownMarkError,
+)
+from target_deals_postgres.records.values import NarrowError, UnfitError, loads
+from target_deals_postgres.storing.rejected import Rejected
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from singer_sdk.mapper import PluginMapper
+
+    from target_deals_postgres.storing.commits import Commits
+    from target_deals_postgres.storing.database import Database
+    from target_deals_postgres.streams import Stream
+
+
+class Intake:
+    """Takes in the records of a run."""
+
+    def __init__(self, database: Database, commits: Commits) -> None:
+        """Prepare; nothing waits yet."""
+        self._database = database
+        self._commits = commits
+
+    def accept(self, stream: Stream, message: Message, *, plain: bool) -> None:
+        """Take in a RECORD as it came.
+
+        Args:
+            stream: its stream.
+            message: the message.
+            plain: see `Layout.row`.
+
+        Raises:
+            InputError: it has no record.
+        """
+        try:
+            self.add(stream, message, plain=plain)
+        except JSONDecodeError:  # of a whole message it was seen before
+            raise _no_record(message) from None
+
+    def accept_mapped(
+        self, mapper: PluginMapper, streams: Mapping[str, Stream], message: Message
+    ) -> None:
+        """Take in what the stream maps make of a RECORD.
+
+        Args:
+            mapper: the stream maps.
+            streams: the streams that they lead to.
+            message: the message.
+
+        Raises:
+            InputError: it has no record.
+        """
+        try:
+            record = message.parsed if message.parsed is not None else loads(bytes(message.record))
+        except RecursionError:
+            record = None
+        except JSONDecodeError:
+            raise _no_record(message) from None
+        why = UnfitError("the record is no object, or nested too deeply")
+        for stream_map in mapper.stream_maps[message.stream]:
+            stream = streams.get(stream_map.stream_alias)
+            mapped = None
+            if isinstance(record, dict):
+                try:
+                    mapped = stream_map.transform(dict(record))
+                except Exception as error:  # noqa: BLE001 - an expression may raise anything
+                    cause = type(error.__cause__ or error).__name__  # its sentence may quote values
+                    why = UnfitError(f"the stream map failed ({cause})")
+                else:
+                    if mapped is None:
+                        continue
+            if stream is None:
+                continue
+            if mapped is None:
+                stream.counts.processed += 1
+                self._reject(stream, message, why)
+                continue
+            one = Message(
+                message.type,
+                message.stream,
+                version=message.version,
+                time_extracted=message.time_extracted,
+            )
+            one.parsed = mapped
+            self.add(stream, one, plain=False)
+
+    def add(self, stream: Stream, message: Message, *, plain: bool) -> None:
+        """Let a record's row wait, whatever its table needs for it; or list it as rejected."""
+        stream.counts.processed += 1
+        if message.version is None:
+            stream.versionless = True
+        else:
+            stream.begun.add(message.version)
+            if not stream.versioned:
+                stream.versioned = True
+                self.refit(stream)
+        while True:
+            try:
+                size = stream.add(message, plain=plain)
+            except UnknownFieldsError:
+                stream.extra = True
+                self.refit(stream)
+            except UnknownMarkError:
+                stream.marks = True
+                self.refit(stream)
+            except GoneBeforeError:
+                self._commits.flush()
+            except NarrowError as error:
+                stream.wider |= {str(error)}
+                self.refit(stream)
+            except (UnfitError, RecursionError) as error:
+                self._reject(stream, message, error)
+                return
+            else:
+                self._commits.grow(stream.destination, size)
+                return
+
+    def refit(self, stream: Stream) -> None:
+        """Change a stream's table after all rows that wait for it as it is."""
+        self._commits.flush()
+        stream.fit(self._database)
+
+    def _reject(self, stream: Stream, message: Message, error: Exception) -> None:
+        payload = bytes(message.record)
+        record = message.parsed
+        try:
+            record = loads(payload) if record is None else record
+            payload = payload or serialize_json(record).encode()
+        except (ValueError, RecursionError):
+            record = None
+        values = record if isinstance(record, dict) else {}
+        tenant = values.get(TENANT)
+        rejected = Rejected(
+            stream.name,
+            None if tenant is None else str(tenant),
+            serialize_json({key: values.get(key) for key in stream.keys}),
+            str(error) if isinstance(error, UnfitError) else "the record is nested too deeply",
+            payload.decode("utf-8", "replace"),
+            version=message.version,
+            lacks_key=isinstance(error, MissingKeyError),
+        )
+        stream.counts.failed += 1
+        if rejected.tenant is not None:
+            stream.counts.tenants.add(rejected.tenant)
+        self._commits.reject(rejected)
+
+
+def _no_record(message: Message) -> InputError:
+    return InputError(
+        f"a RECORD of stream {message.stream} has no record, or a line of its BATCH is no JSON"
+    )
