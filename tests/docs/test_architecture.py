@@ -9,7 +9,13 @@ from pathlib import PurePosixPath
 from harness.meltano import ROOT
 
 PAGE = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
-PACKAGES = ("hubspot-client", "hubspot-simulator", "tap-hubspot-deals", "target-deals-postgres")
+PACKAGES = (
+    "hubspot-client",
+    "hubspot-simulator",
+    "service-base",
+    "tap-hubspot-deals",
+    "target-deals-postgres",
+)
 
 
 def layers() -> set[str]:

@@ -12,9 +12,9 @@ from pydantic import SecretStr
 from scan_service.door.app import create_app
 from scan_service.guard.vault import new_key
 from scan_service.ledger.migrations import migrate
-from scan_service.logs import configure
 from scan_service.settings import Settings
 from service.kit import ROOT, TOKEN, Client, Ledger
+from service_base.logs import configure
 from starlette.testclient import TestClient
 
 if TYPE_CHECKING:

@@ -19,13 +19,13 @@ from scan_service import units
 from scan_service.db import Database
 from scan_service.engine import processes
 from scan_service.engine.leash import LEASE_LOST, is_held
-from scan_service.guard import limits
 from scan_service.guard.vault import Vault, VaultError, new_key
-from scan_service.logs import mask
 from scan_service.moments import bounds, timestamp
 from scan_service.pipeline.run_log import LogReader
 from scan_service.settings import Settings
 from service.kit import ROOT, TENANT, TOKEN, Ledger
+from service_base import buckets
+from service_base.logs import mask
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,7 +116,7 @@ def test_servers_on_many_machines_share_one_bucket(ledger: Ledger) -> None:
 
         async def one() -> bool:
             async with db.system() as connection:
-                taken = await limits.take(connection, TENANT, per_minute=100, burst=150)
+                taken = await buckets.take(connection, TENANT, per_minute=100, burst=150)
                 return taken.allowed
 
         try:
@@ -131,12 +131,12 @@ def test_servers_on_many_machines_share_one_bucket(ledger: Ledger) -> None:
 
 
 def test_a_bucket_refills_at_the_promised_rate(ledger: Ledger) -> None:
-    async def take() -> limits.Allowance:
+    async def take() -> buckets.Allowance:
         db = Database(SecretStr(ledger.url))
         await db.open()
         try:
             async with db.system() as connection:
-                return await limits.take(connection, TENANT, per_minute=100, burst=150)
+                return await buckets.take(connection, TENANT, per_minute=100, burst=150)
         finally:
             await db.close()
 

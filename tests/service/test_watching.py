@@ -10,8 +10,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 from scan_service.door.app import create_app
-from scan_service.logs import configure
 from service.kit import TENANT, TOKEN, Client, hold_to_description
+from service_base.logs import configure
 from starlette.testclient import TestClient
 
 if TYPE_CHECKING:

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
+from service_base.connections import protocol
+from service_base.logs import configure, logger
 
 from scan_service.db import AWAY, Database, connect
 from scan_service.door.app import create_app
-from scan_service.door.connections import protocol
 from scan_service.engine.processes import keep_private
 from scan_service.guard import auth
 from scan_service.guard.vault import Vault, new_key
 from scan_service.ledger.migrations import migrate, pending
-from scan_service.logs import configure, logger
 from scan_service.pipeline.folders import RunDirectoryError, prepare
 from scan_service.pipeline.worker import Worker
 from scan_service.settings import Settings, find_project

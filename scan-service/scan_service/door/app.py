@@ -14,6 +14,8 @@ import psycopg
 import yaml
 from asgi_correlation_id import CorrelationIdMiddleware
 from offapi import OpenAPITemplate
+from service_base import buckets
+from service_base.logs import logger
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -39,10 +41,9 @@ from scan_service.errors import (
     UnauthorizedError,
     UnavailableError,
 )
-from scan_service.guard import auth, limits
+from scan_service.guard import auth
 from scan_service.guard.addresses import Addresses
 from scan_service.guard.vault import Vault
-from scan_service.logs import logger
 from scan_service.shares import Shares
 
 if TYPE_CHECKING:
@@ -209,7 +210,7 @@ async def _pass(service: Service, operation: Operation, request: Request) -> Res
             service.addresses.failed(address)
             raise
         service.addresses.passed(key)
-        allowance = await limits.take(
+        allowance = await buckets.take(
             connection,
             caller.tenant_id,
             per_minute=settings.requests_per_minute,

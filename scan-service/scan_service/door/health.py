@@ -7,8 +7,9 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
+from service_base.logs import logger
+
 from scan_service.db import connect
-from scan_service.logs import logger
 from scan_service.moments import timestamp
 from scan_service.units import duration, milliseconds
 

@@ -17,9 +17,9 @@ from hubspot_client.client import Client
 from hubspot_client.errors import AuthenticationError, MissingScopeError, RateLimitedError
 from hubspot_client.errors import HubSpotError as Failure
 from hubspot_client.object_types import HS_PIPELINE
+from service_base.logs import mask
 
 from scan_service.errors import HubSpotError, InvalidRequestError, UnavailableError
-from scan_service.logs import mask
 from scan_service.moments import bounds
 from scan_service.records.objects import DEALS, STANDARD, type_of
 from scan_service.shares import Shares

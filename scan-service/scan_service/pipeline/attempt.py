@@ -8,11 +8,12 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
+from service_base.logs import logger
+
 from scan_service.db import AWAY
 from scan_service.engine.leash import LEASE_LOST
 from scan_service.guard.vault import VaultError
 from scan_service.ledger import runs
-from scan_service.logs import logger
 from scan_service.pipeline import meltano
 from scan_service.pipeline.run_catalog import columns_of
 from scan_service.pipeline.verdicts import TAP, Verdict

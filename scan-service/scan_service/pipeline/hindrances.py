@@ -6,7 +6,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from scan_service.logs import mask
+from service_base.logs import mask
+
 from scan_service.moments import timestamp
 from scan_service.pipeline.verdicts import OF_TAP, TAP
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from service_base.logs import mask
+
 from scan_service.ledger.runs import LONGEST_REASON
-from scan_service.logs import mask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,10 +9,11 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
+from service_base.logs import logger
+
 from scan_service.db import AWAY
 from scan_service.engine.jobs import Engine
 from scan_service.ledger import removals, repairs, runs, schedules
-from scan_service.logs import logger
 from scan_service.pipeline.attempt import Attempt
 from scan_service.pipeline.folders import wipe_abandoned
 

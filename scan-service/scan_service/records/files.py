@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import open_file
 from psycopg import sql
+from service_base.logs import logger
 
 from scan_service.engine import processes
 from scan_service.errors import InternalError
-from scan_service.logs import logger
 from scan_service.records.objects import table_of
 from scan_service.records.projection import BY_ID, record_json, unpacked
 from scan_service.records.storage import columns

@@ -1,0 +1,1 @@
+"""What the services share; it knows nothing of scans, users or HubSpot."""
