@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import psycopg
-from psycopg.rows import DictRow, dict_row
-from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
+from psycopg_pool import PoolTimeout
+from service_base.database import WAIT_SECONDS, Place
 
 from scan_service.errors import UnavailableError
 from scan_service.shares import Shares
@@ -17,38 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from pydantic import SecretStr
+    from service_base.database import Connection
 
-    Connection = psycopg.AsyncConnection[DictRow]
-
-# What psycopg says when the database cannot be reached; it may be back in a moment.
-AWAY = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, PoolClosed)
 SCHEMA = "scan_service"
 RESULTS = "scans"
-_CONNECT_SECONDS = 5
-_WAIT_SECONDS = 5
+PLACE = Place(SCHEMA, "scan-service")
 _EXPORT_WAIT_SECONDS = 2
-# A request that waits for a row that somebody holds, or that reads for ever, holds a connection
-# that others need: it is ended, and its client told to come again.
-_LOCK_SECONDS = 3
-_STATEMENT_SECONDS = 60
 # The part of a pool that one tenant may hold.
 _SHARE = 1 / 3
-
-
-def _options(*, lock: int = 0, statement: int = 0) -> dict[str, Any]:
-    return {
-        "row_factory": dict_row,
-        "options": (
-            f"-c search_path={SCHEMA} -c timezone=UTC"
-            f" -c lock_timeout={lock}s -c statement_timeout={statement}s"
-        ),
-        "connect_timeout": _CONNECT_SECONDS,
-        # Notice a machine that vanished without a word within about fifteen seconds.
-        "keepalives_idle": 5,
-        "keepalives_interval": 3,
-        "keepalives_count": 3,
-        "application_name": "scan-service",
-    }
+connect = PLACE.connect
 
 
 class Database:
@@ -58,24 +34,10 @@ class Database:
     """
 
     def __init__(self, url: SecretStr, *, size: int = 10, exports: int = 4) -> None:
-        self._url = url
-        self.pool = self._new_pool(size, statement_seconds=_STATEMENT_SECONDS)
-        self._exports = self._new_pool(exports, statement_seconds=0)
-        self._shares = Shares(math.floor(size * _SHARE), seconds=_WAIT_SECONDS)
+        self.pool = PLACE.pool(url, size=size)
+        self._exports = PLACE.pool(url, size=exports, statement_seconds=0)
+        self._shares = Shares(math.floor(size * _SHARE), seconds=WAIT_SECONDS)
         self._export_shares = Shares(math.floor(exports * _SHARE), seconds=_EXPORT_WAIT_SECONDS)
-
-    def _new_pool(self, size: int, *, statement_seconds: int) -> AsyncConnectionPool[Connection]:
-        return AsyncConnectionPool(
-            self._url.get_secret_value(),
-            kwargs=_options(lock=_LOCK_SECONDS, statement=statement_seconds),
-            min_size=0,
-            max_size=size,
-            open=False,
-            timeout=_WAIT_SECONDS,
-            reconnect_timeout=_WAIT_SECONDS,
-            # A restarted database leaves dead connections in the pool: look before handing out.
-            check=AsyncConnectionPool.check_connection,
-        )
 
     async def open(self) -> None:
         """Open the pools; connections are made when they are needed."""
@@ -135,10 +97,3 @@ async def become(connection: Connection, tenant_id: str) -> None:
 async def step_out(connection: Connection) -> None:
     """Let the rest of the transaction act for the service again: slots and jobs are its own."""
     await connection.execute("set local role none")
-
-
-async def connect(url: SecretStr) -> Connection:
-    """Open one connection outside the pools: for migrations and commands."""
-    return await psycopg.AsyncConnection.connect(
-        url.get_secret_value(), autocommit=True, **_options()
-    )

@@ -6,7 +6,7 @@ uvicorn waits for ever for the rest of a request and for a reader that has stopp
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from scan_service.settings import Settings
-
 _FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n"
     b"Content-Length: 0\r\nConnection: close\r\n\r\n"
@@ -24,7 +22,27 @@ _FULL = (
 _RECEIVING = (h11.IDLE, h11.SEND_BODY)
 
 
-def protocol(settings: Settings) -> type[H11Protocol]:
+class Limits(Protocol):
+    """What a service's settings say about connections; all times are seconds."""
+
+    @property
+    def connections_per_address(self) -> int:
+        """Connections that one address may hold."""
+
+    @property
+    def proxy_addresses(self) -> frozenset[str]:
+        """Addresses that may hold more."""
+
+    @property
+    def request_seconds(self) -> float:
+        """Time for a request to arrive."""
+
+    @property
+    def stall_seconds(self) -> float:
+        """Time that a reader may read nothing."""
+
+
+def protocol(settings: Limits) -> type[H11Protocol]:
     """Return uvicorn's protocol with the limits of a server.
 
     Args:
@@ -37,7 +55,7 @@ def protocol(settings: Settings) -> type[H11Protocol]:
 class Limited(H11Protocol):
     """uvicorn's protocol, limited; `protocol` makes the one of a server."""
 
-    settings: Settings
+    settings: Limits
     held: Counter[str]
     _request: asyncio.TimerHandle | None = None
     _reader: asyncio.TimerHandle | None = None

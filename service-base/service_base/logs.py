@@ -1,4 +1,4 @@
-"""Knows how the service writes its log: one JSON object per line, with the correlation id."""
+"""Knows how a service writes its log: one JSON object per line, with the correlation id."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _mask_secrets(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def configure(form: Literal["json", "console"] = "json", level: int = logging.INFO) -> None:
-    """Send the service's and all libraries' log lines to stderr in one form."""
+    """Send a service's and all its libraries' log lines to stderr in one form."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -73,11 +73,9 @@ def configure(form: Literal["json", "console"] = "json", level: int = logging.IN
     root = logging.getLogger()
     root.handlers[:] = [stream]
     root.setLevel(level)
-    # The engine says the same things at INFO that the worker says in the service's words.
-    logging.getLogger("procrastinate").setLevel(logging.WARNING)
     logging.getLogger("uvicorn.access").disabled = True
 
 
 def logger(name: str) -> Any:
-    """Return a logger bound to a room of the service."""
+    """Return a logger bound to a module."""
     return structlog.stdlib.get_logger(name)

@@ -25,6 +25,7 @@ from scan_service.pipeline.run_log import LogReader
 from scan_service.settings import Settings
 from service.kit import ROOT, TENANT, TOKEN, Ledger
 from service_base import buckets
+from service_base.buckets import Rate
 from service_base.logs import mask
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def test_servers_on_many_machines_share_one_bucket(ledger: Ledger) -> None:
 
         async def one() -> bool:
             async with db.system() as connection:
-                taken = await buckets.take(connection, TENANT, per_minute=100, burst=150)
+                taken = await buckets.take(connection, TENANT, Rate(100), burst=150)
                 return taken.allowed
 
         try:
@@ -136,7 +137,7 @@ def test_a_bucket_refills_at_the_promised_rate(ledger: Ledger) -> None:
         await db.open()
         try:
             async with db.system() as connection:
-                return await buckets.take(connection, TENANT, per_minute=100, burst=150)
+                return await buckets.take(connection, TENANT, Rate(100), burst=150)
         finally:
             await db.close()
 
@@ -338,9 +339,7 @@ def test_each_secret_of_the_trade_has_one_room() -> None:
     ) == {"jobs"}
     assert modules_that(lambda text: "create_subprocess" in text) == {"processes"}
     assert modules_that(lambda text: "Popen(" in text) == {"leash"}
-    assert modules_that(
-        lambda text: "AsyncConnection.connect" in text or "ConnectionPool(" in text
-    ) == {"db"}
+    assert modules_that(lambda text: " Place(SCHEMA" in text or "ConnectionPool(" in text) == {"db"}
     assert modules_that(
         lambda text: "access_token.get_secret_value" in text or "Fernet(" in text
     ) == {"vault"}

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 from pydantic import SecretStr
-from scan_service.db import AWAY, Database
+from scan_service.db import Database
 from scan_service.ledger import removals
 from service.kit import TENANT, Client, Ledger
+from service_base.database import AWAY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

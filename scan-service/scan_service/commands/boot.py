@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from service_base.connections import protocol
+from service_base.database import AWAY
 from service_base.logs import configure, logger
 
-from scan_service.db import AWAY, Database, connect
+from scan_service.db import Database, connect
 from scan_service.door.app import create_app
 from scan_service.engine.processes import keep_private
 from scan_service.guard import auth

@@ -15,7 +15,8 @@ from scan_service.moments import timestamp
 if TYPE_CHECKING:
     import argparse
 
-    from scan_service.db import Connection
+    from service_base.database import Connection
+
     from scan_service.settings import Settings
 
 

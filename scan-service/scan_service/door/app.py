@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-import hmac
 import math
-import time
 from dataclasses import dataclass
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 import yaml
 from asgi_correlation_id import CorrelationIdMiddleware
 from offapi import OpenAPITemplate
 from service_base import buckets
+from service_base.buckets import Rate
+from service_base.database import AWAY
 from service_base.logs import logger
+from service_base.middleware import Refusals, Watch, may_watch
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from scan_service.db import AWAY, Database
+from scan_service.db import Database
 from scan_service.door import endpoints
 from scan_service.door.endpoints import Service
 from scan_service.door.health import Health
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from starlette.requests import Request
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from scan_service.settings import Settings
 
@@ -59,8 +58,6 @@ if TYPE_CHECKING:
 _log = logger(__name__)
 _GZIP_LEVEL = 3  # more would keep the event loop longer
 _DOWNLOAD_WAIT_SECONDS = 2.0
-_GONE = 499
-_METHODS = frozenset({"GET", "HEAD", "POST", "DELETE"})
 
 
 @dataclass(frozen=True)
@@ -161,8 +158,8 @@ def create_app(settings: Settings) -> Starlette:
         ],
         middleware=[
             Middleware(CorrelationIdMiddleware, header_name="X-Correlation-ID"),
-            Middleware(_Watch, metrics=numbers),
-            Middleware(_Refusals),
+            Middleware(Watch, answered=numbers.answered),
+            Middleware(Refusals, answer=_refused),
             Middleware(GZipMiddleware, minimum_size=1024, compresslevel=_GZIP_LEVEL),
         ],
         exception_handlers={
@@ -213,7 +210,7 @@ async def _pass(service: Service, operation: Operation, request: Request) -> Res
         allowance = await buckets.take(
             connection,
             caller.tenant_id,
-            per_minute=settings.requests_per_minute,
+            Rate(settings.requests_per_minute),
             burst=settings.burst,
         )
     request.state.rate_headers = allowance.headers()
@@ -232,13 +229,10 @@ async def _pass(service: Service, operation: Operation, request: Request) -> Res
 
 def _let_through_to_metrics(settings: Settings, request: Request) -> None:
     """Let Prometheus read: with the token if there is one, else only from this machine."""
-    expected = settings.metrics_token
-    if expected is None:
-        if request.client is None or request.client.host in ("127.0.0.1", "::1", "testclient"):
-            return
+    allowed = may_watch(request, settings.metrics_token)
+    if allowed is None:
         raise NotFoundError("Not found")
-    given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-    if not hmac.compare_digest(given.encode(), expected.get_secret_value().encode()):
+    if not allowed:
         raise UnauthorizedError
 
 
@@ -262,81 +256,17 @@ async def _http_refusal(request: Request, error: Exception) -> Response:
     return _answer(request, InvalidRequestError(message, headers=headers, status=error.status_code))
 
 
-class _Refusals:
-    """Turns what nobody expected into the envelope, before anything has been sent."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        begun = False
-
-        async def watched(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
-        try:
-            await self._app(scope, receive, watched)
-        except ClientDisconnect:
-            return  # nobody is there to be answered
-        except Exception as error:
-            if begun:
-                raise  # half an answer must not look like a whole one
-            refusal = _translated(error)
-            if isinstance(refusal, InternalError | DatabaseError):
-                _log.exception("request failed")
-            else:
-                _log.warning("request refused", reason=type(error).__name__)
-            response = JSONResponse(
-                refusal.envelope(), status_code=refusal.status, headers=refusal.headers
-            )
-            await response(scope, receive, send)
+def _refused(error: Exception) -> Response:
+    """Turn what nobody expected into the envelope."""
+    refusal = _translated(error)
+    if isinstance(refusal, InternalError | DatabaseError):
+        _log.error("request failed", exc_info=error)
+    else:
+        _log.warning("request refused", reason=type(error).__name__)
+    return JSONResponse(refusal.envelope(), status_code=refusal.status, headers=refusal.headers)
 
 
 def _translated(error: Exception) -> ServiceError:
     if isinstance(error, AWAY):
         return UnavailableError()
     return DatabaseError() if isinstance(error, psycopg.Error) else InternalError()
-
-
-class _Watch:
-    """Logs and counts every request, by operation and never by a client's text."""
-
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        self._app = app
-        self._metrics = metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        # A client that has left is answered nothing: 499, as nginx calls that.
-        began, status = time.perf_counter(), _GONE
-
-        async def watched(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await self._app(scope, receive, watched)
-        except Exception:
-            status = 500
-            raise
-        finally:
-            seconds = time.perf_counter() - began
-            operation = _operation(scope)
-            self._metrics.answered(operation, status, seconds)
-            _log.info("request", operation=operation, status=status, seconds=round(seconds, 4))
-
-
-def _operation(scope: Scope) -> str:
-    route: Any = scope.get("route")
-    path = getattr(route, "path", None)
-    method = scope["method"] if scope["method"] in _METHODS else "OTHER"
-    return f"{method} {path}" if path else "unknown"

@@ -9,6 +9,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from service_base import bodies
+from service_base.bodies import BodyError
 from starlette.responses import JSONResponse, Response
 
 from scan_service.door import answers, cursors
@@ -252,17 +254,13 @@ def _name(request: Request, parameter: str = "scan_id", thing: str = "Scan") -> 
 
 
 async def _json_body(request: Request) -> bytes:
-    kind = request.headers.get("Content-Type", "application/json").partition(";")[0].strip().lower()
-    if kind != "application/json":
+    try:
+        return await bodies.read_json(request, most=_LARGEST_BODY)
+    except BodyError as error:
+        if error.status == bodies.TOO_LARGE:
+            raise InvalidRequestError("Body is larger than 1 MiB", status=error.status) from None
         raise InvalidRequestError(
             "Content-Type must be application/json",
             details=[{"field": "Content-Type", "message": "must be application/json"}],
-            status=415,
-        )
-    # Starlette's own limit would answer in plain text.
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > _LARGEST_BODY:
-            raise InvalidRequestError("Body is larger than 1 MiB", status=413)
-    return bytes(body)
+            status=error.status,
+        ) from None

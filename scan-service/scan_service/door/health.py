@@ -16,7 +16,8 @@ from scan_service.units import duration, milliseconds
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from scan_service.db import Connection
+    from service_base.database import Connection
+
     from scan_service.settings import Settings
 
 _log = logger(__name__)

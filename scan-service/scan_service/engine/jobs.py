@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ _QUEUE = "scans"
 _HEARTBEAT_SECONDS = 2.0
 _STALLED_SECONDS = 30
 _KEEP_HOURS = 24
+# The engine says the same things at INFO that the worker says in the service's words.
+logging.getLogger("procrastinate").setLevel(logging.WARNING)
 
 
 class Engine:

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 from scan_service.errors import ForbiddenError, UnauthorizedError
 
 if TYPE_CHECKING:
+    from service_base.database import Connection
     from starlette.requests import Request
-
-    from scan_service.db import Connection
 
 READ = "hubspot_deals:read"
 EXTRACT = "hubspot_deals:extract"

@@ -11,7 +11,9 @@ from scan_service.units import duration, expected_duration, percentage, size
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from scan_service.db import Connection, Database
+    from service_base.database import Connection
+
+    from scan_service.db import Database
 
 _HISTORY = """
 select count(*) as ended,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from scan_service.db import AWAY
+from service_base.database import AWAY
+
 from scan_service.errors import ConflictError, NotFoundError
 from scan_service.ledger.scans import ACTIVE
 from scan_service.records import storage
@@ -14,7 +15,9 @@ from scan_service.records.objects import DEALS, LINKS, table_of
 if TYPE_CHECKING:
     import uuid
 
-    from scan_service.db import Connection, Database
+    from service_base.database import Connection
+
+    from scan_service.db import Database
 
 # Rows of one step: their locks are held, and their tenant waits for them, a moment only.
 _STEP_ROWS = 5000

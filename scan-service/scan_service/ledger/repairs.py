@@ -10,7 +10,9 @@ from scan_service.ledger.runs import KEPT_ERRORS, let_go, problem
 from scan_service.ledger.scans import admit, note_outcome
 
 if TYPE_CHECKING:
-    from scan_service.db import Connection, Database
+    from service_base.database import Connection
+
+    from scan_service.db import Database
     from scan_service.engine.jobs import Engine
 
 _SWEEP_LOCK = 7_312_640_551_205

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Mapping
 
-    from scan_service.db import Connection, Database
+    from service_base.database import Connection
+
+    from scan_service.db import Database
     from scan_service.engine.jobs import Engine
 
 KEPT_ERRORS = 100

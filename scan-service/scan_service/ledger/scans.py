@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     import uuid
     from collections.abc import Mapping
 
-    from scan_service.db import Connection, Database
+    from service_base.database import Connection
+
+    from scan_service.db import Database
     from scan_service.engine.jobs import Engine
     from scan_service.ledger.extraction import Extraction
 

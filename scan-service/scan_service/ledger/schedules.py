@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Any
 from cronsim import CronSim
 from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
+from service_base.database import AWAY
 from service_base.logs import logger
 
-from scan_service.db import AWAY, become, step_out
+from scan_service.db import become, step_out
 from scan_service.errors import ConflictError, NotFoundError, ServiceError
 from scan_service.guard.vault import VaultError
 from scan_service.ledger import scans
 from scan_service.ledger.extraction import Extraction
 
 if TYPE_CHECKING:
-    from scan_service.db import Connection, Database
+    from service_base.database import Connection
+
+    from scan_service.db import Database
     from scan_service.engine.jobs import Engine
     from scan_service.guard.vault import Vault
 

@@ -8,9 +8,9 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
+from service_base.database import AWAY
 from service_base.logs import logger
 
-from scan_service.db import AWAY
 from scan_service.engine.leash import LEASE_LOST
 from scan_service.guard.vault import VaultError
 from scan_service.ledger import runs

@@ -9,9 +9,9 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
+from service_base.database import AWAY
 from service_base.logs import logger
 
-from scan_service.db import AWAY
 from scan_service.engine.jobs import Engine
 from scan_service.ledger import removals, repairs, runs, schedules
 from scan_service.pipeline.attempt import Attempt

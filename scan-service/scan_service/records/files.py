@@ -29,7 +29,9 @@ from scan_service.records.workbook import END
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from scan_service.db import Connection, Database
+    from service_base.database import Connection
+
+    from scan_service.db import Database
     from scan_service.records.objects import Part
     from scan_service.records.table import Column
 

@@ -14,7 +14,8 @@ from scan_service.records.projection import records_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from scan_service.db import Connection
+    from service_base.database import Connection
+
     from scan_service.records.objects import Part
 
 _EVERY = 100

@@ -17,7 +17,9 @@ from scan_service.records.tally import summarize
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from scan_service.db import Connection, Database
+    from service_base.database import Connection
+
+    from scan_service.db import Database
     from scan_service.records.objects import Part
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import LiteralString
 
-    from scan_service.db import Connection
+    from service_base.database import Connection
 
 # Where the target keeps what it refused, of all streams.
 REJECTED = "_rejected_records"

@@ -17,7 +17,8 @@ from scan_service.records.storage import REJECTED, columns, count, refused_rows,
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from scan_service.db import Connection
+    from service_base.database import Connection
+
     from scan_service.records.objects import Part
 
 _LISTED_PROBLEMS = 100
