@@ -9,11 +9,10 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from service_base import bodies
-from service_base.bodies import BodyError
 from starlette.responses import JSONResponse, Response
 
 from scan_service.door import answers, cursors
+from scan_service.door.asked import json_body, name_in
 from scan_service.door.downloads import Download, while_there
 from scan_service.door.models import (
     CreateSchedule,
@@ -47,8 +46,6 @@ if TYPE_CHECKING:
     from scan_service.settings import Settings
     from scan_service.shares import Shares
 
-_LARGEST_BODY = 1024 * 1024
-
 
 @dataclass(frozen=True)
 class Service:
@@ -65,7 +62,7 @@ class Service:
 
 async def start_scan(service: Service, request: Request, caller: Caller) -> Response:
     """POST /api/v1/scan/start."""
-    config = read_body(StartScan, await _json_body(request)).config
+    config = read_body(StartScan, await json_body(request)).config
     caller.require_tenant(config.tenant_id)
     if await scans.exists(service.db, caller.tenant_id, config.scan_id):
         raise ConflictError("Scan with this ID already exists")
@@ -96,7 +93,7 @@ async def _probe(service: Service, extraction: Extraction, path: str) -> dict[st
 
 async def scan_status(service: Service, request: Request, caller: Caller) -> Response:
     """GET /api/v1/scan/status/{scan_id}."""
-    scan = await scans.find(service.db, caller.tenant_id, _name(request))
+    scan = await scans.find(service.db, caller.tenant_id, name_in(request))
     return JSONResponse(answers.success(answers.status(scan)))
 
 
@@ -117,14 +114,14 @@ async def list_scans(service: Service, request: Request, caller: Caller) -> Resp
 
 async def cancel_scan(service: Service, request: Request, caller: Caller) -> Response:
     """POST /api/v1/scan/cancel/{scan_id}."""
-    scan = await scans.cancel(service.db, service.engine, caller.tenant_id, _name(request))
+    scan = await scans.cancel(service.db, service.engine, caller.tenant_id, name_in(request))
     return JSONResponse(answers.success(answers.cancelled(scan), "Scan cancelled successfully"))
 
 
 async def scan_result(service: Service, request: Request, caller: Caller) -> Response:
     """GET /api/v1/scan/result/{scan_id}."""
     query = read_query(ResultQuery, request.query_params)
-    scan = await scans.find(service.db, caller.tenant_id, _name(request))
+    scan = await scans.find(service.db, caller.tenant_id, name_in(request))
     if scan["started_at"] is None:
         raise NotFoundError("No results available: the scan has not started")
     part = _part(scan, query.object)
@@ -172,7 +169,7 @@ async def download(service: Service, request: Request, caller: Caller) -> Respon
             message="Invalid format specified",
         )  # fmt: skip
     query = read_query(DownloadQuery, request.query_params)
-    scan = await scans.find(service.db, caller.tenant_id, _name(request))
+    scan = await scans.find(service.db, caller.tenant_id, name_in(request))
     if scan["status"] in scans.ACTIVE or scan["run_id"] is not None:
         raise ConflictError("Scan is not finished yet")
     if scan["started_at"] is None:
@@ -205,7 +202,7 @@ async def download(service: Service, request: Request, caller: Caller) -> Respon
 async def remove_scan(service: Service, request: Request, caller: Caller) -> Response:
     """DELETE /api/v1/scan/remove/{scan_id}."""
     read_query(RemoveQuery, request.query_params)
-    name = _name(request)
+    name = name_in(request)
     gone = await removals.remove(service.db, caller.tenant_id, name)
     data = {"scanId": name, "deletedRecords": gone, "deletedAt": timestamp()}
     return JSONResponse(answers.success(data, "Scan and all associated data removed successfully"))
@@ -218,7 +215,7 @@ async def statistics(service: Service, request: Request, caller: Caller) -> Resp
 
 async def create_schedule(service: Service, request: Request, caller: Caller) -> Response:
     """POST /api/v1/schedules."""
-    schedule = read_body(CreateSchedule, await _json_body(request)).schedule
+    schedule = read_body(CreateSchedule, await json_body(request)).schedule
     caller.require_tenant(schedule.config.tenant_id)
     await _probe(service, schedule.config, "schedule.config")
     token = service.vault.seal(schedule.config.auth.access_token, tenant_id=caller.tenant_id)
@@ -239,28 +236,7 @@ async def list_schedules(service: Service, request: Request, caller: Caller) -> 
 
 async def remove_schedule(service: Service, request: Request, caller: Caller) -> Response:
     """DELETE /api/v1/schedules/{schedule_id}."""
-    name = _name(request, "schedule_id", "Schedule")
+    name = name_in(request, "schedule_id", "Schedule")
     await schedules.remove(service.db, caller.tenant_id, name)
     data = {"scheduleId": name, "deletedAt": timestamp()}
     return JSONResponse(answers.success(data, "Schedule removed successfully"))
-
-
-def _name(request: Request, parameter: str = "scan_id", thing: str = "Scan") -> str:
-    """Return a name from the path; one that nothing can have is simply not found."""
-    name: str = request.path_params[parameter]
-    if "\0" in name or not name.isprintable():
-        raise NotFoundError(f"{thing} not found")
-    return name
-
-
-async def _json_body(request: Request) -> bytes:
-    try:
-        return await bodies.read_json(request, most=_LARGEST_BODY)
-    except BodyError as error:
-        if error.status == bodies.TOO_LARGE:
-            raise InvalidRequestError("Body is larger than 1 MiB", status=error.status) from None
-        raise InvalidRequestError(
-            "Content-Type must be application/json",
-            details=[{"field": "Content-Type", "message": "must be application/json"}],
-            status=error.status,
-        ) from None
