@@ -74,6 +74,14 @@ class Settings(BaseSettings):
         default=2, ge=1, description="Downloads of a tenant at the same time."
     )
 
+    late_minutes: float = Field(
+        default=60.0, gt=0, description="Time after which a scan that is not over is late."
+    )
+    private_webhooks: bool = Field(
+        default=False,
+        description="Whether webhooks may be plain HTTP and on addresses that are not public.",
+    )
+
     connections: int = Field(default=10, ge=2, description="Database connections of a process.")
     export_connections: int = Field(default=4, ge=1, description="Downloads at the same time.")
     concurrency: int = Field(default=5, ge=1, description="Scans that a worker runs at once.")

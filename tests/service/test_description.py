@@ -8,6 +8,7 @@ import jsonschema
 from scan_service.door.app import OPERATIONS
 from scan_service.door.models import (
     CreateSchedule,
+    CreateWebhook,
     DownloadQuery,
     ListQuery,
     RemoveQuery,
@@ -74,7 +75,8 @@ def alternatives(schema: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def test_the_bodies_described_are_the_bodies_read() -> None:
-    for model, name in ((StartScan, "StartScan"), (CreateSchedule, "CreateSchedule")):
+    for model in (StartScan, CreateSchedule, CreateWebhook):
+        name = model.__name__
         read = model.model_json_schema(by_alias=True)
         described = api()["components"]["schemas"]
 

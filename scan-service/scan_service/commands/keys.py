@@ -68,16 +68,19 @@ async def reseal(settings: Settings, connection: Connection) -> int:
     """Encrypt every kept token with the first key, so that the others can be taken away."""
     vault, count = Vault(settings.secret_keys), 0
     async with connection.transaction():
-        for name in ("scan", "schedule"):
-            table = sql.Identifier(name)
+        for table, column in (("scan", "token"), ("schedule", "token"), ("webhook", "secret")):
+            names = {"table": sql.Identifier(table), "column": sql.Identifier(column)}
             cursor = await connection.execute(
-                sql.SQL("select id, token from {} where token is not null for update").format(table)
+                sql.SQL(
+                    "select id, {column} as sealed from {table}"
+                    " where {column} is not null for update"
+                ).format(**names)
             )
             rows = await cursor.fetchall()
             for row in rows:
                 await connection.execute(
-                    sql.SQL("update {} set token = %s where id = %s").format(table),
-                    [vault.reseal(bytes(row["token"])), row["id"]],
+                    sql.SQL("update {table} set {column} = %s where id = %s").format(**names),
+                    [vault.reseal(bytes(row["sealed"])), row["id"]],
                 )
             count += len(rows)
     return count

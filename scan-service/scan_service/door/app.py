@@ -25,7 +25,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from scan_service.db import Database
-from scan_service.door import endpoints
+from scan_service.door import endpoints, webhooks
 from scan_service.door.endpoints import Service
 from scan_service.door.health import Health
 from scan_service.door.hubspot import HubSpot
@@ -82,6 +82,11 @@ OPERATIONS = (
     Operation("POST", "/api/v1/schedules", auth.EXTRACT, endpoints.create_schedule),
     Operation("GET", "/api/v1/schedules", auth.READ, endpoints.list_schedules),
     Operation("DELETE", "/api/v1/schedules/{schedule_id}", auth.EXTRACT, endpoints.remove_schedule),
+    Operation("POST", "/api/v1/webhooks", auth.EXTRACT, webhooks.create),
+    Operation("GET", "/api/v1/webhooks", auth.READ, webhooks.listed),
+    Operation("DELETE", "/api/v1/webhooks/{webhook_id}", auth.EXTRACT, webhooks.remove),
+    Operation("POST", "/api/v1/webhooks/{webhook_id}/test", auth.EXTRACT, webhooks.test),
+    Operation("GET", "/api/v1/webhooks/{webhook_id}/deliveries", auth.READ, webhooks.deliveries),
 )
 
 

@@ -25,6 +25,7 @@ from scan_service.ledger.extraction import (
     Model,
     ScanConfig,
 )
+from scan_service.ledger.webhooks import EVENTS, Event
 from scan_service.records.objects import DEALS
 
 if TYPE_CHECKING:
@@ -79,6 +80,23 @@ class CreateSchedule(Model):
     """Body of POST /api/v1/schedules."""
 
     schedule: Schedule
+
+
+class Webhook(Model):
+    """Whom to call, and when."""
+
+    webhook_id: Annotated[
+        Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")],
+        Field(alias="webhookId"),
+    ]
+    url: str
+    events: list[Event] = Field(default=list(EVENTS), min_length=1)
+
+
+class CreateWebhook(Model):
+    """Body of POST /api/v1/webhooks."""
+
+    webhook: Webhook
 
 
 # Any text: which types there are is the scan's to say.

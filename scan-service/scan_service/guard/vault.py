@@ -1,4 +1,4 @@
-"""Knows HubSpot tokens in clear; no other module does."""
+"""Knows HubSpot tokens and webhooks' secrets in clear; no other module does."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pydantic import SecretStr
+
+WEBHOOK_SECRET = "whsec_"  # noqa: S105 - what a secret begins with
+"""Before the base64 of a webhook's secret, by https://www.standardwebhooks.com."""
 
 _NO_KEY = "no key of SCAN_SERVICE_SECRET_KEYS opens this token"
 
@@ -41,6 +44,10 @@ class Vault:
     def environment(self, sealed: bytes, *, tenant_id: str) -> Mapping[str, str]:
         """Return what the tap's process needs to know."""
         return {"TAP_HUBSPOT_DEALS_ACCESS_TOKEN": self._open(sealed, tenant_id)}
+
+    def webhook(self, sealed: bytes, *, tenant_id: str) -> str:
+        """Return the secret that a webhook's calls are signed with."""
+        return self._open(sealed, tenant_id)
 
     def access(self, token: SecretStr) -> Access:
         """Return HubSpot's account as a client of it needs it, but where HubSpot is."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg.types.json import Jsonb
 
 from scan_service.db import become, take_time
+from scan_service.ledger import deliveries
 from scan_service.ledger.scans import admit, note_outcome
 from scan_service.moments import timestamp
 from scan_service.records.tally import tally
@@ -165,16 +166,18 @@ async def finish(
         final: str = row["status"]
         await note_outcome(connection, scan["id"])
         if final == "completed" and progress.state is not None:
+            await deliveries.note_schema(connection, scan, progress.columns)
             await connection.execute(
-                "insert into bookmark (tenant_id, fingerprint, state, read_at)"
-                " values (%s, %s, %s, %s) on conflict (tenant_id, fingerprint) do update"
-                " set state = excluded.state, read_at = excluded.read_at"
-                " where bookmark.read_at < excluded.read_at",
+                "insert into bookmark (tenant_id, fingerprint, state, read_at, columns)"
+                " values (%s, %s, %s, %s, %s) on conflict (tenant_id, fingerprint) do update"
+                " set state = excluded.state, read_at = excluded.read_at,"
+                "  columns = excluded.columns where bookmark.read_at < excluded.read_at",
                 [
                     scan["tenant_id"],
                     scan["fingerprint"],
                     _json(_for_others(progress.state)),
                     scan["started_at"],
+                    Jsonb(progress.columns),
                 ],
             )
         await admit(connection, engine, scan["tenant_id"])

@@ -10,6 +10,7 @@ from psycopg.types.json import Jsonb
 
 from scan_service.db import step_out
 from scan_service.errors import ConflictError, NotFoundError, RateLimitError
+from scan_service.ledger import deliveries
 
 if TYPE_CHECKING:
     import uuid
@@ -248,8 +249,9 @@ returning scan.*, before.status as previous_status, before.slot as previous_slot
 
 
 async def note_outcome(connection: Connection, scan: uuid.UUID) -> None:
-    """Copy what a scan came to into the history that removals do not touch."""
+    """Copy what a scan came to into the history that removals do not touch, and tell of it."""
     await connection.execute(_NOTE_OUTCOME, [scan])
+    await deliveries.note_ended(connection, scan)
 
 
 _NOTE_OUTCOME = """

@@ -13,13 +13,14 @@ from service_base.database import AWAY
 from service_base.logs import logger
 
 from scan_service.engine.jobs import Engine
-from scan_service.ledger import removals, repairs, runs, schedules
+from scan_service.ledger import deliveries, removals, repairs, runs, schedules
 from scan_service.pipeline.attempt import Attempt
 from scan_service.pipeline.folders import wipe_abandoned
+from scan_service.pipeline.telling import Teller
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from scan_service.db import Database
     from scan_service.guard.vault import Vault
@@ -38,6 +39,7 @@ class Worker:
         self._db = db
         self._vault = vault
         self._engine = Engine()
+        self._teller = Teller(db, vault, private=settings.private_webhooks)
         self._name = f"{socket.gethostname()}:{os.getpid()}"
 
     async def work(self, stop: asyncio.Event) -> None:
@@ -45,6 +47,7 @@ class Worker:
         behind = [
             asyncio.create_task(self._sweep_for_ever()),
             asyncio.create_task(self._remove_for_ever()),
+            asyncio.create_task(self._tell_for_ever()),
         ]
         try:
             while not stop.is_set():
@@ -88,7 +91,7 @@ class Worker:
     async def _sweep_for_ever(self) -> None:
         cleaned = 0.0
         while True:
-            steps = [self._repair, self._count, self._fire]
+            steps = [self._repair, self._count, self._fire, self._note_late]
             if time.monotonic() - cleaned > _CLEAN_SECONDS:
                 cleaned = time.monotonic()
                 steps.append(self._clean)
@@ -103,14 +106,21 @@ class Worker:
 
     async def _remove_for_ever(self) -> None:
         """Delete the rows of removed scans; beside the sweep, which must not wait for them."""
+        await self._go_on_for_ever("removal", lambda: removals.go_on(self._db))
+
+    async def _tell_for_ever(self) -> None:
+        """Call webhooks; beside the sweep, since receivers may be slow."""
+        await self._go_on_for_ever("telling", self._teller.tell)
+
+    async def _go_on_for_ever(self, what: str, step: Callable[[], Awaitable[int]]) -> None:
         while True:
             try:
-                while await removals.go_on(self._db):
+                while await step():
                     pass
             except AWAY as error:
-                _log.warning("removal held up, will go on", reason=repr(error))
+                _log.warning(f"{what} held up, will go on", reason=repr(error))
             except Exception:  # noqa: BLE001 - one broken thing must not keep the others waiting
-                _log.exception("removal failed, will be repeated")
+                _log.exception(f"{what} failed, will be repeated")
             await asyncio.sleep(self._settings.sweep_seconds)
 
     async def _repair(self) -> None:
@@ -129,8 +139,12 @@ class Worker:
             self._db, self._engine, self._vault, max_pending=self._settings.max_pending
         )
 
+    async def _note_late(self) -> None:
+        await deliveries.note_late(self._db, minutes=self._settings.late_minutes)
+
     async def _clean(self) -> None:
         await self._engine.clean()
+        await deliveries.forget(self._db)
         await asyncio.to_thread(wipe_abandoned, self._settings.run_directory)
 
 
