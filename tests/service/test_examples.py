@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 PAGE = (ROOT / "docs" / "scan-service.md").read_text(encoding="utf-8")
 
 
-def test_the_examples_with_several_object_types_run_as_written(
+def test_the_examples_run_as_written(
     postgres_server: str, tmp_path: Path
 ) -> None:
     portal = Portal.generate(
         20, seed=5, token=TOKEN, counts={"tickets": 8, "zipcodes": 6}, custom_objects=["zipcodes"]
     )
     pipeline = next(iter(portal.truth("tickets").live.values())).properties["hs_pipeline"]
-    start, read = re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL)
+    start, read, subscribe = re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL)
 
     with Simulator([portal], latency_ms=0) as hubspot:
         service = Installation.fresh(postgres_server, tmp_path, hubspot.url)
@@ -50,6 +50,7 @@ def test_the_examples_with_several_object_types_run_as_written(
             started = json.loads(run(start))
             data = service.finished("crm-1")
             page = json.loads(run(read))["data"]
+            webhook = json.loads(run(subscribe))["data"]
         finally:
             service.stop()
 
@@ -70,5 +71,6 @@ def test_the_examples_with_several_object_types_run_as_written(
     }
     true = {(link.from_id, link.to_id) for link in portal.true_links("contacts", "companies")}
     assert linked == true
+    assert webhook["secret"].startswith("whsec_")
     with (tmp_path / "zipcodes.csv").open(newline="") as file:
         assert {row["record_id"] for row in csv.DictReader(file)} == set(portal.ids("zipcodes"))
