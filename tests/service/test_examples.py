@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 PAGE = (ROOT / "docs" / "scan-service.md").read_text(encoding="utf-8")
 
 
-def test_the_examples_run_as_written(
-    postgres_server: str, tmp_path: Path
-) -> None:
+def test_the_examples_run_as_written(postgres_server: str, tmp_path: Path) -> None:
     portal = Portal.generate(
         20, seed=5, token=TOKEN, counts={"tickets": 8, "zipcodes": 6}, custom_objects=["zipcodes"]
     )
