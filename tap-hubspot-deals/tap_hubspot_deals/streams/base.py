@@ -108,6 +108,21 @@ class TenantStream(SingerStream):
             self.write_version(version)
 
 
+class FedStream(TenantStream):
+    """A stream of which another one writes all records.
+
+    `whole` says whether one stream alone writes here, and may read all that is asked for: only then
+    what a full read does not bring again is gone.
+    """
+
+    whole = False
+
+    @override
+    def read_and_write(self, *, write: bool) -> Iterator[dict[str, Any]]:
+        """Nothing of its own."""
+        return iter(())
+
+
 class MetadataStream(TenantStream):
     """A small stream that is read whole at every run.
 

@@ -12,6 +12,7 @@ from hubspot_client.object_types import STANDARD_TYPES, ObjectType, custom_type
 from hubspot_client.properties import Definition, Definitions
 from singer_sdk.exceptions import ConfigValidationError
 
+from tap_hubspot_deals.streams.associations import AssociationsStream
 from tap_hubspot_deals.streams.metadata import (
     OwnersStream,
     Pipeline,
@@ -19,7 +20,7 @@ from tap_hubspot_deals.streams.metadata import (
     PropertiesStream,
     read_pipelines,
 )
-from tap_hubspot_deals.streams.objects import AssociationsStream, ObjectStream
+from tap_hubspot_deals.streams.objects import ObjectStream
 
 if TYPE_CHECKING:
     from tap_hubspot_deals.settings import Settings

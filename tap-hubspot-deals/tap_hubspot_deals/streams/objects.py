@@ -14,17 +14,9 @@ from tap_hubspot_deals.reading.objects import MERGED_IDS, ObjectReader, merged_i
 from tap_hubspot_deals.reading.pages import link_keys
 from tap_hubspot_deals.reading.runs import Run
 from tap_hubspot_deals.sdk import METRIC_INTERVAL
-from tap_hubspot_deals.streams.base import TenantStream
+from tap_hubspot_deals.streams.base import FedStream, TenantStream
 from tap_hubspot_deals.streams.bookmarks import Bookmark
-from tap_hubspot_deals.streams.records import (
-    KEY_TEXT,
-    PRESENT,
-    REMOVAL,
-    TEXT,
-    TIME,
-    RecordFields,
-    removed,
-)
+from tap_hubspot_deals.streams.records import PRESENT, RecordFields, removed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -79,7 +71,7 @@ class ObjectStream(TenantStream):
         self.object_type = object_type
         self.linked = list(linked)
         self._fields = RecordFields(definitions, settings, account.identity)
-        self._links: dict[str, AssociationsStream] = {}
+        self._links: dict[str, FedStream] = {}
         super().__init__(account, object_type.name, key=("id",), properties=self._fields.schema())
         self.settings = settings
         self.bookmarks: tuple[str | None, str | None] = (None, None)
@@ -90,12 +82,10 @@ class ObjectStream(TenantStream):
         """One bookmark per tenant, so that tenants may share a state."""
         return [{"_tenant_id": self.identity.tenant_id}]
 
-    def _links_streams(self) -> dict[str, AssociationsStream]:
+    def _links_streams(self) -> dict[str, FedStream]:
         """Where the links go, by the object type they lead to; deselected streams are left out."""
         selected = {
-            s.name: s
-            for s in self.child_streams
-            if isinstance(s, AssociationsStream) and s.selected
+            s.name: s for s in self.child_streams if isinstance(s, FedStream) and s.selected
         }
         found = {}
         for to_type in self.linked:
@@ -414,41 +404,3 @@ def _next(pages: Iterator[_Page]) -> tuple[_Page | None, Exception | None]:
         return next(pages, None), None
     except Exception as exc:  # noqa: BLE001 - it is raised again, by the caller
         return None, exc
-
-
-class AssociationsStream(TenantStream):
-    """One record per typed link, written by the stream that reads its parents.
-
-    Args:
-        account: The account that is read.
-        name: `associations`, or that of a pair.
-        whole: Whether one stream alone writes here, and may read all that is asked for: only then
-            what a full read does not bring again is gone.
-    """
-
-    parent_stream_type = ObjectStream
-    state_partitioning_keys = ()
-
-    def __init__(self, account: Account, name: str, *, whole: bool) -> None:
-        super().__init__(
-            account,
-            name,
-            key=("from_object_type", "from_id", "to_object_type", "to_id", "category", "type_id"),
-            properties={
-                "from_object_type": KEY_TEXT,
-                "from_id": KEY_TEXT,
-                "to_object_type": KEY_TEXT,
-                "to_id": KEY_TEXT,
-                "category": KEY_TEXT,
-                "type_id": {"type": "integer"},
-                "label": TEXT,
-                "read_at": {**TIME, "title": "A link is current when this equals its record's"},
-                **(REMOVAL if account.settings.scan_id is None else {}),
-            },
-        )
-        self.whole = whole
-
-    @override
-    def read_and_write(self, *, write: bool) -> Iterator[dict[str, Any]]:
-        """Nothing of its own: see `ObjectStream`."""
-        return iter(())
