@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk import metrics
@@ -10,13 +9,13 @@ from typing_extensions import override
 
 from tap_hubspot_deals.reading.holdings import Mark
 from tap_hubspot_deals.reading.links import LinkReader
-from tap_hubspot_deals.reading.objects import MERGED_IDS, ObjectReader, merged_ids
-from tap_hubspot_deals.reading.pages import link_keys
+from tap_hubspot_deals.reading.objects import MERGED_IDS, ObjectReader
 from tap_hubspot_deals.reading.runs import Run
 from tap_hubspot_deals.sdk import METRIC_INTERVAL
 from tap_hubspot_deals.streams.base import FedStream, TenantStream
 from tap_hubspot_deals.streams.bookmarks import Bookmark
-from tap_hubspot_deals.streams.records import PRESENT, RecordFields, removed
+from tap_hubspot_deals.streams.outgoing import Composer
+from tap_hubspot_deals.streams.records import RecordFields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,13 +23,11 @@ if TYPE_CHECKING:
     from hubspot_client.object_types import ObjectType
     from hubspot_client.properties import Definition
 
-    from tap_hubspot_deals.reading.holdings import Holdings, Kind, LinkKey
-    from tap_hubspot_deals.reading.links import Links
-    from tap_hubspot_deals.reading.objects import CrmObject
-    from tap_hubspot_deals.reading.pages import LinkedPage
+    from tap_hubspot_deals.reading.holdings import Holdings
     from tap_hubspot_deals.reading.progress import Progress
     from tap_hubspot_deals.settings import Settings
     from tap_hubspot_deals.streams.base import Account
+    from tap_hubspot_deals.streams.outgoing import OutgoingPage
 
 ALWAYS_RETURNED = (
     "hs_object_id",
@@ -139,11 +136,11 @@ class ObjectStream(TenantStream):
 
     def _read(
         self, run: Run, progress: Progress, bookmark: Bookmark, *, write: bool
-    ) -> Iterator[_Page]:
+    ) -> Iterator[OutgoingPage]:
         """Carry out one read; gives each page that was written."""
         held = bookmark.holdings(progress)
-        pages = self._pages(run, progress, held, mirrors=bookmark.mirrors)
-        waiting: _Page | None = None
+        pages = self._pages(run, progress, held, self._composer(mirrors=bookmark.mirrors))
+        waiting: OutgoingPage | None = None
         emitted = 0
         failure: Exception | None = None
         while failure is None:
@@ -172,7 +169,7 @@ class ObjectStream(TenantStream):
         if bookmark.kept:
             self.put_state()
 
-    def _tell_beforehand(self, page: _Page, progress: Progress, bookmark: Bookmark) -> None:
+    def _tell_beforehand(self, page: OutgoingPage, progress: Progress, bookmark: Bookmark) -> None:
         """Let the state say what is about to go out: a killed run's successor has to know it.
 
         It is not written where it would be more than a small part of all that goes out.
@@ -183,98 +180,24 @@ class ObjectStream(TenantStream):
         if bookmark.kept and enough:
             self.put_state()
 
+    def _composer(self, *, mirrors: bool) -> Composer:
+        return Composer(
+            self.object_type.name,
+            self._fields,
+            self.settings,
+            self.identity,
+            to_types=self._links,
+            selected=self.selected,
+            mirrors=mirrors,
+        )
+
     def _pages(
-        self, run: Run, progress: Progress, held: Holdings, *, mirrors: bool
-    ) -> Iterator[_Page]:
+        self, run: Run, progress: Progress, held: Holdings, composer: Composer
+    ) -> Iterator[OutgoingPage]:
         for found in run.pages(progress, held):
-            page = self._page(found, held, mirrors=mirrors)
+            page = composer.page(found, held)
             held.take(page.marks)
             yield page
-
-    def _page(self, found: LinkedPage, held: Holdings, *, mirrors: bool) -> _Page:
-        """The records of a page: its own, those of its links, and markers of what is gone."""
-        version = found.progress.version if self.settings.activate_versions else None
-        page = _Page([], {t: [] for t in self._links}, [], found.read_at, version, found.progress)
-        for one, raw in found.page.pairs():
-            for old in (i for i in merged_ids(one) if int(i) in held):
-                self._add_merged(page, old, one, held)
-            own = found.links_of(one.id)
-            keys = None
-            if mirrors and (own is not None or one.archived):
-                keys = link_keys(own or {})
-            known = self._add_links(page, one.id, own, held, keys)
-            if mirrors:
-                page.marks.append(Mark(int(one.id), "archived" if one.archived else "live", known))
-            record = self._fields.record(one, own, found.read_at, raw)
-            if own is None and found.only is not None:
-                del record["read_at"]  # its links, which went out earlier, are current still
-            page.records.append(record)
-        for old, survivor in found.merged.items():
-            self._add_merged(page, old, survivor, held)
-        page.records += [self._fields.tombstone(i, found.read_at) for i in found.gone]
-        ends: list[tuple[Kind | None, Sequence[str]]] = [
-            ("gone", found.gone),
-            (None, found.unattached),
-        ]
-        page.marks += [
-            Mark(int(i), kind, self._add_links(page, i, {}, held, []))
-            for kind, ids in ends
-            for i in ids
-        ]
-        if not self.selected:
-            page.records = []
-        return page
-
-    def _add_merged(self, page: _Page, old: str, survivor: CrmObject, held: Holdings) -> None:
-        """Say that a record is gone, because another took its place."""
-        known = self._add_links(page, old, {}, held, [])
-        page.marks.append(Mark(int(old), "merged", known))
-        page.records.append(self._fields.merged_marker(old, survivor, page.read_at))
-
-    def _add_links(
-        self,
-        page: _Page,
-        from_id: str,
-        links: Links | None,
-        held: Holdings,
-        now: list[LinkKey] | None,
-    ) -> list[LinkKey] | None:
-        """The records of one record's links, those that it had and has no more included.
-
-        Args:
-            page: Where they go.
-            from_id: Whose links.
-            links: All it has; empty where the record is gone; None where they were not read.
-            held: What went out before.
-            now: What tells the links apart; None where nobody will ask.
-
-        Returns:
-            What the next run has to know of this record's links; None where that stays as it was.
-        """
-        head = {
-            **self.identity.fields,
-            "from_object_type": self.object_type.name,
-            "from_id": from_id,
-        }
-        tail = {"read_at": page.read_at, **(PRESENT if self.settings.scan_id is None else {})}
-        for to_type, of_type in page.links.items() if links else ():
-            of_pair = {**head, "to_object_type": to_type}
-            of_type += [
-                {**of_pair, "to_id": linked["id"], **link_type, **tail}
-                for linked in (links or {}).get(to_type, ())
-                for link_type in linked["types"]
-            ]
-        if now is None:
-            return None
-        known = [key for key in now if key[0] in page.links]
-        if before := held.links_of(int(from_id)):
-            for to_type, to_id, category, type_id in sorted(before.difference(now)):
-                if to_type in page.links:
-                    key = {"to_object_type": to_type, "to_id": to_id}
-                    kind = {"category": category, "type_id": type_id}
-                    page.links[to_type].append({**head, **key, **kind, **removed(page.read_at)})
-            known += [key for key in before if key[0] not in page.links]
-        return known
 
     def _bookmark(self, definitions: list[Definition]) -> Bookmark:
         # What makes older records incomplete or differently typed when it changes.
@@ -331,7 +254,7 @@ class ObjectStream(TenantStream):
         mask = self.mask if self.selected else dict.fromkeys(self.mask, False)
         return self._fields.select(mask, (*self._needed(()), *ALWAYS_RETURNED))
 
-    def _write(self, page: _Page) -> None:
+    def _write(self, page: OutgoingPage) -> None:
         """Write a page's links and, after them, its records.
 
         A link without its record is merely not current yet, while a record without its links would
@@ -355,7 +278,7 @@ class ObjectStream(TenantStream):
             if stream.whole:
                 stream.activate_version(progress.version)
 
-    def _cut(self, page: _Page, emitted: int) -> bool:
+    def _cut(self, page: OutgoingPage, emitted: int) -> bool:
         """Leave of a page what may still go out; whether that is all of it."""
         before = len(page.records)
         page.records = page.records[: self._records_left(emitted)]
@@ -377,28 +300,7 @@ class ObjectStream(TenantStream):
             )
 
 
-@dataclass
-class _Page:
-    """One page as it goes out.
-
-    Args:
-        records: The records of the object type, markers included.
-        links: The records of their links, by the object type they lead to.
-        marks: What of it the next run has to know.
-        read_at: When it was read, ISO 8601.
-        version: The table version, when versions are used.
-        progress: Where the read stands once the page is out.
-    """
-
-    records: list[dict[str, Any]]
-    links: dict[str, list[dict[str, Any]]]
-    marks: list[Mark]
-    read_at: str
-    version: int | None
-    progress: Progress
-
-
-def _next(pages: Iterator[_Page]) -> tuple[_Page | None, Exception | None]:
+def _next(pages: Iterator[OutgoingPage]) -> tuple[OutgoingPage | None, Exception | None]:
     """The next page, or what kept it from coming: the page before it is to be written first."""
     try:
         return next(pages, None), None
