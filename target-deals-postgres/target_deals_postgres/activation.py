@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from target_deals_postgres.tables import sdc_columns
+from target_deals_postgres.records.columns import TENANT
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor
@@ -64,15 +64,14 @@ class Activation:
         def work(cur: cursor) -> dict[str, int]:
             nonlocal deleted, spared
             spared = self._rejections.tenants_of(cur, stream.name, version)
-            deleted = sdc_columns.activate(
-                cur,
-                stream.table,
-                version,
-                scope=stream.scope,
-                written=stream.written | stream.announced,
-                spared=spared,
-                hard=self._settings.hard_delete,
-            )
+            deleted = 0
+            if not spared or (None not in spared and TENANT in stream.scope):
+                written = stream.written | stream.announced
+                if spared:
+                    at = stream.scope.index(TENANT)
+                    written = {values for values in written if values[at] not in spared}
+                hard = self._settings.hard_delete
+                deleted = stream.versions.activate(cur, version, written, hard=hard)
             return {stream.name: deleted}
 
         self._commits.flush(work)

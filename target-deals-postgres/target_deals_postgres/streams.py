@@ -25,7 +25,7 @@ from target_deals_postgres.records.columns import (
 from target_deals_postgres.records.rows import Layout
 from target_deals_postgres.records.values import UnfitError, loads, unescape
 from target_deals_postgres.storing.destinations import Counts, Destination
-from target_deals_postgres.tables import catalog, evolution, security
+from target_deals_postgres.tables import catalog, evolution, security, versions
 from target_deals_postgres.tables.hubspot_links import CurrentLinks
 from target_deals_postgres.tables.merge import Merge
 from target_deals_postgres.tables.sdc_columns import (
@@ -104,6 +104,8 @@ class Stream:
         self.layout: Layout
         self.destination: Destination
         self.ready = False
+        self.versions: versions.Versions
+        self._versions_kept = False
         self._stale: Merge | None = None  # its stage goes with the next SCHEMA
         self._reported = 0
         self._replaced = 0
@@ -234,6 +236,10 @@ class Stream:
         table = places.table
         if is_new:
             security.let_read(cur, table.schema, table.name, self.settings.readers)
+        if self.versioned:
+            self._versions_kept = versions.prepare(
+                cur, schema, secured=self.settings.row_level_security
+            )
         if self.settings.row_level_security and TENANT in table.types:
             security.protect(cur, schema, table.name)
         if links and table.owned:
@@ -273,10 +279,21 @@ class Stream:
             added=[(name, types[name]) for name in added],  # another target may have made them
             extra=places.extra,
         )
+        layout = self.layout
+        self.versions = versions.Versions(
+            places.table,
+            [(layout.names[at], layout.kinds[at]) for at in layout.keys],
+            self.scope,
+            kept=self._versions_kept,
+        )
+        uncompared = UNCOMPARED if self.settings.add_record_metadata else frozenset()
+        if self._versions_kept:
+            uncompared |= {VERSION}
         merge = Merge(
             places.table,
-            self.layout,
-            uncompared=UNCOMPARED if self.settings.add_record_metadata else frozenset(),
+            layout,
+            uncompared=uncompared,
+            versions=self.versions,
             hard_delete=self.settings.hard_delete,
             # COPY right into a table is refused under row-level security.
             direct=not (self.settings.row_level_security or self.table.secured)

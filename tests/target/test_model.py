@@ -66,37 +66,83 @@ class Run:
     options: Record
 
 
+@dataclasses.dataclass(frozen=True)
+class Stream:
+    """A stream of a sequence: the type of its key, and whether rows are found by it."""
+
+    name: str
+    kind: str
+    keyed: bool
+
+
 @st.composite
-def runs(draw: st.DrawFn) -> tuple[str, bool, list[Run]]:
-    """A key's type, whether rows are found by it, and what comes in each run."""
-    kind = draw(st.sampled_from(sorted(KEYS)))
-    keyed = draw(st.integers(0, 4)) > 0
+def runs(draw: st.DrawFn) -> tuple[list[Stream], list[Run]]:
+    """One or two streams, and what comes in each run."""
+    streams = [
+        Stream(name, draw(st.sampled_from(sorted(KEYS))), keyed=draw(st.integers(0, 4)) > 0)
+        for name in "tu"[: draw(st.integers(1, 2))]
+    ]
     hard = draw(st.booleans())
     all_runs = []
-    for _ in range(draw(st.integers(1, 3))):
-        versioned = draw(st.booleans())
-        messages = [draw(schemas())]
-        for what in draw(st.lists(st.sampled_from(["r"] * 12 + list("ssccvb")), max_size=14)):
-            if what == "r":
-                messages.append(draw(records(kind, versioned=versioned)))
-            elif what == "s":
-                messages.append({"type": "STATE"})
-            elif what == "c":
-                messages.append(draw(schemas()))
-            elif what == "v":
-                messages.append({"type": "ACTIVATE_VERSION", "version": draw(st.integers(1, 3))})
-            else:
-                several = draw(st.lists(records(kind, versioned=False), max_size=3))
-                messages.append({"type": "BATCH", "records": [one["record"] for one in several]})
+    for _ in range(draw(st.integers(1, 4))):
+        messages = [{**draw(schemas()), "stream": one.name} for one in streams]
+        if draw(st.booleans()):
+            messages += draw(full_reads(streams))
+        else:
+            messages += draw(mixtures(streams))
         options = {
             "batch_size_rows": draw(st.sampled_from([1, 2, 5, 1000])),
             "hard_delete": hard,
             "add_record_metadata": draw(st.booleans()),
             **({"stream_maps": {"t": {}}} if draw(st.integers(0, 3)) == 0 else {}),
         }
-        ends = ["whole", "whole", "torn"] + ["killed"] * 2 * keyed
+        ends = ["whole", "whole", "torn"] + ["killed"] * 2 * all(one.keyed for one in streams)
         all_runs.append(Run(messages, draw(st.sampled_from(ends)), options))
-    return kind, keyed, all_runs
+    return streams, all_runs
+
+
+@st.composite
+def mixtures(draw: st.DrawFn, streams: list[Stream]) -> list[Record]:
+    """Anything in any order."""
+    versioned = draw(st.booleans())
+    messages: list[Record] = []
+    for what in draw(st.lists(st.sampled_from(["r"] * 12 + list("ssccvb")), max_size=14)):
+        one = draw(st.sampled_from(streams))
+        if what == "r":
+            message = draw(records(one.kind, versioned=versioned))
+        elif what == "s":
+            message = {"type": "STATE"}
+        elif what == "c":
+            message = draw(schemas())
+        elif what == "v":
+            message = {"type": "ACTIVATE_VERSION", "version": draw(st.integers(1, 3))}
+        else:
+            several = draw(st.lists(records(one.kind, versioned=False), max_size=3))
+            message = {"type": "BATCH", "records": [each["record"] for each in several]}
+        messages.append({**message, "stream": one.name})
+    return messages
+
+
+@st.composite
+def full_reads(draw: st.DrawFn, streams: list[Stream]) -> list[Record]:
+    """What a tap sends that reads everything: mostly the same rows, some gone, some changed."""
+    messages: list[Record] = []
+    for one in streams:
+        version = draw(st.integers(1, 4))
+        keys = [(tenant, key) for tenant in "ab" for key in KEYS[one.kind][1]]
+        gone = draw(st.sets(st.sampled_from(range(len(keys))), max_size=3))
+        for at, (tenant, key) in enumerate(keys):
+            if at in gone:
+                continue
+            record = {"_tenant_id": tenant, "k": draw(st.sampled_from(key)), "s": "as ever"}
+            if draw(st.integers(0, 5)) == 0:
+                record["d"] = draw(VALUES["d"])
+            message = {"type": "RECORD", "record": record, "version": version}
+            messages.append({**message, "stream": one.name})
+            if draw(st.integers(0, 3)) == 0:
+                messages.append({"type": "STATE", "stream": one.name})
+        messages.append({"type": "ACTIVATE_VERSION", "version": version, "stream": one.name})
+    return messages
 
 
 @st.composite
@@ -135,29 +181,31 @@ class Row:
     tenant: str
     values: Record = dataclasses.field(default_factory=dict)
     extra: Record = dataclasses.field(default_factory=dict)
-    version: int | None = None
     deleted: bool = False
 
 
 @dataclasses.dataclass
 class Model:
-    """The table as it should be, and the rejected records."""
+    """A stream's table as it should be, and its rejected records."""
 
-    kind: str
-    keyed: bool
+    stream: Stream
     hard: bool
     rows: dict[Any, Row] = dataclasses.field(default_factory=dict)
     rejected: list[tuple[str, int | None]] = dataclasses.field(default_factory=list)
+    versions: dict[Any, int] = dataclasses.field(default_factory=dict)  # the newest that had a key
+    active: dict[str, int] = dataclasses.field(default_factory=dict)
     text: bool = False  # whether the column `a` is text: the first SCHEMA decides
     _numbers: Iterator[int] = dataclasses.field(default_factory=itertools.count)
 
-    def take(self, messages: Sequence[Record], options: Record) -> None:
+    def take(self, messages: Sequence[Record]) -> None:
         """Take in what one run brings."""
-        self.versioned, self.versionless = options["add_record_metadata"], False
+        self.versionless = False
         self.begun: set[int] = set()
         self.leading: set[int] = set()
         self.written: set[str] = set()
         for message in messages:
+            if message["stream"] != self.stream.name:
+                continue
             match message["type"]:
                 case "SCHEMA":
                     if not hasattr(self, "schema"):
@@ -176,14 +224,13 @@ class Model:
             self.versionless = True
         else:
             self.begun.add(version)
-            self.versioned = True
         if self._is_bad(record):
             self.rejected.append((record["_tenant_id"], version))
             return
         self.written.add(record["_tenant_id"])
         key: Any = next(self._numbers)
-        if self.keyed:
-            [at] = [at for at, keys in enumerate(KEYS[self.kind][1]) if record["k"] in keys]
+        if self.stream.keyed:
+            [at] = [at for at, keys in enumerate(KEYS[self.stream.kind][1]) if record["k"] in keys]
             key = (record["_tenant_id"], at)
         marked = record.get("_sdc_deleted_at") is not None
         row = self.rows.setdefault(key, Row(record["_tenant_id"]))
@@ -194,13 +241,12 @@ class Model:
             elif name in VALUES:
                 row.extra[name] = value
         row.deleted = marked
-        if self.versioned:
-            row.version = version
-        if marked and self.hard and self.keyed:
+        self.versions[key] = max(self.versions.get(key, 0), version or 0)
+        if marked and self.hard and self.stream.keyed:
             del self.rows[key]
 
     def _is_bad(self, record: Record) -> bool:
-        if self.keyed and record.get("k") is None:
+        if self.stream.keyed and record.get("k") is None:
             return True
         if record.get("d") in {"2026-02-30", "no date"}:
             return True
@@ -224,10 +270,13 @@ class Model:
         if version in self.leading or version not in self.begun:
             self.leading.add(version)
             return
-        self.versioned = True
         spared = {tenant for tenant, of in self.rejected if of == version}
+        complete = {
+            one for one in self.written - spared if self.active.get(one, version - 1) < version
+        }
+        self.active |= dict.fromkeys(complete, version)
         for key, row in list(self.rows.items()):
-            if row.tenant in self.written - spared and (row.version or 0) < version:
+            if row.tenant in complete and self.versions[key] < version:
                 row.deleted = True
                 if self.hard:
                     del self.rows[key]
@@ -237,7 +286,7 @@ class Model:
         return sorted(
             (
                 [
-                    key if self.keyed else None,
+                    key if self.stream.keyed else None,
                     [row.values.get(name) for name in "asdo"],
                     row.extra,
                     row.deleted,
@@ -274,9 +323,9 @@ class Lines:
 class Tables:
     """One schema of the database, filled by runs of the target."""
 
-    def __init__(self, url: str, schema: str, kind: str, folder: Path, *, keyed: bool) -> None:
-        self._url, self._schema, self._kind, self._keyed = url, schema, kind, keyed
-        self._folder = folder
+    def __init__(self, url: str, schema: str, streams: list[Stream], folder: Path) -> None:
+        self._url, self._schema, self._folder = url, schema, folder
+        self._streams = {one.name: one for one in streams}
 
     def load(self, run: Run) -> int | None:
         """Run the target; return the number of the newest message whose STATE is out."""
@@ -304,40 +353,48 @@ class Tables:
             case "STATE":
                 return {"type": "STATE", "value": at}
             case "SCHEMA":
+                stream = self._streams[message["stream"]]
+                key = KEYS[stream.kind][0]
                 properties: Record = {
                     "_tenant_id": {"type": "string"},
-                    "k": KEYS[self._kind][0] | {"type": [KEYS[self._kind][0]["type"], "null"]},
+                    "k": key | {"type": [key["type"], "null"]},
                     "a": {"type": [message["a"], "null"]},
                     "d": DATE,
                     "o": {"type": ["object", "null"]},
                 }
                 properties |= {"s": {"type": ["string", "null"]}} if message["s"] else {}
                 properties |= {"_sdc_deleted_at": MOMENT} if message["mark"] else {}
-                keys = ["_tenant_id", "k"] if self._keyed else []
-                schema = {"properties": properties}
-                return {"type": "SCHEMA", "stream": "t", "schema": schema, "key_properties": keys}
+                return {
+                    "type": "SCHEMA",
+                    "stream": stream.name,
+                    "schema": {"properties": properties},
+                    "key_properties": ["_tenant_id", "k"] if stream.keyed else [],
+                }
             case "BATCH":
                 path = self._folder / f"{self._schema}-{at}.jsonl"
                 path.write_text("".join(f"{json.dumps(one)}\n" for one in message["records"]))
-                encoding = {"format": "jsonl"}
-                manifest = [f"file://{path}"]
-                return {"type": "BATCH", "stream": "t", "encoding": encoding, "manifest": manifest}
+                return {
+                    "type": "BATCH",
+                    "stream": message["stream"],
+                    "encoding": {"format": "jsonl"},
+                    "manifest": [f"file://{path}"],
+                }
             case _:
-                return {**message, "stream": "t"}
+                return message
 
-    def rows(self, cur: cursor) -> list[Any]:
+    def rows(self, cur: cursor, stream: Stream) -> list[Any]:
         """The rows as the model tells them."""
-        cur.execute(f"SELECT to_jsonb(t)::text FROM {self._schema}.t AS t")
+        cur.execute(f"SELECT to_jsonb(t)::text FROM {self._schema}.{stream.name} AS t")
         found = [json.loads(text, parse_float=Decimal) for (text,) in cur.fetchall()]
-        return sorted((self._row(one) for one in found), key=repr)
+        return sorted((self._row(one, stream) for one in found), key=repr)
 
-    def _row(self, row: Record) -> Any:
+    def _row(self, row: Record, stream: Stream) -> Any:
         a = [value for name, value in row.items() if name.split("__")[0] == "a"]
         held = [value for value in a if value is not None]
         assert len(held) <= 1, "a property has two values"
         value = held[0] if held else None
         return [
-            (row["_tenant_id"], self._key(row["k"])) if self._keyed else None,
+            (row["_tenant_id"], self._key(row["k"], stream.kind)) if stream.keyed else None,
             [
                 Decimal(value) if isinstance(value, int) else value,
                 row.get("s"),
@@ -348,24 +405,28 @@ class Tables:
             row.get("_sdc_deleted_at") is not None,
         ]
 
-    def _key(self, value: Any) -> int:
-        if self._kind == "date-time":
+    @staticmethod
+    def _key(value: Any, kind: str) -> int:
+        if kind == "date-time":
             value = value.replace("+00:00", "Z")
-        [at] = [at for at, keys in enumerate(KEYS[self._kind][1]) if value in keys]
+        [at] = [at for at, keys in enumerate(KEYS[kind][1]) if value in keys]
         return at
 
-    def rejected(self, cur: cursor) -> list[Any]:
+    def rejected(self, cur: cursor, stream: Stream) -> list[Any]:
         """Whose records were rejected, of which version."""
-        cur.execute(f"SELECT _tenant_id, version FROM {self._schema}._rejected_records")
+        cur.execute(
+            f"SELECT _tenant_id, version FROM {self._schema}._rejected_records WHERE stream = %s",
+            (stream.name,),
+        )
         return cur.fetchall()
 
 
-def trial(cur: cursor, url: str, folder: Path, sequence: tuple[str, bool, list[Run]]) -> None:
+def trial(cur: cursor, url: str, folder: Path, sequence: tuple[list[Stream], list[Run]]) -> None:
     """Load a sequence, and compare after each run."""
-    kind, keyed, all_runs = sequence
+    streams, all_runs = sequence
     schema = f"m{next(_schemas)}"
-    tables = Tables(url, schema, kind, folder, keyed=keyed)
-    model = Model(kind, keyed, hard=all_runs[0].options["hard_delete"])
+    tables = Tables(url, schema, streams, folder)
+    models = [Model(one, hard=all_runs[0].options["hard_delete"]) for one in streams]
     killed = False
     try:
         for one in all_runs:
@@ -375,19 +436,23 @@ def trial(cur: cursor, url: str, folder: Path, sequence: tuple[str, bool, list[R
                 messages = _before_kill(one.messages)
                 done = tables.load(dataclasses.replace(one, messages=messages))
                 start = 0 if done is None else done
-                model.take(messages[:start], one.options)
-                # The tap goes on where the newest STATE says, and sends the SCHEMA before.
-                known = [each for each in messages[:start] if each["type"] == "SCHEMA"][-1:]
-                rest = known + one.messages[start:]
+                for model in models:
+                    model.take(messages[:start])
+                # The tap goes on where the newest STATE says, and sends each SCHEMA before.
+                known = {
+                    each["stream"]: each for each in messages[:start] if each["type"] == "SCHEMA"
+                }
+                rest = [*known.values(), *one.messages[start:]]
                 run = dataclasses.replace(one, messages=rest, end="whole")
             tables.load(run)
-            model.take(run.messages, run.options)
-            assert tables.rows(cur) == model.table()
-            key = repr
-            if killed:  # what comes twice is rejected twice
-                assert set(tables.rejected(cur)) == set(model.rejected)
-            else:
-                assert sorted(tables.rejected(cur), key=key) == sorted(model.rejected, key=key)
+            for model in models:
+                model.take(run.messages)
+                assert tables.rows(cur, model.stream) == model.table()
+                rejected = tables.rejected(cur, model.stream)
+                if killed:  # what comes twice is rejected twice
+                    assert set(rejected) == set(model.rejected)
+                else:
+                    assert sorted(rejected, key=repr) == sorted(model.rejected, key=repr)
     finally:
         cur.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
 
@@ -423,7 +488,7 @@ def check(url: str, folder: Path, examples: int, *, repeatable: bool) -> None:
             suppress_health_check=QUIET,
         )
         @given(sequence=runs())
-        def holds(sequence: tuple[str, bool, list[Run]]) -> None:
+        def holds(sequence: tuple[list[Stream], list[Run]]) -> None:
             trial(cur, url, folder, sequence)
 
         holds()

@@ -19,7 +19,10 @@ LONGEST_IDENTIFIER = 63  # bytes, PostgreSQL's NAMEDATALEN - 1
 SYSTEM_COLUMNS = frozenset({"", "tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
 # What the target keeps itself; the version that a source's own column tells is another one's.
 OWN_NAMES = frozenset(
-    {"_extra", "_sdc_table_version", "_rejected_records", "_loads", "_latest_loads"}
+    {
+        *("_extra", "_sdc_table_version"),
+        *("_rejected_records", "_loads", "_latest_loads", "_versions"),
+    }
 )
 BIGINT_RANGE = (-(2**63), 2**63 - 1)
 STRUCTURES = frozenset({"object", "array"})

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Raw
 from singer_sdk.singerlib.json import serialize_json
 
-from target_deals_postgres.records.columns import DELETED, EVERYTHING, Column, Field, Kind
+from target_deals_postgres.records.columns import (
+    DELETED,
+    EVERYTHING,
+    VERSION,
+    Column,
+    Field,
+    Kind,
+)
 from target_deals_postgres.records.decoding import RecordDecoder, struct_type
 from target_deals_postgres.records.presence import Presence
 from target_deals_postgres.records.values import (
@@ -62,6 +69,7 @@ class Layout:
         names: the table's columns in the order of a row: `columns`, `_extra`, `cleared`, `added`.
         kinds: their types.
         everything: what a complete record has.
+        version: where in a row stands its version; None when it has none.
         mark: where in a row stands when it was deleted; None when the records never say it.
         spelled: whether one key may be written in several ways.
         keys: positions of the key in a row; empty for a stream without keys.
@@ -107,6 +115,7 @@ class Layout:
         # A new value of a property ends the one in an earlier type; nothing else does.
         self._cleared_by = [positions[column.field.name] for column in cleared]
         self.mark = positions.get(DELETED)
+        self.version = self.names.index(VERSION) if VERSION in self.names else None
         self._presences: dict[tuple[str, bool], Presence] = {}
         self._without_extra = self._presence("1" * len(columns), has_extra=False)
         self._by_field = positions
@@ -211,7 +220,7 @@ class Layout:
 
     def combined(self, before: bytes, row: Row, present: Presence) -> Row:
         """Two rows of one key: what the later record lacks stays as the earlier one has it."""
-        if present.complete and not self.extra:
+        if present.complete and not self.extra and self.version is None:
             return row
         texts = before.decode().split("\t")
         both = [text if present[at] else texts[at] for at, text in enumerate(row)]
@@ -219,6 +228,11 @@ class Layout:
         if self.extra and present[at]:
             old, new = (loads((unescape(one[at]) or "{}").encode()) for one in (texts, row))
             both[at] = self._escaped(serialize_json({**old, **new}), Kind.JSONB)
+        if self.version is not None:  # both brought it
+            versions = [one[self.version] for one in (texts, row)]
+            both[self.version] = max(
+                (one for one in versions if one != NULL), key=int, default=NULL
+            )
         return both
 
     def payload(self, row: bytes, present: Presence) -> str:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from target_deals_postgres.records.presence import Presence
     from target_deals_postgres.records.rows import Layout
     from target_deals_postgres.tables.catalog import Table
+    from target_deals_postgres.tables.versions import Versions
 
 # SQLSTATE classes of errors that a row's own values cause: data, integrity, cardinality (two
 # spellings of one key in a batch), limits (row or index entry too big), a trigger's own exception.
@@ -67,6 +68,7 @@ class Merge:
         layout: Layout,
         *,
         uncompared: frozenset[str] = frozenset(),
+        versions: Versions | None = None,
         hard_delete: bool = False,
         direct: bool = False,
     ) -> None:
@@ -76,6 +78,7 @@ class Merge:
             table: the table.
             layout: the layout of the rows.
             uncompared: columns whose change alone does not make a row new.
+            versions: where is noted which rows a version brought unchanged.
             hard_delete: whether rows that carry `_sdc_deleted_at` are removed.
             direct: whether rows are likely to be new: they are copied right into the table, until
                 one is there already.
@@ -88,6 +91,9 @@ class Merge:
         # The schema is named: search_path may list it last.
         self._stage = Identifier("pg_temp", f"stage_{next(_numbers)}")
         self._statements = Statements(table, layout, self._stage, uncompared)
+        self._note: Composable | None = None
+        if versions is not None and versions.kept and layout.keys and layout.version is not None:
+            self._note = versions.note(self._statements.seen(removing=self._hard_delete))
         self._used = False  # whether the stage may have rows of this transaction
         self._alike: dict[Presence, Composable] = {}
 
@@ -260,6 +266,8 @@ class Merge:
             created, updated = self._merge_mixed(cur, known)
         else:
             created, updated = self._merge_alike(cur, *known)
+        if self._note is not None:
+            cur.execute(self._note)
         removed = 0
         if self._hard_delete:
             cur.execute(self._statements.delete_marked())

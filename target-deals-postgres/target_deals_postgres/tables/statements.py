@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from psycopg2.sql import SQL, Identifier
 
+from target_deals_postgres.records.columns import DELETED, SCOPE, VERSION
 from target_deals_postgres.records.rows import EXTRA
+from target_deals_postgres.tables.versions import hash_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -145,6 +147,43 @@ class Statements:
             "DELETE FROM {} AS t USING {} AS s WHERE {} AND t._sdc_deleted_at IS NOT NULL"
         ).format(self._table.sql, self._stage, self._same_key())
 
+    def seen(self, *, removing: bool) -> Composable:
+        """Find what the rows of the stage have seen of their versions, and the table does not say.
+
+        Args:
+            removing: whether marked rows are deleted next, and their versions with them.
+
+        Returns:
+            A query for `Versions.note`.
+        """
+        version = Identifier(VERSION)
+        newest = SQL("greatest(s.{}, t.{})").format(
+            self._fields[self._layout.names.index(VERSION)], version
+        )
+        scope = [
+            SQL("NULL::text AS {}").format(Identifier(name))
+            if (at := self._layout.position(name)) is None
+            else SQL("{}::text AS {}").format(self._staged[at], Identifier(name))
+            for name in SCOPE
+        ]
+        unsaid = SQL("{} IS DISTINCT FROM t.{}").format(newest, version)
+        if removing:
+            unsaid = SQL("({} OR t.{} IS NOT NULL AND {} IS NOT NULL)").format(
+                unsaid, Identifier(DELETED), newest
+            )
+        return SQL(
+            "SELECT {}, {} AS version, array_agg({}) AS seen FROM {} AS s JOIN LATERAL "
+            "(SELECT * FROM {} AS t WHERE {} OFFSET 0) AS t ON true WHERE {} GROUP BY 1, 2, 3"
+        ).format(
+            _joined(scope),
+            newest,
+            hash_of([self._staged[at] for at in self._layout.keys]),
+            self._stage,
+            self._table.sql,
+            self._same_key(),
+            unsaid,
+        )
+
     def _insert(
         self, ats: Sequence[int], rest: Composable, values: Sequence[Composable] | None = None
     ) -> Composable:
@@ -187,6 +226,8 @@ class Statements:
                 values[at] = SQL("coalesce(t.{0}, '{{}}') || coalesce({1}, '{{}}')").format(
                     self._names[at], value
                 )
+            if names[at] == VERSION:
+                values[at] = SQL("greatest(t.{}, {})").format(self._names[at], value)
         compared = [at for at in values if names[at] not in self._uncompared] or list(values)
         changes = _joined(
             SQL("{} = {}").format(self._names[at], value) for at, value in values.items()
