@@ -132,6 +132,7 @@ class Run:
             code = error.code if isinstance(error, TargetError) else UnexpectedError.code
             is_signal = isinstance(error, InterruptedRunError)
             self._account("interrupted" if is_signal else "failed", code)
+        self._loads.tell()
 
     def _account(self, state: str, code: str = "") -> None:
         self._commits.settle()

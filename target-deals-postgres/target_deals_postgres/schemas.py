@@ -147,6 +147,7 @@ class Schemas:
         self._loads.follow(name, stream.counts)
         counts = self._loads.snapshot()
         self._database.transaction(lambda cur: self._loads.store(cur, counts))
+        self._loads.stored = counts
         if is_new and self._settings.replay_rejected_records:
             self._replay(stream)
 

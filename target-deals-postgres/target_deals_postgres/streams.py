@@ -185,6 +185,7 @@ class Stream:
             counts.unchanged,
             counts.superseded,
             counts.failed,
+            extra={"load": counts.told(self.name)},
         )
         if self.replaced:
             logger.warning(

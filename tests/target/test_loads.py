@@ -92,6 +92,19 @@ def test_a_run_that_fails_says_so_with_what_it_stored(pg: Loader) -> None:
     assert loads(pg, "processed, created, state, code") == [(1, 1, "failed", "input_invalid")]
 
 
+def test_the_log_tells_programs_the_counts_of_each_row_whatever_ended_the_run(
+    pg: Loader, caplog: pytest.LogCaptureFixture
+) -> None:
+    deals = pg.schema("deals", PROPERTIES, ["_tenant_id", "id"])
+    pg.load(deals, deal(pg, "a", 1), deal(pg, "a", 1), deal(pg, "a", 2))
+    with pytest.raises(InputError):
+        pg.load(deals, deal(pg, "a", 2), deal(pg, "a", 3), "nonsense", deal(pg, "a", 4))
+
+    told = [record.load for record in caplog.records if hasattr(record, "load")]
+    assert [tuple(each.values()) for each in told] == loads(pg, f"stream, {COUNTS}")
+    assert [each["created"] for each in told] == [2, 1]
+
+
 def test_a_killed_run_is_lost_and_its_row_tells_what_it_stored(pg: Loader, start: Start) -> None:
     process = start(pg.url)
     process.send_rows(1000)

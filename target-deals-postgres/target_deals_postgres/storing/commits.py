@@ -177,7 +177,10 @@ class Commits:
     # In the thread
 
     def _execute(self, commit: _Commit) -> list[tuple[_Part, Outcome]]:
+        counts: Mapping[str, Counts] = {}
+
         def work(cur: cursor) -> list[tuple[_Part, Outcome]]:
+            nonlocal counts
             done = [(part, _load(cur, part)) for part in commit.parts]
             refused = [
                 part.destination.rejected(*one) for part, outcome in done for one in outcome.refused
@@ -201,6 +204,7 @@ class Commits:
             done = self._database.transaction(
                 work, repeatable=all(part.destination.repeatable for part in commit.parts)
             )
+            self._loads.stored = counts
         if commit.state is not None and not self._settings.dry_run:
             _emit(commit.state)
         return done

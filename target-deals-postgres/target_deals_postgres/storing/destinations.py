@@ -42,6 +42,19 @@ class Counts:
         """Records that were in the table already, exactly so."""
         return self.processed - self.created - self.updated - self.superseded - self.failed
 
+    def told(self, stream: str) -> dict[str, str | int]:
+        """The counts as `_loads` has them, for programs that read the structured log."""
+        return {
+            "stream": stream,
+            "processed": self.processed,
+            "created": self.created,
+            "updated": self.updated,
+            "unchanged": self.unchanged,
+            "superseded": self.superseded,
+            "rejected": self.failed,
+            "deleted": self.deleted,
+        }
+
     def add(self, outcome: Outcome) -> None:
         """Count what became of a batch."""
         self.created += outcome.created

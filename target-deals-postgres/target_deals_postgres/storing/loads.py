@@ -67,10 +67,12 @@ class Loads:
 
     Attributes:
         run: its id.
+        stored: what the rows say since the last commit.
     """
 
     settings: Settings
     run: str = field(default_factory=lambda: str(uuid.uuid4()))
+    stored: Mapping[str, Counts] = field(default_factory=dict)
     _streams: dict[str, Counts] = field(default_factory=dict)
     _kept: bool = True
     _backend: int = 0
@@ -104,6 +106,16 @@ class Loads:
         """
         if self._kept and counts:
             self._try(cur, lambda: self._store(cur, counts))
+
+    def tell(self) -> None:
+        """Log what is stored of each stream, where the run ends before its end."""
+        for stream, counts in self.stored.items():
+            logger.info(
+                "%s: %d processed and stored before the run ended",
+                stream,
+                counts.processed,
+                extra={"load": counts.told(stream)},
+            )
 
     def end(self, cur: cursor, state: str, code: str) -> None:
         """Say how the run ended; the counts stay those of what is stored.
