@@ -166,19 +166,6 @@ def test_a_limit_of_many_hours_ends_the_run_instead_of_holding_it() -> None:
         pace.take()
 
 
-def test_the_source_s_wait_is_kept_and_else_it_doubles(
-    callrail: CallRail, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    waited: list[float] = []
-    monkeypatch.setattr("backoff._sync.time.sleep", waited.append)
-    callrail.fail(429, path="a.json", times=3)
-    callrail.fail(503, path="users", headers={"Retry-After": "77"})
-    read(TapCallRail, GOOD | {"base_url": callrail.url, "retry_wait_seconds": 2})
-
-    assert [int(seconds) // 2 * 2 for seconds in waited[:3]] == [2, 4, 8]
-    assert 77 <= waited[3] < 79
-
-
 def test_requests_per_minute_takes_the_place_of_the_documented_limit() -> None:
     tap = TapCallRail(config=GOOD | {"requests_per_minute": 3})
 

@@ -97,6 +97,20 @@ def test_rows_have_types_and_keep_what_no_column_takes(callrail: CallRail) -> No
     assert {m["schema"]["x-tenant-id"] for m in output.of("SCHEMA")} == {"acme"}
 
 
+def test_a_record_whose_time_is_none_is_kept_and_moves_no_bookmark(callrail: CallRail) -> None:
+    good = callrail.lists["ACCone", "form_submissions"][0]
+    odd = {**good, "id": "FRModd", "submitted_at": "whenever"}
+    body = {"page": 1, "total_pages": 1, "form_submissions": [odd, good, {**odd, "id": "FRMlast"}]}
+    callrail.fail(200, path="ACCone/form_submissions", body=body)
+    output = read(TapCallRail, config(callrail, start_date="2026-01-01"))
+    (kept_so,) = (r for r in output.records("form_submissions") if r["id"] == "FRModd")
+    marks = output.state["bookmarks"]["form_submissions"]["partitions"]
+
+    assert kept_so["submitted_at"] is None
+    assert kept_so["other_fields"]["submitted_at"] == "whenever"
+    assert [m["replication_key_value"][:3] for m in marks] == ["202", "202"]
+
+
 def test_a_later_run_reads_new_calls_and_late_edits_and_nothing_before_the_window(
     callrail: CallRail,
 ) -> None:

@@ -11,7 +11,7 @@ from singer_sdk import Stream
 from typing_extensions import override
 
 from crm_taps.errors import InconsistentError, StateError
-from crm_taps.values import OBJECT, MisfitError
+from crm_taps.values import OBJECT, TIME, MisfitError, utc_text
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -177,6 +177,16 @@ class SourceStream(Stream, abc.ABC):
             return bookmark - self.late_edits
         return max(bookmark - self.late_edits, start)
 
+    def precedes(self, value: Any, moment: datetime | None) -> bool:
+        """Whether a time as the source sends it is before a moment; what is no time never is."""
+        if value is None or moment is None:
+            return False
+        try:
+            at = TIME.convert(value, self.source_tap.time_zone)
+        except MisfitError:
+            return False
+        return at is not None and at < utc_text(moment)
+
     @override
     def _increment_stream_state(
         self, latest_record: Row, *, context: Mapping[str, Any] | None = None
@@ -184,7 +194,7 @@ class SourceStream(Stream, abc.ABC):
         """Move the bookmark forward; of a sample, and of records read again, not at all."""
         if self.config.get("max_records") or self.replication_method != "INCREMENTAL":
             return
-        if self.is_sorted and latest_record[self.replication_key or ""] is None:
+        if latest_record[self.replication_key or ""] is None:
             return
         if self.is_sorted:
             place, value = str(context), str(latest_record[self.replication_key or ""])

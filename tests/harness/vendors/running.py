@@ -76,6 +76,7 @@ def load(
     state: dict[str, Any] | None = None,
     schema: str = "crm",
     vendor: Vendor | None = None,
+    **target_settings: Any,
 ) -> Loaded:
     """Run a tap and the target as processes with a pipe between them; a vendor may kill the tap."""
 
@@ -87,7 +88,12 @@ def load(
     reading = [str(BIN / tap), "--config", file("config", {"tenant_id": TENANT, **QUICK, **config})]
     if state is not None:
         reading += ["--state", file("state", state)]
-    target = {"database_url": url, "default_target_schema": schema, "batch_seconds": 1}
+    target = {
+        "database_url": url,
+        "default_target_schema": schema,
+        "batch_seconds": 1,
+        **target_settings,
+    }
     writing = [str(BIN / "target-deals-postgres"), "--config", file("target", target)]
     logging = {"SINGER_SDK_LOG_CONFIG": _structured(folder)}
     with (

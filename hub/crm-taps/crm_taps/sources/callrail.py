@@ -17,7 +17,7 @@ from crm_taps.errors import RefusedError
 from crm_taps.pace import Limit
 from crm_taps.rest import NextPages, Pages, RestStream, next_request
 from crm_taps.tap import SourceTap
-from crm_taps.values import ARRAY, BOOLEAN, INTEGER, NUMBER, OBJECT, TEXT, TIME, utc_text
+from crm_taps.values import ARRAY, BOOLEAN, INTEGER, NUMBER, OBJECT, TEXT, TIME
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -134,10 +134,8 @@ class DatedStream(CallRailStream):
     def read(self, context: Mapping[str, Any] | None) -> Iterable[Row]:
         """The rows since the very moment that is asked for."""
         since = self.since(context)
-        start = "" if since is None else utc_text(since)
         for row in super().read(context):
-            at = TIME.convert(row.get(self.replication_key or "") or "", UTC)
-            if at is None or at >= start:
+            if not self.precedes(row.get(self.replication_key or ""), since):
                 yield row
 
 

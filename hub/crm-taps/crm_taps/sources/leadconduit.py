@@ -115,7 +115,8 @@ class Leads(RestStream[str | None]):
             seconds.append(int(bookmark[:8], 16) - 60 * self.config["lookback_minutes"])
         if self.source_tap.start_date is not None:
             seconds.append(int(self.source_tap.start_date.timestamp()))
-        return f"{max(0, *seconds):08x}" + 16 * "0" if seconds else None
+        # ids after this one alone come: the last that the second before may have
+        return f"{max(1, *seconds) - 1:08x}" + 16 * "f" if seconds else None
 
     @override
     def parse_response(self, response: requests.Response) -> Iterable[Row]:

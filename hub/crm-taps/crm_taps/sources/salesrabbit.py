@@ -181,6 +181,13 @@ class LeadStatusHistories(SalesRabbitStream):
     }
 
     @override
+    def read(self, context: Mapping[str, Any] | None) -> Iterable[Row]:
+        """The changes since `start_date`; SalesRabbit sends the whole history of a lead."""
+        for row in super().read(context):
+            if not self.precedes(row.get("statusUpdated"), self.source_tap.start_date):
+                yield row
+
+    @override
     def rows_of(self, response: requests.Response) -> Iterable[Row]:
         """One row per change; an empty answer may be an empty list."""
         body = body_of(response, self)
