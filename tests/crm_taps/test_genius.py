@@ -32,7 +32,8 @@ def free_port() -> int:
 def project(home: Path, database_url: str, *taps: str, **settings: str) -> Project:
     """A project with the taps installed."""
     environment = {
-        "GENIUS_TENANT_ID": "acme",
+        "TAP_GENIUS_TENANT_ID": "acme",
+        "TAP_GENIUS_MYSQL_TENANT_ID": "acme",
         "TARGET_DEALS_POSTGRES_DATABASE_URL": database_url,
         **settings,
     }

@@ -31,7 +31,7 @@ def test_each_sheet_is_a_table_of_the_tenant(tmp_path: Path, database_url: str) 
                 "TAP_GOOGLE_SHEETS_CLIENT_SECRET": google.secret,
                 "TAP_GOOGLE_SHEETS_REFRESH_TOKEN": google.refresh_token,
                 "TAP_GOOGLE_SHEETS_SPREADSHEET_ID": "S1",
-                "GOOGLE_SHEETS_TENANT_ID": "acme",
+                "TAP_GOOGLE_SHEETS_TENANT_ID": "acme",
                 "TARGET_DEALS_POSTGRES_DATABASE_URL": database_url,
             },
         )

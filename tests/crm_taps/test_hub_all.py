@@ -1,0 +1,167 @@
+"""`hub-all`: every source that has credentials, whatever becomes of the others, and one table."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from harness.meltano import BIN, ROOT, Project
+from harness.vendors.callrail import CallRail
+from harness.vendors.leadconduit import LeadConduit
+from harness.vendors.running import rows, until
+from harness.vendors.sources import SOURCES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CALLRAIL, CONDUIT = (s for s in SOURCES if s.name in {"callrail", "leadconduit"})
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where Meltano writes; made once, which takes it a while."""
+    return tmp_path_factory.mktemp("hub")
+
+
+def start(home: Path, settings: dict[str, Any], *arguments: str) -> subprocess.Popen[str]:
+    home.mkdir(exist_ok=True)
+    return subprocess.Popen(
+        [BIN / "hub-all", *arguments],
+        cwd=ROOT,
+        env=Project(home, settings).environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def hub_all(home: Path, settings: dict[str, Any], *arguments: str) -> tuple[int, str, str]:
+    """The exit code, the output and the rest."""
+    with start(home, settings, *arguments) as process:
+        output, log = process.communicate()
+        return process.returncode, output, log
+
+
+def table(output: str) -> list[tuple[str, ...]]:
+    """The rows of the table below its head."""
+    lines = output.partition("\n")[2].splitlines()
+    found = [tuple(re.split(r"\s{2,}", line)) for line in lines]
+    return [row for row in found if len(row) == 6]
+
+
+def test_a_source_that_fails_stops_no_other_and_the_table_is_that_of_loads(
+    home: Path, database_url: str
+) -> None:
+    with CallRail() as callrail, LeadConduit(leads=1234) as conduit:
+        callrail.add_account("ACC", calls=5)
+        callrail.fail(500, path="trackers", times=99)
+        settings = {
+            **CALLRAIL.settings(callrail),
+            **CONDUIT.settings(conduit),
+            "TAP_CALLRAIL_MAX_TRIES": "1",
+            "TAP_FIVE9_USERNAME": "half",
+            "TARGET_DEALS_POSTGRES_DATABASE_URL": database_url,
+        }
+        code, output, log = hub_all(home, settings)
+
+    assert code == 1
+    assert output.split()[:6] == ["source", "stream", "processed", "created", "updated", "failed"]
+    told = table(output)
+    counts = "stream, processed, created, updated, rejected"
+    for source in ("callrail", "leadconduit"):
+        loads = rows(database_url, f"select {counts} from {source}._loads order by stream")
+        assert [row[1:] for row in told if row[0] == source] == [
+            (stream, *(f"{n:,}" for n in numbers)) for stream, *numbers in loads
+        ]
+    assert ("leadconduit", "leads", "1,234", "1,234", "0", "0") in told
+    assert ("callrail", "calls", "5", "5", "0", "0") in told
+    assert ("five9", "-", "-", "-", "-", "-") in told
+    assert re.search(r"callrail failed: .*500 for trackers.*\[source_unavailable\]", output)
+    assert "five9 failed: Not set: TAP_FIVE9_TENANT_ID, TAP_FIVE9_PASSWORD." in output
+    assert "leadconduit failed" not in output
+    assert "Without credentials: hubspot, salesrabbit, arrivy, marketsharp" in log
+    assert callrail.key not in output + log
+    assert conduit.key not in output + log
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "code", "told"),
+    [
+        ([], {}, 1, "No source has credentials"),
+        (["ghosts"], {}, 2, "There is no source ghosts; hubspot, callrail"),
+        (["arrivy"], {}, 1, "arrivy failed: Not set: TAP_ARRIVY_TENANT_ID, TAP_ARRIVY_AUTH_KEY"),
+        (
+            ["--max-records", "5", "google-sheets"],
+            {
+                f"TAP_GOOGLE_SHEETS_{name}": "x"
+                for name in (
+                    *("TENANT_ID", "CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN"),
+                    "SPREADSHEET_ID",
+                )
+            },
+            1,
+            "google-sheets failed: Its tap knows nothing like --max-records.",
+        ),
+    ],
+)
+def test_what_cannot_be_done_is_told(
+    home: Path, arguments: list[str], settings: dict[str, str], code: int, told: str
+) -> None:
+    ended, output, log = hub_all(home, settings, *arguments)
+
+    assert ended == code
+    assert told in output + log
+
+
+@pytest.mark.heavy
+def test_the_options_reach_every_source(tmp_path: Path, database_url: str) -> None:
+    with CallRail() as callrail, LeadConduit(leads=100) as conduit:
+        callrail.add_account("ACC", calls=100)
+        settings = {
+            **CALLRAIL.settings(callrail),
+            **CONDUIT.settings(conduit),
+            "TARGET_DEALS_POSTGRES_DATABASE_URL": database_url,
+        }
+        home = tmp_path / "home"
+        dry = hub_all(home, settings, "--dry-run")
+        tables = rows(database_url, "select count(*) from pg_namespace where nspname = 'callrail'")
+        sample = hub_all(home, settings, "--max-records", "3")
+        since = CONDUIT.middle(conduit)
+        half = hub_all(home, settings, "--since", since.isoformat(), "leadconduit")
+        full = hub_all(home, settings)
+        again = hub_all(home, settings, "--full-refresh")
+
+    assert [run[0] for run in (dry, sample, half, full, again)] == [0] * 5
+    assert ("callrail", "calls", "100", "100", "0", "0") in table(dry[1])
+    assert tables == [(0,)]
+    assert ("callrail", "calls", "3", "3", "0", "0") in table(sample[1])
+    assert table(half[1]) == [("leadconduit", "leads", "50", "50", "0", "0")]
+    assert ("callrail", "calls", "100", "97", "0", "0") in table(full[1])
+    assert ("leadconduit", "leads", "10", "0", "0", "0") not in table(again[1])
+    assert ("leadconduit", "leads", "100", "47", "0", "0") in table(again[1])
+
+
+@pytest.mark.heavy
+def test_a_signal_ends_the_source_at_hand_and_all_after_it(
+    tmp_path: Path, database_url: str
+) -> None:
+    with CallRail() as callrail, LeadConduit() as conduit:
+        callrail.add_account("ACC", calls=5)
+        callrail.fail(503, path="users", headers={"Retry-After": "60"})
+        settings = {
+            **CALLRAIL.settings(callrail),
+            **CONDUIT.settings(conduit),
+            "TARGET_DEALS_POSTGRES_DATABASE_URL": database_url,
+        }
+        with start(tmp_path / "home", settings) as process:
+            until(lambda: any("users" in path for path in callrail.paths()))
+            process.send_signal(signal.SIGTERM)
+            output, _ = process.communicate(timeout=60)
+
+    assert process.returncode == 143
+    assert "callrail failed: Signal 15 ended the run." in output
+    assert conduit.requests == []
