@@ -18,7 +18,7 @@ milliseconds (default: now), types go by any of their names::
     new = portal.create("deals", {"dealname": "x", "amount": "1.50"}, at=None)
     portal.change("deals", new, {"amount": "2"}, touch=True)  # touch=False: modified date stays
     portal.archive("deals", new)
-    portal.restore("deals", new)
+    portal.restore("deals", new, at=None)
     portal.delete("deals", new)
     survivor = portal.merge("deals", primary, other)  # a new id; the old ones are gone
     portal.link("deals", deal, "contacts", contact, label="Decision maker")
@@ -34,6 +34,11 @@ milliseconds (default: now), types go by any of their names::
 `properties` holds every defined property), `merged` (old id -> survivor), `deleted`;
 `portal.true_links("deals", "contacts")` is the set of `TrueLink(from_id, to_id, category, type_id,
 label)` between live records; `portal.ids("deals", archived=False)` is a list.
+
+*History*: every version of every property is kept, and told as HubSpot tells it: the newest 20 of
+a property (`behaviour.history_versions`), 45 of a contact's. `portal.truth_at(moment, "deals")` are
+the records that were there at a moment, as they were then. `add_lives(portal, 10_000, seed=1)`
+makes deals with a past; `portal.add_stage_properties("deals")` defines HubSpot's times per stage.
 
 *Switches*: `portal.behaviour` (see `Behaviour`: opaque_cursors, unordered_list, short_page_every,
 association_page, ...), `portal.search_lag` in seconds, `portal.limits` (see `RateLimits`;
@@ -69,6 +74,7 @@ from hubspot_simulator.behaviour import Behaviour
 from hubspot_simulator.csv_scenario import csv_portal
 from hubspot_simulator.faults import Fault
 from hubspot_simulator.limits import RateLimits
+from hubspot_simulator.lives import add_lives
 from hubspot_simulator.portal import Portal
 from hubspot_simulator.request_log import LoggedRequest
 from hubspot_simulator.simulator import Simulator
@@ -86,5 +92,6 @@ __all__ = [
     "TrueRecord",
     "Truth",
     "Write",
+    "add_lives",
     "csv_portal",
 ]

@@ -9,19 +9,20 @@ from hubspot_simulator.association_types import AssociationType, AssociationType
 from hubspot_simulator.behaviour import Behaviour
 from hubspot_simulator.columns import Base
 from hubspot_simulator.credentials import TEST_TOKEN, Credential, OAuthClient
-from hubspot_simulator.instants import Clock
+from hubspot_simulator.instants import Clock, milliseconds_of
 from hubspot_simulator.limits import RateLimits
 from hubspot_simulator.links import Links, Targets
 from hubspot_simulator.object_types import ObjectType, TypeNames, custom_type
 from hubspot_simulator.owners import Owner, generated_owners
-from hubspot_simulator.pipelines import RENEWALS, SALES, SUPPORT, Pipeline
+from hubspot_simulator.pipelines import RENEWALS, SALES, SUPPORT, Pipeline, stage_definitions
 from hubspot_simulator.properties import Definitions, PropertyDefinition
 from hubspot_simulator.records import Records
 from hubspot_simulator.standard_properties import standard_properties
-from hubspot_simulator.truth import TrueLink, Truth, truth_of
+from hubspot_simulator.truth import TrueLink, TrueRecord, Truth, truth_at, truth_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
     from hubspot_simulator.write_log import Write
 
@@ -56,6 +57,7 @@ class Account:
             "deals": [SALES, RENEWALS],
             "tickets": [SUPPORT],
         }
+        self.stage_properties: set[str] = set()
         self.owners: list[Owner] = generated_owners()
         self.oauth_clients: list[OAuthClient] = []
         self.credentials: dict[str, Credential] = {}
@@ -173,6 +175,19 @@ class Account:
                 )
             )
 
+    def add_stage_properties(self, object_type: str = "deals") -> None:
+        """Define HubSpot's times of each stage (Professional accounts have them).
+
+        Records that are written from then on have values.
+        """
+        with self.lock:
+            name = self.types.resolve(object_type).name
+            for pipeline in self.pipelines[name]:
+                for stage in pipeline.stages:
+                    for definition in stage_definitions(stage):
+                        self.definitions(name).put(definition)
+            self.stage_properties.add(name)
+
     def retype_property(
         self, object_type: str, name: str, new_type: str, *, field_type: str = ""
     ) -> None:
@@ -214,6 +229,11 @@ class Account:
         """Tell what is there, without HTTP."""
         with self.lock:
             return truth_of(self.records(object_type))
+
+    def truth_at(self, moment: datetime | int, object_type: str = "deals") -> dict[str, TrueRecord]:
+        """Tell which records were there at a moment, with the values they had, by id."""
+        with self.lock:
+            return truth_at(self.records(object_type), milliseconds_of(moment))
 
     def true_links(self, from_type: str = "deals", to_type: str = "contacts") -> set[TrueLink]:
         with self.lock:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from hubspot_simulator.encoding import Encoder, history, results
+from hubspot_simulator.encoding import Encoder, results
 from hubspot_simulator.errors import Answer, invalid
 from hubspot_simulator.instants import iso
-from hubspot_simulator.listing import HISTORY_PAGE_LIMIT, PAGE_LIMIT, find_by
+from hubspot_simulator.listing import HISTORY_PAGE_LIMIT, PAGE_LIMIT, find_by, told_history
 
 if TYPE_CHECKING:
     from hubspot_simulator.call import Call
@@ -63,11 +63,10 @@ def batch_read(call: Call) -> Answer:
         del ids[:: call.portal.behaviour.batch_forgets_every]
     if call.portal.behaviour.shuffled_batches:
         Random(f"{call.portal.portal_id}:{asked}").shuffle(ids)
-    known = [name for name in with_history if name in records.definitions]
     extras = {
-        each: {"propertiesWithHistory": history(record, known)}
+        each: {"propertiesWithHistory": told_history(call, records, record, with_history)}
         for each in ids
-        if known and (record := records.get(each))
+        if with_history and (record := records.get(each))
     }
     encoder = Encoder(call.portal.portal_id, records, call.body.get("properties") or [])
     more: dict[str, Any] = {"status": "COMPLETE", **batch_times(call)}

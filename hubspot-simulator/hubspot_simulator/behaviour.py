@@ -26,6 +26,8 @@ class Behaviour:
     # Batch reads
     shuffled_batches: bool = True
     batch_resolves_merged: bool = False
+    history_versions: int = 20  # of a property of any type but contacts, which have 45
+    archived_history: bool = True  # archived records come with their history
     batch_forgets_every: int = 0  # an id of each so many is neither found nor named as missing
     # Associations
     association_page: int = 500

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from hubspot_simulator.object_types import ObjectType
-    from hubspot_simulator.records import Record, Records
+    from hubspot_simulator.record import Record
+    from hubspot_simulator.records import Records
 
 
 def properties_to_return(records: Records, asked: Iterable[str]) -> list[str]:
@@ -124,15 +125,6 @@ class Encoder:
                 tail,
             )
         )
-
-
-def history(record: Record, names: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
-    """Give the current value as the only version: the simulator keeps no older ones."""
-    return {
-        name: [{"value": value, "timestamp": iso(record.updated_ms), "sourceType": "CRM_UI"}]
-        for name in names
-        if (value := record.properties.get(name)) is not None
-    }
 
 
 def with_scalars(body: bytes) -> bytes:

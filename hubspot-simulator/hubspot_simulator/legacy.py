@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from hubspot_simulator.call import Call
     from hubspot_simulator.properties import Definitions, PropertyDefinition
-    from hubspot_simulator.records import Record
+    from hubspot_simulator.record import Record
 
 PAGE = 100
 PAGE_LIMIT = 250

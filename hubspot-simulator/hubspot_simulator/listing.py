@@ -8,13 +8,15 @@ from bisect import bisect_left
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from hubspot_simulator.encoding import Encoder, history, results
+from hubspot_simulator.encoding import Encoder, results
 from hubspot_simulator.errors import invalid, not_found, not_numeric
+from hubspot_simulator.histories import CONTACT_VERSIONS, history_json
 
 if TYPE_CHECKING:
     from hubspot_simulator.call import Call
     from hubspot_simulator.portal import Portal
-    from hubspot_simulator.records import Record, Records
+    from hubspot_simulator.record import Record
+    from hubspot_simulator.records import Records
 
 PAGE_LIMIT = 100
 HISTORY_PAGE_LIMIT = 50
@@ -117,9 +119,20 @@ def _extras(
         extra["associations"] = associations
     record = records.get(object_id) if with_history else None
     if record is not None:
-        known = [name for name in with_history if name in records.definitions]
-        extra["propertiesWithHistory"] = history(record, known)
+        extra["propertiesWithHistory"] = told_history(call, records, record, with_history)
     return extra
+
+
+def told_history(
+    call: Call, records: Records, record: Record, names: list[str]
+) -> dict[str, list[dict[str, Any]]]:
+    """Give the versions of properties that HubSpot still tells; unknown names are ignored."""
+    behaviour = call.portal.behaviour
+    if record.archived_ms is not None and not behaviour.archived_history:
+        return {}
+    limit = CONTACT_VERSIONS if records.type.name == "contacts" else behaviour.history_versions
+    known = [name for name in names if name in records.definitions]
+    return history_json(records.histories, record, known, limit)
 
 
 def inline_associations(

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from hubspot_simulator.columns import Test
     from hubspot_simulator.properties import PropertyDefinition
-    from hubspot_simulator.records import Record, Records
+    from hubspot_simulator.record import Record
+    from hubspot_simulator.records import Records
 
 FOREVER = 1 << 60
 RANGES: dict[str, Callable[[int], tuple[int, int]]] = {

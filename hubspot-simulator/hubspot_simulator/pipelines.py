@@ -7,7 +7,7 @@ from typing import Any
 
 from hubspot_simulator.columns import Base, Pool
 from hubspot_simulator.instants import iso
-from hubspot_simulator.properties import DEFINED_MS
+from hubspot_simulator.properties import DEFINED_MS, PropertyDefinition
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,52 @@ def stage_values(stage: Stage) -> dict[str, str]:
         "hs_is_closed_won": won,
         "hs_deal_stage_probability": EXPANDED.get(stage.probability, stage.probability),
     }
+
+
+STAGE_PROPERTIES = {
+    "deals": ("pipeline", "dealstage"),
+    "tickets": ("hs_pipeline", "hs_pipeline_stage"),
+}
+# HubSpot's knowledge base, "Use stage calculated properties".
+STAGE_TIMES = {
+    "hs_v2_date_entered": "datetime",
+    "hs_v2_date_exited": "datetime",
+    "hs_v2_latest_time_in": "number",
+    "hs_v2_cumulative_time_in": "number",
+}
+
+
+def stage_definitions(stage: Stage) -> list[PropertyDefinition]:
+    return [
+        PropertyDefinition(
+            f"{name}_{stage.id}",
+            kind,
+            label=f"{name.removeprefix('hs_v2_').replace('_', ' ').capitalize()} {stage.label}",
+            hubspot_defined=True,
+            calculated=True,
+        )
+        for name, kind in STAGE_TIMES.items()
+    ]
+
+
+def stage_times(versions: list[tuple[str, int]]) -> dict[str, str | None]:
+    """Work out the times of each stage from all of a record's stages and when they began.
+
+    A visit that lasts counts for nothing yet: only leaving sets or adds to a time.
+    """
+    found: dict[str, str | None] = {}
+    cumulative: dict[str, int] = {}
+    for place, (stage, entered) in enumerate(versions):
+        if not stage:
+            continue
+        found[f"hs_v2_date_entered_{stage}"] = iso(entered)
+        if place + 1 < len(versions):
+            left = versions[place + 1][1]
+            cumulative[stage] = cumulative.get(stage, 0) + left - entered
+            found[f"hs_v2_date_exited_{stage}"] = iso(left)
+            found[f"hs_v2_latest_time_in_{stage}"] = str(left - entered)
+            found[f"hs_v2_cumulative_time_in_{stage}"] = str(cumulative[stage])
+    return found
 
 
 def add_deal_stages(base: Base, pipelines: list[Pipeline]) -> None:

@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING
 
 from hubspot_simulator.account import Account
 from hubspot_simulator.credentials import TEST_TOKEN
+from hubspot_simulator.histories import BY_HAND, CALCULATED, MERGED
 from hubspot_simulator.instants import iso, milliseconds_of
-from hubspot_simulator.pipelines import stage_values
-from hubspot_simulator.records import Record, Records
+from hubspot_simulator.pipelines import STAGE_PROPERTIES, stage_times, stage_values
+from hubspot_simulator.record import Record
 from hubspot_simulator.scenario import Scenario, populate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from hubspot_simulator.behaviour import Behaviour
+    from hubspot_simulator.histories import Source
     from hubspot_simulator.limits import RateLimits
+    from hubspot_simulator.records import Records
 
 Id = str | int
 Moment = datetime | int | None
@@ -127,7 +130,7 @@ class Portal(Account):
                 {"hs_createdate": iso(moment)} if "hs_createdate" in records.definitions else {}
             )
             record = Record(number, moment, moment, dict(values))
-            records.put(self._changed(records, record, properties or {}, moment))
+            records.put(self._changed(records, record, properties or {}, moment, moment))
             return str(number)
 
     def change(
@@ -138,42 +141,74 @@ class Portal(Account):
         *,
         at: Moment = None,
         touch: bool = True,
+        source: Source = BY_HAND,
     ) -> None:
         """Write properties; `touch=False` leaves the modified date, as calculated changes do."""
         with self.lock:
             records, record = self._existing(object_type, object_id)
-            moment = self._moment(at) if touch else record.updated_ms
-            records.put(self._changed(records, record, properties, moment))
+            moment = self._moment(at)
+            updated = moment if touch else record.updated_ms
+            records.put(self._changed(records, record, properties, updated, moment, source))
 
     def _changed(
-        self, records: Records, record: Record, properties: Mapping[str, str | None], moment: int
+        self,
+        records: Records,
+        record: Record,
+        properties: Mapping[str, str | None],
+        updated: int,
+        moment: int,
+        source: Source = BY_HAND,
     ) -> Record:
-        values = {**record.properties, **properties, records.type.modified: iso(moment)}
-        if records.type.name == "deals" and "dealstage" in properties:
+        """A record after a write at a moment, its history included."""
+        given = {**properties, records.type.modified: iso(updated)}
+        records.histories.note(record, given, moment, source)
+        values = {**record.properties, **given}
+        calculated = self._calculated(records, replace(record, properties=values), properties)
+        if calculated:
+            records.histories.note(record, calculated, moment, CALCULATED)
+        return replace(record, updated_ms=updated, properties={**values, **calculated})
+
+    def _calculated(
+        self, records: Records, record: Record, written: Mapping[str, str | None]
+    ) -> dict[str, str | None]:
+        """What HubSpot calculates when these properties are written."""
+        found: dict[str, str | None] = {}
+        names = STAGE_PROPERTIES.get(records.type.name)
+        if names is None or not written.keys() & set(names):
+            return found
+        if "dealstage" in written:
             stages = (stage for each in self.pipelines["deals"] for stage in each.stages)
             for stage in stages:
-                if stage.id == properties["dealstage"]:
-                    values |= stage_values(stage)
-        return replace(record, updated_ms=moment, properties=values)
+                if stage.id == written["dealstage"]:
+                    found |= stage_values(stage)
+        if records.type.name in self.stage_properties:
+            versions = records.histories.of(record, names[1])
+            found |= stage_times([(each.value, each.at) for each in versions])
+        return found
 
     def archive(self, object_type: str, object_id: Id, *, at: Moment = None) -> None:
         """Put a record into the recycle bin; the modified date stays (observed)."""
         with self.lock:
             records, record = self._existing(object_type, object_id)
-            records.put(replace(record, archived_ms=self._moment(at)))
+            moment = self._moment(at)
+            records.histories.bin(record.id, moment, archived=True)
+            records.put(replace(record, archived_ms=moment))
 
-    def restore(self, object_type: str, object_id: Id) -> None:
+    def restore(self, object_type: str, object_id: Id, *, at: Moment = None) -> None:
         with self.lock:
             records, record = self._existing(object_type, object_id)
             record = replace(record, archived_ms=None)
+            moment = self._moment(at)
+            records.histories.bin(record.id, moment, archived=False)
             if self.behaviour.restore_touches_modified:
-                record = self._changed(records, record, {}, self.clock.now_ms())
+                record = self._changed(records, record, {}, moment, moment)
             records.put(record)
 
     def delete(self, object_type: str, object_id: Id) -> None:
         """Delete for good: in no list, not even among the archived."""
         with self.lock:
             records, record = self._existing(object_type, object_id)
+            records.histories.end(record, self.clock.now_ms())
             records.deleted.add(record.id)
             records.remove(record.id)
 
@@ -200,10 +235,12 @@ class Portal(Account):
                 records.type.created: iso(created),
             }
             merged = Record(new, created, moment, inherited)
-            records.put(self._changed(records, merged, {}, moment))
-            for each in (first.id, second.id):
-                records.remove(each)
-                records.merged[each] = new
+            records.histories.begin(new, moment, MERGED)
+            records.put(self._changed(records, merged, {}, moment, moment))
+            for each in (first, second):
+                records.histories.end(each, moment)
+                records.remove(each.id)
+                records.merged[each.id] = new
             self._inherit_links(records, new, (first.id, second.id))
             return str(new)
 

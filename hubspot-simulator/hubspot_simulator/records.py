@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from dataclasses import dataclass, field
 from heapq import heappop, heappush, merge
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from hubspot_simulator.histories import Histories
 from hubspot_simulator.keys import Keys
+from hubspot_simulator.record import Record
 from hubspot_simulator.rules import Rules
 
 if TYPE_CHECKING:
@@ -22,17 +23,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 CACHED = 32
-
-
-@dataclass(frozen=True)
-class Record:
-    """One record at one moment; a write makes a new one."""
-
-    id: int
-    created_ms: int
-    updated_ms: int
-    properties: dict[str, str | None] = field(default_factory=dict)
-    archived_ms: int | None = None
 
 
 class Records:
@@ -49,6 +39,7 @@ class Records:
         self.search_flicker = 0.0
         self.keys = Keys()
         self.rules = Rules()
+        self.histories = Histories()
         self.written: dict[int, Record | None] = {}
         self.merged: dict[int, int] = {}
         self.deleted: set[int] = set()

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from hubspot_simulator.instants import iso
 
 if TYPE_CHECKING:
-    from hubspot_simulator.records import Record, Records
+    from hubspot_simulator.record import Record
+    from hubspot_simulator.records import Records
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,15 @@ def true_record(record: Record, names: list[str]) -> TrueRecord:
         record.archived_ms is not None,
         None if record.archived_ms is None else iso(record.archived_ms),
     )
+
+
+def truth_at(records: Records, moment: int) -> dict[str, TrueRecord]:
+    """The records that were there at a moment, gone ones included, as they were then."""
+    names = records.definitions.names()
+    ids = [*records.ids_from(), *records.ids_from(archived=True)]
+    last = [*map(records.get, ids), *(end.record for end in records.histories.ends.values())]
+    then = (records.histories.at(record, moment) for record in last if record is not None)
+    return {str(each.id): true_record(each, names) for each in then if each is not None}
 
 
 def truth_of(records: Records) -> Truth:

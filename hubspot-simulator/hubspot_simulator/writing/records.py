@@ -14,7 +14,8 @@ from hubspot_simulator.writing.values import Flaw, check
 
 if TYPE_CHECKING:
     from hubspot_simulator.call import Call
-    from hubspot_simulator.records import Record, Records
+    from hubspot_simulator.record import Record
+    from hubspot_simulator.records import Records
 
 # Required at create, by HubSpot's guides to the objects: one of each group.
 BASICS = {

@@ -16,7 +16,8 @@ from hubspot_simulator.writing.records import Prepared, RecordWriter
 from hubspot_simulator.writing.scopes import schema_write_scopes, writable
 
 if TYPE_CHECKING:
-    from hubspot_simulator.records import Record, Records
+    from hubspot_simulator.record import Record
+    from hubspot_simulator.records import Records
 
 
 def create_record(call: Call) -> Answer:
