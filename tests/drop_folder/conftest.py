@@ -3,93 +3,20 @@
 from __future__ import annotations
 
 import os
-import socketserver
 import subprocess
 import sys
-import threading
-from dataclasses import dataclass, field
-from email import message_from_bytes
-from email.policy import default
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from harness.booking import MAPPING, NAME, TOKEN
+from harness.mailbox import Mailbox, mailbox
 from hubspot_simulator import Portal, Simulator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from email.message import EmailMessage
     from pathlib import Path
-
-TOKEN = "pat-na1-booking"
-HEADER = (
-    "Login;Mitglied-Status;Vorname;Familienname;Telefon;Mobil;Fax;E-Mail;Mg.Nr;PLZ;Ort;Anschrift;"
-    "Geburtstag;Mehrwertsteuer;Kontoinhaber;Kontonummer;Bankleitzahl;Name der Bank;IBAN;BIC;"
-    "SEPA Mandat vom;SEPA Referenz;Datum der letzten Buchung;"
-    "Wert der letzten Buchung (bezahlter Betrag);Datum der nächsten zukünftigen Buchung;"
-    "Kontaktkategorie"
-)
-NAME = "export-schorndorf_2026_11_28.csv"
-MAPPING: dict[str, Any] = {
-    "pattern": "export-*.csv",
-    "settle_seconds": 0,
-    "site": {"from": "filename", "pattern": "export-(?P<site>[a-z-]+)_"},
-    "contacts": {
-        "key": "email",
-        "columns": {
-            "email": {"column": ["E-Mail", "Email"], "type": "email", "required": True},
-            "firstname": {"column": "Vorname"},
-            "lastname": {"column": ["Familienname", "Name"]},
-            "zip": {"column": "PLZ"},
-            "city": {"column": "Ort"},
-            "date_of_birth": {"column": "Geburtstag", "type": "date", "on_bad": "blank"},
-            "kontaktkategorie": {
-                "column": "Kontaktkategorie",
-                "default": "McArena {site}",
-                "append": True,
-            },
-            "letzte_buchung": {"column": "Datum der letzten Buchung", "type": "date"},
-            "wert": {
-                "column": ["Wert der letzten Buchung (bezahlter Betrag)", "Wert der Buchung"],
-                "type": "number",
-            },
-        },
-    },
-    "deals": {
-        "when": "letzte_buchung",
-        "key": "buchungsnummer",
-        "value": {"otherwise": "hash(site, email, letzte_buchung, wert)"},
-        "pipeline": "default",
-        "dealstage": "closedwon",
-        "columns": {
-            "dealname": {"template": "{kontaktkategorie} {letzte_buchung:%d.%m.%Y}"},
-            "closedate": {"from": "letzte_buchung"},
-            "amount": {"from": "wert"},
-        },
-    },
-}
-
-
-def person(number: int, **changes: str) -> str:
-    """One row of an invented person."""
-    cells = dict.fromkeys(HEADER.split(";"), "")
-    cells |= {
-        "Login": f"person{number}",
-        "Vorname": "Björn",
-        "Familienname": f"Muster{number}",
-        "E-Mail": f"muster{number}@beispiel-verein.de",
-        "PLZ": "01067",
-        "Ort": "Köln",
-        "Geburtstag": "24.12.1959",
-        "IBAN": "DE00 0000 0000",
-        "Datum der letzten Buchung": "03.11.2026",
-        "Wert der letzten Buchung (bezahlter Betrag)": "1.234,50",
-    }
-    return ";".join((cells | changes).values())
-
-
-def sheet(*rows: str) -> str:
-    return "\n".join([HEADER, *rows]) + "\n"
 
 
 @pytest.fixture
@@ -114,52 +41,10 @@ def hubspot(portal: Portal) -> Iterator[Simulator]:
         yield simulator
 
 
-@dataclass
-class Box:
-    """The mails that came."""
-
-    port: int = 0
-    mails: list[EmailMessage] = field(default_factory=list)
-
-
-class _Server(socketserver.ThreadingTCPServer):
-    allow_reuse_address = True
-    daemon_threads = True
-    box: Box
-
-
-class _Conversation(socketserver.StreamRequestHandler):
-    """As much of SMTP as a mail needs."""
-
-    def handle(self) -> None:
-        self.wfile.write(b"220 test\r\n")
-        while line := self.rfile.readline():
-            word = line[:4].upper()
-            if word == b"DATA":
-                self.wfile.write(b"354 go on\r\n")
-                body = b""
-                while (part := self.rfile.readline()) != b".\r\n":
-                    body += part
-                server = self.server
-                assert isinstance(server, _Server)
-                mail: Any = message_from_bytes(body, policy=default)
-                server.box.mails.append(mail)
-            self.wfile.write(b"221 bye\r\n" if word == b"QUIT" else b"250 ok\r\n")
-            if word == b"QUIT":
-                return
-
-
 @pytest.fixture
-def box() -> Iterator[Box]:
-    found = Box()
-    with _Server(("127.0.0.1", 0), _Conversation) as server:
-        server.box = found
-        found.port = server.server_address[1]
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
+def box() -> Iterator[Mailbox]:
+    with mailbox() as found:
         yield found
-        server.shutdown()
-        thread.join()
 
 
 @dataclass(frozen=True)
@@ -174,7 +59,7 @@ class Ended:
 class Drop:
     """A drop folder and the command that works on it."""
 
-    def __init__(self, home: Path, hubspot: Simulator, box: Box) -> None:
+    def __init__(self, home: Path, hubspot: Simulator, box: Mailbox) -> None:
         self.inbox = home / "inbox"
         self.inbox.mkdir()
         self.config = home / "mapping.yml"
@@ -217,5 +102,5 @@ class Drop:
 
 
 @pytest.fixture
-def drop(tmp_path: Path, hubspot: Simulator, box: Box) -> Drop:
+def drop(tmp_path: Path, hubspot: Simulator, box: Mailbox) -> Drop:
     return Drop(tmp_path, hubspot, box)

@@ -10,8 +10,7 @@ from drop_folder.cells import BadCellError, address, clean, day, number
 from drop_folder.mapping import Mapping, MappingError, load
 from drop_folder.sheets import BadFileError
 from drop_folder.tap import records_of
-
-from .conftest import HEADER, MAPPING, NAME, person, sheet
+from harness.booking import HEADER, MAPPING, NAME, person, sheet
 
 if TYPE_CHECKING:
     from pathlib import Path

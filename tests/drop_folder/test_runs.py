@@ -7,15 +7,15 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
-from .conftest import HEADER, NAME, person, sheet
+from harness.booking import HEADER, NAME, person, sheet
 
 if TYPE_CHECKING:
     import subprocess
 
+    from harness.mailbox import Mailbox
     from hubspot_simulator import Portal, Simulator
 
-    from .conftest import Box, Drop
+    from .conftest import Drop
 
 
 def contacts(portal: Portal) -> dict[str | None, dict[str, str | None]]:
@@ -31,7 +31,9 @@ def deals(portal: Portal) -> list[tuple[str | None, ...]]:
     return sorted(tuple(each.properties[name] for name in names) for each in found)
 
 
-def test_a_file_becomes_contacts_and_deals_and_a_mail(drop: Drop, portal: Portal, box: Box) -> None:
+def test_a_file_becomes_contacts_and_deals_and_a_mail(
+    drop: Drop, portal: Portal, box: Mailbox
+) -> None:
     family = person(1, Vorname="Ada", **{"Datum der letzten Buchung": "04-11-2026"})
     drop.put(sheet(person(1), family, person(2, Geburtstag="..", **{"E-Mail": "NEU@Beispiel.de "})))
 
@@ -67,7 +69,7 @@ def test_a_file_becomes_contacts_and_deals_and_a_mail(drop: Drop, portal: Portal
 
 
 def test_bad_rows_come_back_alone_and_can_be_dropped_again(
-    drop: Drop, portal: Portal, box: Box
+    drop: Drop, portal: Portal, box: Mailbox
 ) -> None:
     rows = [person(n) for n in range(3)]
     bad = [
@@ -148,7 +150,7 @@ def test_the_same_content_is_sent_once(drop: Drop, hubspot: Simulator) -> None:
     ],
 )
 def test_hubspots_trouble_condemns_no_file(
-    drop: Drop, portal: Portal, hubspot: Simulator, box: Box, fault: dict[str, Any], status: int
+    drop: Drop, portal: Portal, hubspot: Simulator, box: Mailbox, fault: dict[str, Any], status: int
 ) -> None:
     drop.put(sheet(person(1)))
     hubspot.fail(**fault)
@@ -169,7 +171,7 @@ TOKEN_PART = "booking"
 
 
 def test_a_missing_property_is_named_and_the_file_stays(
-    drop: Drop, portal: Portal, box: Box
+    drop: Drop, portal: Portal, box: Mailbox
 ) -> None:
     portal.archive_property("contacts", "wert")
     drop.put(sheet(person(1)))
@@ -181,7 +183,7 @@ def test_a_missing_property_is_named_and_the_file_stays(
     assert portal.writes == []
 
 
-def test_a_dry_run_moves_and_writes_nothing(drop: Drop, portal: Portal, box: Box) -> None:
+def test_a_dry_run_moves_and_writes_nothing(drop: Drop, portal: Portal, box: Mailbox) -> None:
     drop.put(sheet(person(1), person(2, **{"E-Mail": ""})))
 
     run = drop("--dry-run")
@@ -191,7 +193,7 @@ def test_a_dry_run_moves_and_writes_nothing(drop: Drop, portal: Portal, box: Box
     assert "Zeile 3, Spalte E-Mail: leer" in run.out
 
 
-def test_a_mail_that_could_not_be_sent_goes_with_the_next(drop: Drop, box: Box) -> None:
+def test_a_mail_that_could_not_be_sent_goes_with_the_next(drop: Drop, box: Mailbox) -> None:
     smtp = drop.mapping["mail"]["smtp"]
     drop.mapping["mail"]["smtp"] = {**smtp, "port": 1}
     drop.put(sheet(person(1)))
