@@ -59,7 +59,7 @@ def _replay(config: dict[str, Any], catalog: dict[str, Any], *, parse_env: bool)
 
 def _forget(config: dict[str, Any], tenant: str, *, parse_env: bool) -> None:
     settings = settings_of(TargetDealsPostgres(config=config, parse_env_config=parse_env).config)
-    database = Database(settings.database_url)
+    database = Database(settings.database_url, said_by=settings.said_by)
 
     def work(cur: cursor) -> int:
         cur.execute(statement, (tenant,))

@@ -15,6 +15,7 @@ from target_deals_postgres.records.columns import LONGEST_IDENTIFIER
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+URL = "database_url"
 PARTS = ("host", "port", "user", "password", "dbname", "sslmode", "sslrootcert")
 """Of the connection, by libpq's names."""
 
@@ -129,7 +130,8 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         th.ArrayType(th.StringType(nullable=False, min_length=1)),
         default=[],
         title="Readers",
-        description="Roles that may read each table that the target makes from now on.",
+        description="Roles that may read each table and view that the target makes from now on, "
+        "its lists of loads and rejected records too.",
     ),
     th.Property(
         "validate_records",
@@ -212,9 +214,16 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of one run, checked."""
+    """The settings of one run, checked.
+
+    Attributes:
+        database_url: for libpq; None for the embedded PostgreSQL.
+        said_by: which settings say where the database is, for people.
+        mapped: whether stream maps or flattening change records.
+    """
 
     database_url: str | None
+    said_by: str
     default_target_schema: str
     load_method: str
     hard_delete: bool
@@ -259,28 +268,25 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
             "replay_rejected_records: rejected records are listed as they were mapped or as they "
             "came, so that they cannot be tried again with stream_maps or flattening_enabled"
         )
-    names = set(Settings.__dataclass_fields__) - {"started", "mapped", "database_url"}
+    url, said_by = _connection_of(config)
+    names = set(Settings.__dataclass_fields__) - {"started", "mapped", "database_url", "said_by"}
     given: dict[str, Any] = {name: config.get(name) for name in names}
-    return Settings(
-        **given,
-        database_url=_connection_of(config),
-        mapped=mapped,
-    )
+    return Settings(**given, database_url=url, said_by=said_by, mapped=mapped)
 
 
-def _connection_of(config: Mapping[str, Any]) -> str | None:
-    # The URL, or the parts as one string of libpq's; what is empty is not set.
-    given = {name: str(config.get(name) or "").strip() for name in ("database_url", *PARTS)}
+def _connection_of(config: Mapping[str, Any]) -> tuple[str | None, str]:
+    # The URL, or the parts as one string of libpq's, and who said so; what is empty is not set.
+    given = {name: str(config.get(name) or "").strip() for name in (URL, *PARTS)}
     given["password"] = str(config.get("password") or "")
     parts = {name: given[name] for name in PARTS if given[name]}
-    if url := given["database_url"]:
+    if url := given[URL]:
         if parts:
             raise _refusal(f"database_url and {', '.join(parts)}: set one or the other")
-        return url
+        return url, URL
     missing = [name for name in ("host", "dbname") if not given[name]]
     if parts and missing:
         raise _refusal(f"{', '.join(parts)}: {' and '.join(missing)} must be set too")
-    return make_dsn(**parts) if parts else None
+    return (make_dsn(**parts), ", ".join(parts)) if parts else (None, URL)
 
 
 def _refusal(sentence: str) -> ConfigValidationError:

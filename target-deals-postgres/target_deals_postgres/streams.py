@@ -211,7 +211,9 @@ class Stream:
     def _fit(self, cur: cursor) -> Places:
         schema = self.settings.default_target_schema
         catalog.ensure_schema(cur, schema)
-        links = CurrentLinks(cur, schema) if self.settings.current_associations else None
+        links = None
+        if self.settings.current_associations:
+            links = CurrentLinks(cur, schema, self.settings.readers)
         visit = evolution.Evolution(
             cur, schema, self.name, step_aside=links.step_aside if links else None
         )

@@ -79,6 +79,7 @@ class TargetDealsPostgres(ByteTarget):
             settings,
             Database(
                 settings.database_url,
+                said_by=settings.said_by,
                 dry_run=settings.dry_run,
                 lock_seconds=settings.lock_timeout_seconds,
             ),

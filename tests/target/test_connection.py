@@ -233,6 +233,20 @@ def test_parts_that_contradict_or_do_not_suffice_are_refused_by_name(
     assert "secret" not in str(refused.value)
 
 
+def test_an_error_names_the_settings_that_say_where_the_database_is(tmp_path: Path) -> None:
+    given = {"host": "127.0.0.1", "port": 1, "user": "me@here", "password": "p@ss", "dbname": "d"}
+    for config, words in (
+        (given, "the database of host, port, user, password, dbname cannot be reached"),
+        ({"database_url": "host=127.0.0.1 port=1"}, "the database of database_url cannot be"),
+    ):
+        done = run(tmp_path, config)
+        log = done.stderr.decode()
+        assert done.returncode == 1
+        assert words in log
+        assert "percent-encoded" not in log
+        assert ("database_url" in log) == ("database_url" in config)
+
+
 def test_a_password_with_spaces_and_quotes_is_not_shown() -> None:
     url = settings(host="127.0.0.1", port=1, dbname="d", password="two words' end")
 

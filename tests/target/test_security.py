@@ -142,6 +142,27 @@ def test_readers_may_read_new_tables_and_only_those_are_granted(pg: Loader) -> N
     ) == [(True, False, False, True)]
 
 
+def test_readers_may_read_what_the_target_says_of_loads_and_links(pg: Loader) -> None:
+    with connect(pg.url) as opened, opened.cursor() as cur:
+        cur.execute("DROP ROLE IF EXISTS analyst; CREATE ROLE analyst")
+    moment = {"type": "string", "format": "date-time"}
+    link = dict.fromkeys(("from_object_type", "from_id", "to_object_type", "to_id"), "string")
+    link_schema = pg.schema("associations", link | {"read_at": moment}, list(link))
+    deals = pg.schema("deals", {"id": "string", "read_at": moment}, ["id"])
+    pg.load(
+        *(deals, link_schema, pg.records("deals", {"x": "no key"})),
+        readers=["analyst"],
+        max_rejected_records=-1,
+    )
+    with connect(pg.url) as opened, opened.cursor() as cur:
+        cur.execute("SELECT current_setting('server_version_num')::int >= 150000")
+        views = ["_latest_loads", "current_associations"] if cur.fetchone() == (True,) else []
+        cur.execute("SET ROLE analyst")
+        for table in ("_loads", "_rejected_records", "deals", "associations", *views):
+            cur.execute(f"SELECT count(*) FROM hubspot.{table}")
+            assert cur.rowcount == 1
+
+
 def test_a_reader_that_does_not_exist_is_named_before_anything_is_written(pg: Loader) -> None:
     with pytest.raises(DatabaseError, match='role "nobody_here" does not exist'):
         pg.load(

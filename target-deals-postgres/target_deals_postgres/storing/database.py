@@ -22,6 +22,7 @@ from target_deals_postgres.errors import (
     InterruptedRunError,
     SettingsError,
 )
+from target_deals_postgres.settings import URL
 from target_deals_postgres.storing.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -70,16 +71,25 @@ PASSING_WORDS = (STARTING, "shutting down", "recovery", "too many clients", "con
 class Database:
     """One connection, opened when it is needed and opened again when it is lost."""
 
-    def __init__(self, url: str | None, *, dry_run: bool = False, lock_seconds: float = 30) -> None:
+    def __init__(
+        self,
+        url: str | None,
+        *,
+        said_by: str = URL,
+        dry_run: bool = False,
+        lock_seconds: float = 30,
+    ) -> None:
         """Remember where the database is.
 
         Args:
             url: a libpq URL or key-value string; None for the project's embedded PostgreSQL.
+            said_by: which settings say so, for errors.
             dry_run: never commit; `close` then undoes everything.
             lock_seconds: how long a statement waits for a lock before its transaction is rolled
                 back and tried again.
         """
         self._url = url
+        self._said_by = said_by
         self._dry_run = dry_run
         self._lock_seconds = lock_seconds
         self._cancelled = threading.Event()
@@ -142,7 +152,7 @@ class Database:
 
         Raises:
             DatabaseError: the database cannot be reached, or refuses the connection.
-            SettingsError: `database_url` is no URL.
+            SettingsError: the URL is none.
         """
         try:
             self._open(patient=False)
@@ -185,7 +195,7 @@ class Database:
             version = opened.info.parameter_status("server_version")
             opened.close()
             raise DatabaseRefusedError(
-                f"database_url leads to PostgreSQL {version}, but "
+                f"{self._said_by} leads to PostgreSQL {version}, but "
                 f"{OLDEST_SERVER // 10000} or newer is needed"
             )
         with opened.cursor() as cur:
@@ -224,8 +234,9 @@ class Database:
         sentence = self._sentence(error)
         kind = DatabaseUnreachableError if lost or _is_passing(error) else DatabaseRefusedError
         if not self.sessions:
-            hint = f"; {ENCODE}" if (self._url or "").count("@") > 1 else ""
-            return kind(f"the database of database_url cannot be reached: {sentence}{hint}")
+            is_odd = self._said_by == URL and (self._url or "").count("@") > 1
+            hint = f"; {ENCODE}" if is_odd else ""
+            return kind(f"the database of {self._said_by} cannot be reached: {sentence}{hint}")
         if error.pgcode == errorcodes.LOCK_NOT_AVAILABLE and self._waiting.holders:
             sentence = f"{sentence}, waiting for {self._waiting.holders}"
         return kind(f"the database refused: {sentence}")

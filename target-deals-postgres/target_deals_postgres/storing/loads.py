@@ -207,6 +207,7 @@ class Loads:
             cur.execute(
                 SQL("COMMENT ON TABLE {} IS 'What each run brought into each stream'").format(name)
             )
+            security.let_read(cur, schema, TABLE, self.settings.readers)
         if self.settings.row_level_security:
             security.protect(cur, schema, TABLE)
         cur.execute(SQL("INSERT INTO {} SELECT * FROM {} WHERE false").format(name, name))
@@ -224,6 +225,7 @@ class Loads:
                     view, SQL("'The last load of each stream and tenant'")
                 )
             )
+            security.let_read(cur, schema, VIEW, self.settings.readers)
 
 
 def _exists(cur: cursor, schema: str, name: str) -> bool:

@@ -249,6 +249,7 @@ class Rejections:
             cur.execute(
                 SQL("COMMENT ON TABLE {} IS {}").format(name, SQL("'Records that did not fit'"))
             )
+            security.let_read(cur, schema, TABLE, self.settings.readers)
         elif missing := ADDED.keys() - columns:
             more = ", ".join(f"ADD COLUMN IF NOT EXISTS {one} {ADDED[one]}" for one in missing)
             cur.execute(SQL("ALTER TABLE {} " + more).format(name))

@@ -78,8 +78,8 @@ def ensure_schema(cur: cursor, name: str) -> None:
         cur.execute(SQL("CREATE SCHEMA IF NOT EXISTS {}").format(Identifier(name)))
     except errors.InsufficientPrivilege:
         raise DatabaseRefusedError(
-            f"the schema {name} (default_target_schema) does not exist, and the role of "
-            "database_url may not create it"
+            f"the schema {name} (default_target_schema) does not exist, and the "
+            "connection's role may not create it"
         ) from None
 
 

@@ -10,6 +10,7 @@ from psycopg2.sql import SQL, Identifier, Literal
 
 from target_deals_postgres.records.columns import SCOPE
 from target_deals_postgres.tables.catalog import lock
+from target_deals_postgres.tables.security import let_read
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -38,16 +39,25 @@ class Grant(NamedTuple):
 class CurrentLinks:
     """The view `current_associations` and the links' index, inside one transaction."""
 
-    def __init__(self, cur: cursor, schema: str) -> None:
-        """Remember where; nothing is looked at yet."""
+    def __init__(self, cur: cursor, schema: str, readers: Sequence[str] = ()) -> None:
+        """Remember where; nothing is looked at yet.
+
+        Args:
+            cur: inside a transaction.
+            schema: the schema of the tables.
+            readers: roles that may read the view when it is made.
+        """
         self._cur = cur
         self._schema = schema
+        self._readers = readers
+        self._is_new = True
         self._name = Identifier(schema, VIEW)
         self._grants: list[Grant] = []
 
     def step_aside(self) -> None:
         """Drop the view before a column that it uses changes; `follow` makes it again."""
         lock(self._cur, f"{self._schema} views")
+        self._is_new = self._is_new and self._oid() is None
         self._cur.execute(
             """
             SELECT privilege_type, CASE grantee WHEN 0 THEN NULL ELSE pg_get_userbyid(grantee) END
@@ -112,8 +122,10 @@ class CurrentLinks:
             )
 
     def _replace(self, query: Composable) -> None:
-        if self._is_as(query):
+        oid = self._oid()
+        if oid is not None and self._is_as(oid, query):
             return
+        self._is_new = self._is_new and oid is None
         statement = SQL("CREATE OR REPLACE VIEW {} WITH (security_invoker = true) AS {}").format(
             self._name, query
         )
@@ -133,22 +145,25 @@ class CurrentLinks:
         for privilege, grantee in self._grants:
             to = SQL("PUBLIC") if grantee is None else Identifier(grantee)
             self._cur.execute(SQL("GRANT {} ON {} TO {}").format(SQL(privilege), self._name, to))
+        if self._is_new:
+            let_read(self._cur, self._schema, VIEW, self._readers)
 
-    def _is_as(self, query: Composable) -> bool:
-        # Replacing a view waits for all that read it, and makes all others wait behind: so
-        # PostgreSQL says first, by a view that nobody reads, whether anything would change.
+    def _oid(self) -> int | None:
         self._cur.execute(
             "SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
             "WHERE n.nspname = %s AND c.relname = %s AND 'security_invoker=true' = ANY(reloptions)",
             (self._schema, VIEW),
         )
         found = self._cur.fetchone()
-        if found is None:
-            return False
+        return None if found is None else found[0]
+
+    def _is_as(self, oid: int, query: Composable) -> bool:
+        # Replacing a view waits for all that read it, and makes all others wait behind: so
+        # PostgreSQL says first, by a view that nobody reads, whether anything would change.
         self._cur.execute(SQL("CREATE TEMPORARY VIEW {} AS {}").format(Identifier(TRIAL), query))
         self._cur.execute(
             "SELECT pg_get_viewdef(%s) = pg_get_viewdef(('pg_temp.' || %s)::regclass)",
-            (found[0], TRIAL),
+            (oid, TRIAL),
         )
         [same] = self._cur.fetchone() or (False,)
         self._cur.execute(SQL("DROP VIEW pg_temp.{}").format(Identifier(TRIAL)))
