@@ -172,6 +172,7 @@ class Account:
                     data_sensitivity=data_sensitivity,
                     hubspot_defined=hubspot_defined,
                     updated_ms=self.clock.now_ms(),
+                    created_ms=self.clock.now_ms(),
                 )
             )
 

@@ -43,6 +43,7 @@ class PropertyDefinition:
     data_sensitivity: str = "non_sensitive"
     archived_ms: int | None = None
     updated_ms: int = DEFINED_MS
+    created_ms: int = DEFINED_MS
 
     @property
     def archived(self) -> bool:
@@ -55,7 +56,7 @@ class PropertyDefinition:
     def as_json(self, order: int) -> dict[str, Any]:
         body: dict[str, Any] = {
             "updatedAt": iso(self.updated_ms),
-            "createdAt": iso(DEFINED_MS),
+            "createdAt": iso(self.created_ms),
             "name": self.name,
             "label": self.label or self.name,
             "type": self.type,

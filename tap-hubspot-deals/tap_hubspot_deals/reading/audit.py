@@ -147,7 +147,7 @@ class Audit:
         if progress.since is not None:
             now = milliseconds(self._reader.client.clock.now())
             window = Window(milliseconds(parse_time(progress.since)), now)
-        source = SearchSource(self._reader, Filters(), window, having=MERGED_IDS)
+        source = SearchSource(self._reader, Filters(), window, having=(MERGED_IDS,))
         survivors: dict[str, CrmObject] = {}
         position: str | None = None
         try:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from hubspot_client.clock import milliseconds, parse_time
 
-Mode = Literal["full", "changes"]
+Mode = Literal["full", "changes", "properties"]
 Phase = Literal["live", "archived"]
 BEGINNING: list[dict[str, Any]] = [{"after": None, "until": None}]
 
@@ -25,13 +25,15 @@ class Progress:
     """A read that is under way.
 
     Args:
-        mode: `full` reads all that the filters let through, `changes` a window.
+        mode: `full` reads all that the filters let through, `changes` a window, `properties` the
+            records that have a value in properties that came later.
         started_at: When it began, and the bookmark once it is finished.
         since: The beginning of the window of a `changes` read.
         version: The table version that its records carry.
         phase: Live records first, then archived ones.
         legs: The unfinished legs of the phase.
         one_cursor: The list proved to be out of order: it must not be cut.
+        having: The properties of a `properties` read that are left.
     """
 
     mode: Mode
@@ -41,6 +43,7 @@ class Progress:
     phase: Phase = "live"
     legs: list[dict[str, Any]] = field(default_factory=lambda: list(BEGINNING))
     one_cursor: bool = False
+    having: list[str] = field(default_factory=list)
 
     @property
     def window(self) -> Window | None:

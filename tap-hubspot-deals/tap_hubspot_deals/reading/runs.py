@@ -10,11 +10,12 @@ from hubspot_client.clock import parse_time
 from hubspot_client.errors import AuthenticationError, HubSpotError, StopCleanlyError
 
 from tap_hubspot_deals.reading.audit import Audit
+from tap_hubspot_deals.reading.backfill import has_any, is_dearer_than_all
 from tap_hubspot_deals.reading.filtering import is_asked_for
 from tap_hubspot_deals.reading.legs import BAD_REQUEST, Leg, OutOfOrder
 from tap_hubspot_deals.reading.pages import LinkAsker
 from tap_hubspot_deals.reading.progress import BEGINNING
-from tap_hubspot_deals.reading.searching import SearchSource, extent
+from tap_hubspot_deals.reading.searching import SearchSource, extent, names_at_once
 from tap_hubspot_deals.reading.sources import IdSource, ListSource
 from tap_hubspot_deals.reading.walks import Walk
 
@@ -86,22 +87,40 @@ class Run:
         Raises:
             HubSpotError: If HubSpot does not give what was asked.
         """
+        if progress.mode == "properties":
+            yield from self._backfill(progress, held)
+            return
         if progress.mode == "full":
             self._logger.info("Reading all %s.", self._name)
         else:
             self._logger.info(
                 "Reading %s changed from %s to %s.", self._name, progress.since, progress.started_at
             )
-        yield from self._phase(progress)
+        yield from self._phase(progress, held)
         if progress.phase == "live" and progress.mode == "full" and self._settings.archived:
             progress.enter("archived")
-            yield from self._phase(progress)
+            yield from self._phase(progress, held)
         if self._mirrors:
             yield from self._audit.pages(progress, held)
 
-    def _phase(self, progress: Progress) -> Iterator[LinkedPage]:
+    def is_dearer_than_all(self, names: Sequence[str]) -> bool:
+        """Whether a read of all costs less than one of the records that have some properties."""
+        return is_dearer_than_all(self._reader, self._settings.filters, names)
+
+    def _backfill(self, progress: Progress, held: Holdings) -> Iterator[LinkedPage]:
+        """Read the records that have properties which came after they went out."""
+        self._logger.info("Reading %s that have %s.", self._name, ", ".join(progress.having))
+        if progress.phase == "archived":
+            yield from self._phase(progress, held)
+            progress.enter("live")
+        while progress.having:
+            yield from self._phase(progress, held)
+            progress.having = progress.having[names_at_once(self._settings.filters) :]
+            progress.enter("live")
+
+    def _phase(self, progress: Progress, held: Holdings) -> Iterator[LinkedPage]:
         try:
-            yield from self._walk(progress, self._source(progress))
+            yield from self._walk(progress, self._source(progress, held))
         except OutOfOrder:
             self._logger.warning(
                 "HubSpot's list of %s is not in the order of record ids; "
@@ -113,7 +132,7 @@ class Run:
             if exc.status != BAD_REQUEST:
                 raise
             if progress.legs == BEGINNING:
-                yield from self._instead(progress, exc)
+                yield from self._instead(progress, held, exc)
                 return
             self._logger.warning(
                 "HubSpot does not know the unfinished run's cursors any more; reading %s from the "
@@ -124,9 +143,11 @@ class Run:
         else:
             return
         progress.enter(progress.phase)
-        yield from self._phase(progress)
+        yield from self._phase(progress, held)
 
-    def _instead(self, progress: Progress, refusal: HubSpotError) -> Iterator[LinkedPage]:
+    def _instead(
+        self, progress: Progress, held: Holdings, refusal: HubSpotError
+    ) -> Iterator[LinkedPage]:
         """Do without what HubSpot does not offer for this type.
 
         Raises:
@@ -135,18 +156,22 @@ class Run:
         if progress.phase == "archived":
             self._logger.warning("%s have no recycle bin to be read: %s", self._name, refusal)
             return
-        if not isinstance(self._source(progress), SearchSource):
+        if not isinstance(self._source(progress, held), SearchSource):
             raise refusal
         self._logger.warning("Reading the list of %s instead: %s", self._name, refusal)
         since = None if progress.since is None else parse_time(progress.since)
 
         def is_due(found: CrmObject) -> bool:
             late = since is None or not found.updated_at or parse_time(found.updated_at) >= since
-            return late and self._is_asked_for(found)
+            due = not progress.having or has_any(found, progress.having)
+            return late and due and self._is_asked_for(found)
 
         for page in self._walk(progress, ListSource(self._reader)):
             page.page.keep(is_due)
             yield page
+
+        if progress.mode == "properties":
+            progress.having = []  # all of them were looked for
 
     def _is_asked_for(self, found: CrmObject) -> bool:
         return is_asked_for(found, self._settings.filters, self._reader.object_type)
@@ -175,6 +200,8 @@ class Run:
                 if progress.phase == "archived":
                     for step in steps:
                         step.page.keep(self._is_asked_for)
+                        if progress.having:
+                            step.page.keep(lambda found: has_any(found, progress.having))
                 waiting.append(self._links.ask(steps, live=progress.phase == "live"))
                 if len(waiting) > LINK_GROUPS_AHEAD or walk.is_crowded:
                     yield waiting.popleft()
@@ -183,9 +210,16 @@ class Run:
             raise
         yield from waiting
 
-    def _source(self, progress: Progress) -> Source:
+    def _source(self, progress: Progress, held: Holdings) -> Source:
         if progress.phase == "archived":
+            if progress.mode == "properties" and not self._settings.archived:
+                ids = tuple(map(str, held.archived))
+                return IdSource(self._reader, ids, archived=True)
             return ListSource(self._reader, archived=True)
+        if progress.mode == "properties":
+            filters = self._settings.filters
+            names = tuple(progress.having[: names_at_once(filters)])
+            return SearchSource(self._reader, filters, having=names, known=held.seen)
         if self._only_ids:
             return IdSource(self._reader, self._settings.association_ids)
         if progress.window is None and not self._settings.filters:

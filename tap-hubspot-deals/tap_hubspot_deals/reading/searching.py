@@ -12,6 +12,9 @@ from hubspot_client.errors import InconsistentError
 from tap_hubspot_deals.reading.objects import CrmObject, ObjectPage
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tap_hubspot_deals.reading.holdings import IdSet
     from tap_hubspot_deals.reading.objects import ObjectReader
     from tap_hubspot_deals.reading.progress import Window
     from tap_hubspot_deals.settings import Filters
@@ -20,6 +23,10 @@ SEARCH_PAGE = 200
 TRIES = 3
 SEARCH_BODY_LIMIT = 3000
 """HubSpot documents 400 for search bodies above 3,000 characters."""
+
+GROUPS = 5
+ALL_FILTERS = 18
+"""Groups of filters that HubSpot allows in a search, and filters in all of them together."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,8 @@ class SearchSource:
         window: Only records modified within; None for all.
         fresh: Read the properties by id, not from the search index, which lags behind.
         stretch: Only these ids, the first and the last of them; None for all.
-        having: Only records that have a value in this property.
+        having: Only records that have a value in one of these properties, at most `names_at_once`.
+        known: Ids whose records need not be read again; nothing comes of them.
     """
 
     reader: ObjectReader
@@ -43,16 +51,23 @@ class SearchSource:
     window: Window | None = None
     fresh: bool = True
     stretch: tuple[int, int] | None = None
-    having: str | None = None
+    having: tuple[str, ...] = ()
+    known: IdSet | None = None
 
     def fetch(self, position: str | None) -> ObjectPage:
-        """The page after a record id.
+        """The page after a record id; with `known`, the next one that brings something.
 
         An answer that contradicts itself is asked for again: the index may have moved under it.
 
         Raises:
             InconsistentError: If it does so every time.
         """
+        page = self._tried(position)
+        while self.known is not None and not page.objects and page.following is not None:
+            page = self._tried(page.following)
+        return page
+
+    def _tried(self, position: str | None) -> ObjectPage:
         for left in reversed(range(TRIES)):
             try:
                 return self._fetch(position)
@@ -84,7 +99,8 @@ class SearchSource:
         following = ids[-1] if ids and more else None
         if inline:
             return ObjectPage(page.objects, following, page.raws)
-        full = reader.batch(ids, archived=False)
+        wanted = [i for i in ids if self.known is None or int(i) not in self.known]
+        full = reader.batch(wanted, archived=False)
         return ObjectPage(full.objects, following, full.raws)
 
     def _refuse_gaps(self, position: str | None, ids: list[str], total: int | None) -> None:
@@ -103,8 +119,9 @@ class SearchSource:
 
     def _body(self, position: str | None, properties: list[str]) -> dict[str, Any]:
         filters = self._filters(position)
+        groups = [[*filters, _has(name)] for name in self.having] or [filters]
         return {
-            "filterGroups": [{"filters": filters}] if filters else [],
+            "filterGroups": [{"filters": group} for group in groups if group],
             "sorts": [{"propertyName": "hs_object_id", "direction": "ASCENDING"}],
             "properties": properties,
             "limit": self.reader.width.page(SEARCH_PAGE, len(self.reader.properties)),
@@ -129,8 +146,6 @@ class SearchSource:
                     self.filters.created_until,
                 )
             )
-        if self.having is not None:
-            wanted.append({"propertyName": self.having, "operator": "HAS_PROPERTY"})
         if self.stretch is not None:
             low, high = self.stretch
             wanted.append(_between("hs_object_id", max(low, int(position or 0) + 1), high))
@@ -141,6 +156,10 @@ class SearchSource:
 
 def _equal(name: str, value: str) -> dict[str, Any]:
     return {"propertyName": name, "operator": "EQ", "value": value}
+
+
+def _has(name: str) -> dict[str, Any]:
+    return {"propertyName": name, "operator": "HAS_PROPERTY"}
 
 
 def _between(name: str, low: int | None, high: int | None) -> dict[str, Any]:
@@ -168,9 +187,30 @@ def extent(reader: ObjectReader, filters: Filters) -> tuple[int, str | None]:
     return answer.total, answer.results[0].id if answer.results else None
 
 
-def count(reader: ObjectReader, filters: Filters, stretch: tuple[int, int] | None = None) -> int:
-    """How many records a search would find, among all ids or a stretch of them: one request."""
-    return _count(reader, SearchSource(reader, filters, stretch=stretch)).total
+def count(
+    reader: ObjectReader,
+    filters: Filters,
+    stretch: tuple[int, int] | None = None,
+    *,
+    having: Sequence[str] = (),
+) -> int:
+    """How many records a search would find: one request.
+
+    Args:
+        reader: Which objects.
+        filters: The user's filters.
+        stretch: Only among these ids, the first and the last of them.
+        having: Only those with a value in one of these properties, at most `names_at_once`.
+    """
+    source = SearchSource(reader, filters, stretch=stretch, having=tuple(having))
+    return _count(reader, source).total
+
+
+def names_at_once(filters: Filters) -> int:
+    """How many properties one search can look for, each in a group with the user's filters."""
+    created = {filters.created_from, filters.created_until} != {None}
+    of_user = bool(filters.pipeline) + bool(filters.stage) + created
+    return min(GROUPS, ALL_FILTERS // (of_user + 2))  # one for the id, one for the property
 
 
 def _count(reader: ObjectReader, source: SearchSource) -> _Extent:

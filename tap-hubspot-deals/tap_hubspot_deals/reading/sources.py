@@ -59,20 +59,22 @@ class ListSource:
 
 @dataclass(frozen=True)
 class IdSource:
-    """Live objects by id; ids that HubSpot does not know are left out.
+    """Objects by id; ids that HubSpot does not know are left out.
 
     Args:
         reader: What to read.
         ids: Which objects.
+        archived: Whether they are looked for in the recycle bin, or among the live ones.
     """
 
     reader: ObjectReader
     ids: tuple[str, ...]
+    archived: bool = False
 
     def fetch(self, position: str | None) -> ObjectPage:
         """The hundred objects at a position in the ids."""
         start = int(position or 0)
-        page = self.reader.batch(self.ids[start : start + BATCH], archived=False)
+        page = self.reader.batch(self.ids[start : start + BATCH], archived=self.archived)
         if start + BATCH < len(self.ids):
             page.following = str(start + BATCH)
         return page

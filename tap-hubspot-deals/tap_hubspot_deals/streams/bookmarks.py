@@ -5,18 +5,18 @@ The bookmark of a stream is one dictionary per tenant, under Singer's `partition
     {"context": {"_tenant_id": "acme"},
      "replication_key": "updated_at", "replication_key_value": "2026-11-22T09:00:00.000000Z",
      "full_read_at": "…", "version": 1795338000000, "selection": "5f0c…",
-     "held": "…", "progress": {…}, "recent": ["…"]}
+     "properties": "…", "ended_at": "…", "held": "…", "progress": {…}, "recent": ["…"]}
 
 `replication_key_value` is the end of the last closed window, never past the start of its run.
+`properties` are those that all records have which went out, `ended_at` is when the last read ended.
 `held` is what went out, see `reading.holdings`. `progress`, `recent` (what went out
 since) and `coming` (what may have) stand there only while a run is unfinished.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -24,14 +24,21 @@ from hubspot_client.clock import EPOCH, iso, milliseconds, parse_time
 
 from tap_hubspot_deals.ending import StateError
 from tap_hubspot_deals.reading.holdings import Holdings, pack_marks, unpack_marks
-from tap_hubspot_deals.reading.progress import PROGRESS_FIELDS, Progress
+from tap_hubspot_deals.reading.progress import PROGRESS_FIELDS, Phase, Progress
+from tap_hubspot_deals.streams.coverage import Coverage
+from tap_hubspot_deals.streams.selection import selection_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
+
+    from hubspot_client.properties import Definition
 
     from tap_hubspot_deals.reading.holdings import Mark
     from tap_hubspot_deals.settings import Settings
+
+MOMENT = timedelta(minutes=1)
+"""What clocks and records may be apart."""
 
 
 class Bookmark:
@@ -40,12 +47,13 @@ class Bookmark:
     Args:
         state: The writable dictionary that Singer's STATE messages carry.
         settings: What is asked for, and the look-back.
-        selected: What of it the catalog selects, and the types it has.
+        selected: What of it the catalog selects.
+        definitions: The properties that records get.
         kept: Whether a later run may go on from this one.
         full: Whether the catalog wants everything at every run (FULL_TABLE).
 
     Raises:
-        StateError: If the state holds a time that is none.
+        StateError: If the state holds a time that is none, or properties that no run wrote.
     """
 
     def __init__(
@@ -54,6 +62,7 @@ class Bookmark:
         settings: Settings,
         *,
         selected: Any = None,
+        definitions: Sequence[Definition] = (),
         kept: bool = True,
         full: bool = False,
     ) -> None:
@@ -63,7 +72,8 @@ class Bookmark:
         self._full = full
         self._settings = settings
         self._selection = selection_of(settings, selected)
-        for name in ("replication_key_value", "full_read_at"):
+        self._coverage = Coverage(state, definitions)
+        for name in ("replication_key_value", "full_read_at", "ended_at"):
             _check_time(state, name)
 
     @property
@@ -81,22 +91,54 @@ class Bookmark:
         """Whether the last runs read another selection, so that their bookmark says nothing."""
         return bool(self._state.get("selection", self._selection) != self._selection)
 
-    def due(self, now: Callable[[], datetime]) -> Iterator[Progress]:
-        """What to read: the end of an unfinished run, then what this one is for.
+    def due(
+        self, now: Callable[[], datetime], *, is_dear: Callable[[Sequence[str]], bool]
+    ) -> Iterator[Progress]:
+        """What to read: the end of an unfinished run, what this one is for, and what came later.
 
         Args:
             now: Tells the time at HubSpot.
+            is_dear: Whether all is read for less than the records that have some properties.
         """
+        self._now = now
+        ended_at = self._state.get("ended_at")
+        self._coverage.begin()
         unfinished = self.unfinished()
-        if unfinished is not None:
+        if unfinished is not None and self._is_of_use(unfinished):
             self._logger.info(
                 "Going on with the unfinished %s read that began at %s.",
                 unfinished.mode,
                 unfinished.started_at,
             )
+            ended_at = None
+            self._coverage.read(self._state["progress"])
             yield unfinished
-        refresh = unfinished is None or unfinished.mode == "changes"
-        yield self.next_run(now(), refresh=refresh)
+        self._coverage.read()
+        following = self.next_run(now(), refresh=unfinished is None or unfinished.mode != "full")
+        lacking = [] if following.mode == "full" else self._coverage.lacking
+        if lacking and is_dear([each.name for each in lacking]):
+            following = self._all_anew(now())
+        yield following
+        if lacking and following.mode == "changes":
+            yield self._properties_of(lacking, following, ended_at)
+
+    def _is_of_use(self, unfinished: Progress) -> bool:
+        """Whether to go on: a read of some properties is not worth it where all is read."""
+        return unfinished.mode != "properties" or self.next_run(self._now()).mode == "changes"
+
+    def _properties_of(
+        self, lacking: list[Definition], run: Progress, ended_at: str | None
+    ) -> Progress:
+        """A read of the records that have some properties.
+
+        Archived ones are read too, unless all went out before any of the properties was there.
+        """
+        phase: Phase = "live"
+        for each in lacking:
+            new = each.created_at and ended_at and _is_after(each.created_at, ended_at)
+            phase = phase if new else "archived"
+        names = [each.name for each in lacking]
+        return Progress("properties", iso(self._now()), run.version, phase=phase, having=names)
 
     def unfinished(self) -> Progress | None:
         """The run that a kill or a failure left behind, if it asked for the same.
@@ -105,12 +147,15 @@ class Bookmark:
         still holds.
         """
         found = dict(self._state.get("progress") or {})
+        found.pop("properties", None)
         if found.pop("selection", None) != self._selection or found.keys() != PROGRESS_FIELDS:
             return None
         try:
-            return msgspec.convert(found, Progress)
+            progress = msgspec.convert(found, Progress)
         except msgspec.ValidationError:
             return None
+        progress.having = self._coverage.known(progress.having)
+        return progress
 
     def next_run(self, now: datetime, *, refresh: bool = True) -> Progress:
         """What to do now: read all, or what changed since the bookmark.
@@ -124,8 +169,12 @@ class Bookmark:
         known = known and (not self.mirrors or "held" in self._state)
         due = refresh and known and (self._full or self._is_due(str(full_read_at), now))
         if not known or self.asks_for_something_else or due or self._is_ahead(now):
-            return Progress("full", iso(now), milliseconds(now))
+            return self._all_anew(now)
         return Progress("changes", iso(now), self._state.get("version", 0), self._looked_back())
+
+    @staticmethod
+    def _all_anew(now: datetime) -> Progress:
+        return Progress("full", iso(now), milliseconds(now))
 
     def _is_ahead(self, now: datetime) -> bool:
         """Whether the bookmark lies in HubSpot's future, and therefore says nothing of the past."""
@@ -173,7 +222,11 @@ class Bookmark:
         self._note(progress)
 
     def _note(self, progress: Progress) -> None:
-        self._state["progress"] = {**vars(progress), "selection": self._selection}
+        self._state["progress"] = {
+            **vars(progress),
+            "selection": self._selection,
+            "properties": self._coverage.pack(),
+        }
 
     def intend(self, marks: list[Mark], progress: Progress) -> None:
         """Note what is about to go out: a run that is killed then must not forget it.
@@ -195,6 +248,11 @@ class Bookmark:
         state.pop("archived_ids", None)  # of older versions
         if self.mirrors:
             state["held"] = held.pack()
+        state["ended_at"] = iso(self._now())
+        if progress.mode != "changes":
+            self._coverage.finish()
+        if progress.mode == "properties":
+            return
         state["replication_key"] = replication_key
         state["replication_key_value"] = progress.started_at
         state["selection"] = self._selection
@@ -209,6 +267,13 @@ class Bookmark:
         return now - parse_time(full_read_at) >= self._settings.refresh_after * 23 / 24
 
 
+def _is_after(time: str, other: str) -> bool:
+    try:
+        return parse_time(time) > parse_time(other) + MOMENT
+    except ValueError:
+        return False
+
+
 def _check_time(state: dict[str, Any], name: str) -> None:
     value = state.get(name)
     try:
@@ -220,22 +285,3 @@ def _check_time(state: dict[str, Any], name: str) -> None:
             "to read everything."
         )
         raise StateError("State validation failed", errors=[fault]) from None
-
-
-def selection_of(settings: Settings, selected: Any = None) -> str:
-    """A fingerprint of what is read: when it changes, old bookmarks prove nothing."""
-    asked = {
-        "filters": vars(settings.filters),
-        "archived": settings.archived,
-        "properties": sorted(settings.properties or ()),
-        "associations": sorted(settings.associations),
-        "flatten": settings.flatten_custom_properties,
-        "per pair": settings.associations_per_pair,
-        "raw": settings.include_raw,
-        "scan": settings.scan_id,
-        "selected": selected,
-    }
-    if settings.nest_properties:  # so named only where it is set: older bookmarks stay good
-        asked["nested"] = True
-    text = json.dumps(asked, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -109,7 +109,8 @@ class ObjectStream(TenantStream):
             self.get_sync_timer(),
             self._run(definitions, bookmark) as run,
         ):
-            for progress in bookmark.due(self.hubspot.clock.now):
+            due = bookmark.due(self.hubspot.clock.now, is_dear=run.is_dearer_than_all)
+            for progress in due:
                 for page in self._read(run, progress, bookmark, write=write):
                     counter.increment(len(page.records))
                     links_counter.increment(sum(map(len, page.links.values())))
@@ -200,11 +201,8 @@ class ObjectStream(TenantStream):
             yield page
 
     def _bookmark(self, definitions: list[Definition]) -> Bookmark:
-        # What makes older records incomplete or differently typed when it changes.
-        types = sorted(
-            (d.name, d.type, d.is_multi_select, d.is_of_every_account) for d in definitions
-        )
-        selected = [self.selected, sorted(self._links), types]
+        own = [name for name in self._fields.own if self.mask["properties", name]]
+        selected = [self.selected, sorted(self._links), own]
         state = self.get_context_state({"_tenant_id": self.identity.tenant_id})
         # A sample says nothing about what it left out, so it must not move a bookmark.
         kept = self.settings.max_records is None and not self.settings.association_ids
@@ -212,6 +210,7 @@ class ObjectStream(TenantStream):
             state if kept else {},
             self.settings,
             selected=selected,
+            definitions=definitions,
             kept=kept,
             full=self.wants_all,
         )

@@ -95,7 +95,8 @@ class RecordFields:
         self._mirrors = settings.scan_id is None
         self._include_raw = settings.include_raw
         self._nested = settings.nest_properties
-        own = set(self._own_schema()) | set(identity.fields)
+        self.own = sorted(self._own_schema())
+        own = {*self.own, *identity.fields}
         flat = settings.flatten_custom_properties
         in_record = [d for d in definitions if (d.is_of_every_account or flat) and not self._nested]
         self._fields = _field_names([d.name for d in in_record], own)
