@@ -25,7 +25,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from scan_service.db import Database
-from scan_service.door import endpoints, webhooks
+from scan_service.door import endpoints, schedules, webhooks
 from scan_service.door.endpoints import Service
 from scan_service.door.health import Health
 from scan_service.door.hubspot import HubSpot
@@ -79,9 +79,9 @@ OPERATIONS = (
     Operation("GET", "/api/v1/scan/download/{scan_id}/{format}", auth.DOWNLOAD, endpoints.download),
     Operation("DELETE", "/api/v1/scan/remove/{scan_id}", auth.EXTRACT, endpoints.remove_scan),
     Operation("GET", "/api/v1/stats", auth.READ, endpoints.statistics),
-    Operation("POST", "/api/v1/schedules", auth.EXTRACT, endpoints.create_schedule),
-    Operation("GET", "/api/v1/schedules", auth.READ, endpoints.list_schedules),
-    Operation("DELETE", "/api/v1/schedules/{schedule_id}", auth.EXTRACT, endpoints.remove_schedule),
+    Operation("POST", "/api/v1/schedules", auth.EXTRACT, schedules.create),
+    Operation("GET", "/api/v1/schedules", auth.READ, schedules.listed),
+    Operation("DELETE", "/api/v1/schedules/{schedule_id}", auth.EXTRACT, schedules.remove),
     Operation("POST", "/api/v1/webhooks", auth.EXTRACT, webhooks.create),
     Operation("GET", "/api/v1/webhooks", auth.READ, webhooks.listed),
     Operation("DELETE", "/api/v1/webhooks/{webhook_id}", auth.EXTRACT, webhooks.remove),

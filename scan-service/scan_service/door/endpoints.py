@@ -15,7 +15,6 @@ from scan_service.door import answers, cursors
 from scan_service.door.asked import json_body, name_in
 from scan_service.door.downloads import Download, while_there
 from scan_service.door.models import (
-    CreateSchedule,
     DownloadQuery,
     ListQuery,
     RemoveQuery,
@@ -25,7 +24,7 @@ from scan_service.door.models import (
     read_query,
 )
 from scan_service.errors import ConflictError, InvalidRequestError, NotFoundError
-from scan_service.ledger import history, removals, scans, schedules
+from scan_service.ledger import history, removals, scans
 from scan_service.moments import timestamp
 from scan_service.records import files, pages
 from scan_service.records.objects import parts
@@ -59,6 +58,11 @@ class Service:
     downloads: Shares
     addresses: Addresses
 
+    async def probe(self, extraction: Extraction, path: str) -> dict[str, int | None]:
+        """Ask HubSpot how much there is; `path` is where the body says what is to be read."""
+        access = self.vault.access(extraction.auth.access_token)
+        return await self.hubspot.count(extraction.tenant_id, extraction.parts(), access, path=path)
+
 
 async def start_scan(service: Service, request: Request, caller: Caller) -> Response:
     """POST /api/v1/scan/start."""
@@ -66,7 +70,7 @@ async def start_scan(service: Service, request: Request, caller: Caller) -> Resp
     caller.require_tenant(config.tenant_id)
     if await scans.exists(service.db, caller.tenant_id, config.scan_id):
         raise ConflictError("Scan with this ID already exists")
-    totals = await _probe(service, config, "config")
+    totals = await service.probe(config, "config")
     async with service.db.tenant(caller.tenant_id) as connection:
         scan = await scans.start(
             connection,
@@ -83,12 +87,6 @@ async def start_scan(service: Service, request: Request, caller: Caller) -> Resp
         status_code=202,
         headers={"Location": data["statusUrl"]},
     )
-
-
-async def _probe(service: Service, extraction: Extraction, path: str) -> dict[str, int | None]:
-    """Ask HubSpot how much there is; `path` is where the body says what is to be read."""
-    access = service.vault.access(extraction.auth.access_token)
-    return await service.hubspot.count(extraction.tenant_id, extraction.parts(), access, path=path)
 
 
 async def scan_status(service: Service, request: Request, caller: Caller) -> Response:
@@ -211,32 +209,3 @@ async def remove_scan(service: Service, request: Request, caller: Caller) -> Res
 async def statistics(service: Service, request: Request, caller: Caller) -> Response:  # noqa: ARG001
     """GET /api/v1/stats."""
     return JSONResponse(answers.success(await history.statistics(service.db, caller.tenant_id)))
-
-
-async def create_schedule(service: Service, request: Request, caller: Caller) -> Response:
-    """POST /api/v1/schedules."""
-    schedule = read_body(CreateSchedule, await json_body(request)).schedule
-    caller.require_tenant(schedule.config.tenant_id)
-    await _probe(service, schedule.config, "schedule.config")
-    token = service.vault.seal(schedule.config.auth.access_token, tenant_id=caller.tenant_id)
-    row = await schedules.create(
-        service.db, schedule.config,
-        schedule_id=schedule.schedule_id, cron=schedule.cron, token=token,
-    )  # fmt: skip
-    return JSONResponse(
-        answers.success(answers.schedule(row), "Schedule created successfully"), status_code=201
-    )
-
-
-async def list_schedules(service: Service, request: Request, caller: Caller) -> Response:  # noqa: ARG001
-    """GET /api/v1/schedules."""
-    rows = await schedules.listed(service.db, caller.tenant_id)
-    return JSONResponse(answers.success({"schedules": [answers.schedule(row) for row in rows]}))
-
-
-async def remove_schedule(service: Service, request: Request, caller: Caller) -> Response:
-    """DELETE /api/v1/schedules/{schedule_id}."""
-    name = name_in(request, "schedule_id", "Schedule")
-    await schedules.remove(service.db, caller.tenant_id, name)
-    data = {"scheduleId": name, "deletedAt": timestamp()}
-    return JSONResponse(answers.success(data, "Schedule removed successfully"))
