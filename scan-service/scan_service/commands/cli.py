@@ -1,4 +1,4 @@
-"""Knows the commands: serve, work, migrate, keys, dev."""
+"""Knows the commands: serve, work, migrate, keys, tenant, dev."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import psycopg
 from pydantic import TypeAdapter, ValidationError
 
-from scan_service.commands import boot, keys
+from scan_service.commands import boot, keys, tenants
 from scan_service.commands.keys import say
+from scan_service.errors import ServiceError
 from scan_service.guard import auth
 from scan_service.guard.vault import VaultError, new_key
 from scan_service.ledger.extraction import Identifier
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for problem in error.errors(include_input=False, include_url=False):
             name = "_".join(str(part) for part in problem["loc"]).upper()
             _complain(f"SCAN_SERVICE_{name.removeprefix('SCAN_SERVICE_')}: {problem['msg']}")
-    except (VaultError, boot.NotReadyError) as error:
+    except (VaultError, boot.NotReadyError, ServiceError) as error:
         _complain(str(error))
     except psycopg.OperationalError:
         # The library's message may hold the URL, and with it the password.
@@ -96,6 +97,14 @@ def _parser() -> argparse.ArgumentParser:
     limit.add_argument("--running", type=_number(1, 100), required=True)
     actions.add_parser("secret", help="a fresh secret for SCAN_SERVICE_SECRET_KEYS")
     actions.add_parser("reseal", help="encrypt all kept tokens with the first secret")
+    of_tenants = commands.add_parser("tenant", help="tenants as a whole")
+    remove = of_tenants.add_subparsers(dest="action", required=True).add_parser(
+        "remove", help="end what runs for a tenant and remove all that is his, for good"
+    )
+    remove.add_argument("--tenant", type=_tenant, required=True)
+    remove.add_argument(
+        "--wait", type=_number(0, 3600), default=60, help="seconds to wait for his runs' ends"
+    )
     return parser
 
 
@@ -108,10 +117,11 @@ def _run(chosen: argparse.Namespace) -> int:
     settings = Settings.load()
     if chosen.command == "serve":
         return boot.serve(settings)
-    if chosen.command == "work":
-        return asyncio.run(boot.work(settings))
     if chosen.command == "migrate":
         applied = asyncio.run(migrate(settings.database_url))
         say(f"{len(applied)} migrations applied" if applied else "up to date")
         return 0
-    return asyncio.run(keys.act(settings, chosen))
+    if chosen.command == "work":
+        return asyncio.run(boot.work(settings))
+    act = tenants.act if chosen.command == "tenant" else keys.act
+    return asyncio.run(act(settings, chosen))

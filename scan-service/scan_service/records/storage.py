@@ -60,6 +60,29 @@ async def empty(connection: Connection, tenant_id: str, scan_id: str, most: int)
     return gone
 
 
+async def empty_of_tenant(connection: Connection, tenant_id: str, most: int) -> int:
+    """Remove at most so many rows of a tenant, of all that the target makes; 0 if none are left."""
+    cursor = await connection.execute(
+        "select table_name as name from information_schema.columns"
+        " join information_schema.tables using (table_schema, table_name)"
+        " where table_schema = %s and table_type = 'BASE TABLE' and column_name = '_tenant_id'"
+        " order by table_name",
+        [RESULTS],
+    )
+    gone = 0
+    for table in await cursor.fetchall():
+        rows = sql.SQL("from {} where _tenant_id = %s").format(
+            sql.Identifier(RESULTS, table["name"])
+        )
+        done = await connection.execute(
+            _SOME.format(rows=rows), [tenant_id, tenant_id, most - gone]
+        )
+        gone += done.rowcount
+        if gone >= most:
+            break
+    return gone
+
+
 # The owner stands twice: partitions of a table may use the same ctid for other people's rows.
 _SOME = sql.SQL("delete {rows} and ctid = any(array(select ctid {rows} limit %s))")
 

@@ -1,0 +1,100 @@
+"""A tenant that leaves: not a byte of his stays, and nobody else loses one."""
+
+from __future__ import annotations
+
+import subprocess
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+from harness.database import binaries, default_version
+from hubspot_simulator import Portal, Simulator
+from service.kit import TOKEN
+from service.processes import Installation, wait_for
+from service.test_commands import scan_service
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LEAVING, STAYING = "leaving-tenant-7f3a", "staying-tenant-9c21"
+
+
+@pytest.fixture
+def service(postgres_server: str, tmp_path: Path) -> Iterator[Installation]:
+    portal = Portal.generate(40, seed=11, token=TOKEN, counts={"contacts": 10})
+    with Simulator([portal], latency_ms=0) as hubspot:
+        installation = Installation.fresh(postgres_server, tmp_path, hubspot.url)
+        try:
+            installation.serve()
+            yield installation
+        finally:
+            installation.stop()
+
+
+def dump(service: Installation) -> str:
+    """All that the database holds, as text."""
+    program = binaries()[default_version()] / "pg_dump"
+    return subprocess.run(
+        [str(program), "--inserts", service.ledger.url],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+
+
+def ended(service: Installation, key: str) -> bool:
+    return bool(service.status("full", key)["status"] == "completed")
+
+
+def remove(service: Installation, *words: str) -> subprocess.CompletedProcess[str]:
+    return scan_service("tenant", "remove", "--tenant", LEAVING, *words, **service.environment)
+
+
+def test_not_a_byte_of_a_removed_tenant_stays(service: Installation) -> None:
+    keys = {name: service.ledger.key(name) for name in (LEAVING, STAYING)}
+    service.work()
+    for name, key in keys.items():
+        body = {"webhook": {"webhookId": "main", "url": "https://example.com/" + name}}
+        assert service.ask("POST", "/api/v1/webhooks", key, json=body).status_code == 201
+        service.start(
+            "full", tenant=name, key=key, mode="incremental", organizationId="org " + name
+        )
+    for key in keys.values():
+        wait_for(partial(ended, service, key), why=service.logs())
+    for name, key in keys.items():
+        config = {"tenantId": name, "auth": {"accessToken": TOKEN}}
+        schedule = {"schedule": {"scheduleId": "daily", "cron": "@daily", "config": config}}
+        assert service.ask("POST", "/api/v1/schedules", key, json=schedule).status_code == 201
+        service.start("second", tenant=name, key=key)
+    before = dump(service)
+
+    done = remove(service)
+
+    assert done.returncode == 0, done.stderr
+    after = dump(service)
+    assert before.count(LEAVING) > 50
+    assert LEAVING not in after
+    assert after.count(STAYING) >= before.count(STAYING)
+    assert service.ask("GET", "/api/v1/scan/list", keys[LEAVING]).status_code == 401
+    assert service.ask("GET", "/api/v1/scan/list", keys[STAYING]).status_code == 200
+    assert not [path for path in service.run_folders() if LEAVING in str(list(path.rglob("*")))]
+    assert remove(service).returncode == 1
+
+
+def test_a_run_that_nobody_ends_is_told_and_the_removal_can_be_repeated(
+    service: Installation,
+) -> None:
+    key = service.ledger.key(LEAVING)
+    service.start("stuck", tenant=LEAVING, key=key)
+    service.ledger.run(
+        "update scan set status = 'running', run_id = gen_random_uuid(), seen_at = now()"
+    )
+
+    held = remove(service, "--wait", "1")
+    service.ledger.run("update scan set run_id = null, slot = null")
+    done = remove(service, "--wait", "1")
+
+    assert held.returncode == 1
+    assert "have not ended" in held.stderr
+    assert "Traceback" not in held.stderr
+    assert done.returncode == 0, done.stderr
+    assert service.ledger.run("select count(*) from scan") == [(0,)]
