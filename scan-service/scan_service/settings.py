@@ -74,6 +74,9 @@ class Settings(BaseSettings):
         default=2, ge=1, description="Downloads of a tenant at the same time."
     )
 
+    include_raw: bool = Field(
+        default=True, description="Whether HubSpot's own object of each record is kept, as `raw`."
+    )
     late_minutes: float = Field(
         default=60.0, gt=0, description="Time after which a scan that is not over is late."
     )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _log = logger(__name__)
 _GONE = 499
-_METHODS = frozenset({"GET", "HEAD", "POST", "DELETE"})
+_METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "DELETE"})
 
 
 class Refusals:

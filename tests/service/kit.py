@@ -89,6 +89,9 @@ class Client:
     def post(self, path: str, **options: Any) -> httpx2.Response:
         return self.ask("POST", path, **options)
 
+    def patch(self, path: str, **options: Any) -> httpx2.Response:
+        return self.ask("PATCH", path, **options)
+
     def delete(self, path: str, **options: Any) -> httpx2.Response:
         return self.ask("DELETE", path, **options)
 
@@ -153,7 +156,13 @@ class Ledger:
 
     def complete(self, scan_id: str, tenant: str = TENANT) -> None:
         """End a scan as a worker would."""
+        self._end(scan_id, tenant, "completed", [])
 
+    def fail(self, scan_id: str, code: str, tenant: str = TENANT) -> None:
+        """Let a scan fail, as a worker would."""
+        self._end(scan_id, tenant, "failed", [runs.problem(code, "Refused", attempt=1)])
+
+    def _end(self, scan_id: str, tenant: str, status: str, errors: list[dict[str, Any]]) -> None:
         async def end() -> None:
             db, engine = Database(SecretStr(self.url)), Engine()
             await db.open()
@@ -166,8 +175,8 @@ class Ledger:
                 taken = await runs.take(db, found[0], found[1], worker="test")
                 assert taken
                 known = {"deals": {"standard": KINDS, "custom": {}}}
-                progress = runs.Progress(columns=known)
-                await runs.finish(db, engine, taken["run_id"], "completed", progress)
+                progress = runs.Progress(columns=known, errors=errors)
+                await runs.finish(db, engine, taken["run_id"], status, progress)
             finally:
                 await db.close()
 

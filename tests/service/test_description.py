@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 from scan_service.door.app import OPERATIONS
 from scan_service.door.models import (
+    ChangeSchedule,
     CreateSchedule,
     CreateWebhook,
     DownloadQuery,
@@ -75,7 +76,7 @@ def alternatives(schema: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def test_the_bodies_described_are_the_bodies_read() -> None:
-    for model in (StartScan, CreateSchedule, CreateWebhook):
+    for model in (StartScan, CreateSchedule, ChangeSchedule, CreateWebhook):
         name = model.__name__
         read = model.model_json_schema(by_alias=True)
         described = api()["components"]["schemas"]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 from pydantic import SecretStr
 from scan_service.db import Database
 from scan_service.ledger import removals
-from service.kit import TENANT, Client, Ledger
+from service.kit import TENANT, Client, Ledger, order
 from service_base.database import AWAY
 
 if TYPE_CHECKING:
@@ -155,3 +155,62 @@ def test_the_watch_for_late_rows_ends(client: Client, ledger: Ledger) -> None:
     sweep(ledger)
 
     assert ledger.run("select from removal") == []
+
+
+def expire(ledger: Ledger) -> int:
+    """What a worker does each minute."""
+
+    async def once() -> int:
+        db = Database(SecretStr(ledger.url))
+        await db.open()
+        try:
+            return await removals.expire(db)
+        finally:
+            await db.close()
+
+    return asyncio.run(once())
+
+
+def names(ledger: Ledger) -> list[str]:
+    return [name for (name,) in ledger.run("select scan_id from scan order by scan_id")]
+
+
+def test_a_scan_goes_so_many_days_after_its_end(client: Client, ledger: Ledger) -> None:
+    ledger.make_results("short", [{"id": "1"}])
+    for name, days in (("short", 1), ("long", 30), ("for-ever", None)):
+        client.start(name, keepDays=days)
+        ledger.complete(name)
+    client.start("at-work", keepDays=1)
+    ledger.run(
+        "update scan set completed_at = now() - interval '25 hours', created_at = '2000-01-01'"
+    )
+
+    assert (expire(ledger), expire(ledger)) == (1, 0)
+
+    assert names(ledger) == ["at-work", "for-ever", "long"]
+    assert ledger.run("select count(*) from scans.deals") == [(0,)]
+
+
+def test_a_schedule_keeps_its_last_finished_scans(client: Client, ledger: Ledger) -> None:
+    config = order()["config"]
+    del config["scanId"]
+    for name, keep in (("two", 2), ("all", None)):
+        body = {"scheduleId": name, "cron": "@daily", "config": config, "keepLast": keep}
+        assert client.post("/api/v1/schedules", json={"schedule": body}).status_code == 201
+    client.start("ours")
+    for number in range(5):
+        for name in ("two", "all"):
+            scan = client.post(f"/api/v1/schedules/{name}/run").json()["data"]["scanId"]
+            if number < 4:
+                ledger.complete(scan)
+            ledger.run("update scan set scan_id = %s where scan_id = %s", f"{name}-{number}", scan)
+
+    assert (expire(ledger), expire(ledger)) == (2, 0)
+
+    assert [name for name in names(ledger) if name.startswith("two")] == ["two-2", "two-3", "two-4"]
+    assert len(names(ledger)) == 3 + 5 + 1
+
+
+@pytest.mark.parametrize("days", [0, 3651, "7", 1.5])
+def test_days_that_cannot_be_are_refused(days: Any, client: Client) -> None:
+    assert client.start(keepDays=days).status_code == 400

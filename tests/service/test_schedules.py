@@ -246,3 +246,101 @@ def test_an_incremental_scan_begins_with_the_bookmark_of_its_kind_only(
 
     states = dict(ledger.run("select scan_id, state from scan"))
     assert states == {"first": None, "same": {"b": 1}, "other": None, "full": None}
+
+
+def test_a_schedule_is_changed_in_what_is_named_only(
+    client: Client, ledger: Ledger, settings: Settings
+) -> None:
+    made = client.post("/api/v1/schedules", json=schedule()).json()["data"]
+
+    changed = client.patch(
+        "/api/v1/schedules/nightly", json={"schedule": {"cron": "@hourly", "keepLast": 3}}
+    ).json()["data"]
+    other = schedule(objects=["contacts"])["schedule"]["config"]
+    objects = client.patch("/api/v1/schedules/nightly", json={"schedule": {"config": other}})
+    all_kept = client.patch("/api/v1/schedules/nightly", json={"schedule": {"keepLast": None}})
+
+    assert changed["cron"] == "0 * * * *"
+    assert changed["nextRunAt"] != made["nextRunAt"]
+    assert changed["config"] == made["config"]
+    assert objects.json()["data"]["config"]["objects"] == ["contacts"]
+    assert objects.json()["data"]["keepLast"] == 3
+    assert all_kept.json()["data"]["keepLast"] is None
+    assert all_kept.json()["data"]["cron"] == "0 * * * *"
+    ledger.run("update schedule set next_run_at = now()")
+    assert fire(settings) == 1
+    assert ledger.run("select config -> 'objects', schedule_id from scan") == [
+        (["contacts"], "nightly")
+    ]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"cron": "never"}, {"keepLast": 0}, {"paused": "yes"}, {"scheduleId": "x"}]
+)
+def test_changes_that_mean_nothing_are_refused(changes: dict[str, Any], client: Client) -> None:
+    client.post("/api/v1/schedules", json=schedule())
+
+    assert client.patch("/api/v1/schedules/nightly", json={"schedule": changes}).status_code == 400
+    assert client.patch("/api/v1/schedules/other", json={"schedule": {}}).status_code == 404
+
+
+def test_a_paused_schedule_rests_and_makes_up_for_nothing(
+    client: Client, ledger: Ledger, settings: Settings
+) -> None:
+    client.post("/api/v1/schedules", json=schedule())
+    paused = client.patch("/api/v1/schedules/nightly", json={"schedule": {"paused": True}})
+    ledger.run("update schedule set next_run_at = now() - interval '1 day'")
+
+    assert paused.json()["data"]["pausedAt"] is not None
+    assert fire(settings) == 0
+    resumed = client.patch("/api/v1/schedules/nightly", json={"schedule": {"paused": False}})
+    assert resumed.json()["data"]["pausedAt"] is None
+    assert fire(settings) == 0
+    assert ledger.run("select next_run_at > now() from schedule") == [(True,)]
+
+
+def test_a_schedule_runs_now_once_at_a_time(client: Client, ledger: Ledger) -> None:
+    client.post("/api/v1/schedules", json=schedule())
+    client.patch("/api/v1/schedules/nightly", json={"schedule": {"paused": True}})
+
+    started = client.post("/api/v1/schedules/nightly/run")
+    again = client.post("/api/v1/schedules/nightly/run")
+
+    assert started.status_code == 202
+    data = started.json()["data"]
+    assert started.headers["Location"] == data["statusUrl"]
+    assert client.get(data["statusUrl"]).json()["data"]["status"] == "pending"
+    assert again.status_code == 409
+    assert client.post("/api/v1/schedules/other/run").status_code == 404
+    assert ledger.run("select last_scan_id from schedule") == [(data["scanId"],)]
+
+
+def refuse(ledger: Ledger, client: Client, code: str = "HUBSPOT_AUTH_ERROR") -> None:
+    """A scan of the schedule that ends so."""
+    name = client.post("/api/v1/schedules/nightly/run").json()["data"]["scanId"]
+    ledger.fail(name, code)
+    # Names have seconds: the next one needs another.
+    ledger.run("update scan set scan_id = scan_id || '-' || place where scan_id = %s", name)
+
+
+def test_a_token_that_is_refused_three_times_in_a_row_pauses_its_schedule_and_tells(
+    client: Client, ledger: Ledger
+) -> None:
+    client.post("/api/v1/schedules", json=schedule())
+    body = {"webhook": {"webhookId": "main", "url": "https://example.com/"}}
+    client.post("/api/v1/webhooks", json=body)
+    for code in ("HUBSPOT_AUTH_ERROR", "HUBSPOT_AUTH_ERROR", "HUBSPOT_API_ERROR"):
+        refuse(ledger, client, code)
+    refuse(ledger, client)
+    refuse(ledger, client)
+    before = ledger.run("select paused_at, refusals from schedule")
+    refuse(ledger, client)
+
+    assert before == [(None, 2)]
+    assert ledger.run("select paused_at is not null from schedule") == [(True,)]
+    told = (
+        "select count(*), max(data ->> 'scheduleId') from delivery where event = 'schedule.paused'"
+    )
+    assert ledger.run(told) == [(1, "nightly")]
+    client.patch("/api/v1/schedules/nightly", json={"schedule": {"paused": False}})
+    assert ledger.run("select paused_at, refusals from schedule") == [(None, 0)]

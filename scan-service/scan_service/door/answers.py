@@ -204,4 +204,6 @@ def schedule(row: Mapping[str, Any]) -> dict[str, Any]:
         "nextRunAt": timestamp(row["next_run_at"]),
         "lastScanId": row["last_scan_id"],
         "lastError": row["last_error"],
+        "keepLast": row["keep_last"],
+        "pausedAt": timestamp(row["paused_at"], absent=None),
     }

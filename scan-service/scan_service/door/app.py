@@ -81,6 +81,8 @@ OPERATIONS = (
     Operation("GET", "/api/v1/stats", auth.READ, endpoints.statistics),
     Operation("POST", "/api/v1/schedules", auth.EXTRACT, schedules.create),
     Operation("GET", "/api/v1/schedules", auth.READ, schedules.listed),
+    Operation("PATCH", "/api/v1/schedules/{schedule_id}", auth.EXTRACT, schedules.change),
+    Operation("POST", "/api/v1/schedules/{schedule_id}/run", auth.EXTRACT, schedules.run),
     Operation("DELETE", "/api/v1/schedules/{schedule_id}", auth.EXTRACT, schedules.remove),
     Operation("POST", "/api/v1/webhooks", auth.EXTRACT, webhooks.create),
     Operation("GET", "/api/v1/webhooks", auth.READ, webhooks.listed),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from cronsim import CronSim, CronSimError
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -24,6 +25,7 @@ from scan_service.ledger.extraction import (
     Extraction,
     Model,
     ScanConfig,
+    Whole,
 )
 from scan_service.ledger.webhooks import EVENTS, Event
 from scan_service.records.objects import DEALS
@@ -53,27 +55,44 @@ class StartScan(Model):
     config: ScanConfig
 
 
+def _cron(value: str) -> str:
+    value = _NAMED_TIMES.get(value.lower(), value)
+    try:
+        next(CronSim(value, datetime.now(UTC)))
+    except (CronSimError, StopIteration):
+        raise ValueError(_NO_CRON) from None
+    if len(value.split()) != 5:  # noqa: PLR2004 - with six fields, the first is a second
+        raise ValueError(_NO_CRON)
+    return value
+
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+Cron = Annotated[str, StringConstraints(max_length=100), AfterValidator(_cron)]
+KeepLast = Annotated[Whole | None, Field(alias="keepLast", ge=1, le=1000)]
+
+
 class Schedule(Model):
     """A scan that starts by itself."""
 
-    schedule_id: Annotated[
-        Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")],
-        Field(alias="scheduleId"),
-    ]
-    cron: Annotated[str, StringConstraints(max_length=100)]
+    schedule_id: Annotated[Name, Field(alias="scheduleId")]
+    cron: Cron
+    keep_last: KeepLast = None
     config: Extraction
 
-    @field_validator("cron")
-    @classmethod
-    def _cron(cls, value: str) -> str:
-        value = _NAMED_TIMES.get(value.lower(), value)
-        try:
-            next(CronSim(value, datetime.now(UTC)))
-        except (CronSimError, StopIteration):
-            raise ValueError(_NO_CRON) from None
-        if len(value.split()) != 5:  # noqa: PLR2004 - with six fields, the first is a second
-            raise ValueError(_NO_CRON)
-        return value
+
+class ScheduleChanges(Model):
+    """What is to be different about a schedule; what is not named stays."""
+
+    cron: Cron | None = None
+    keep_last: KeepLast = None
+    paused: bool | None = None
+    config: Extraction | None = None
+
+
+class ChangeSchedule(Model):
+    """Body of PATCH /api/v1/schedules/{schedule_id}."""
+
+    schedule: ScheduleChanges
 
 
 class CreateSchedule(Model):
@@ -85,10 +104,7 @@ class CreateSchedule(Model):
 class Webhook(Model):
     """Whom to call, and when."""
 
-    webhook_id: Annotated[
-        Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")],
-        Field(alias="webhookId"),
-    ]
+    webhook_id: Annotated[Name, Field(alias="webhookId")]
     url: str
     events: list[Event] = Field(default=list(EVENTS), min_length=1)
 

@@ -19,6 +19,8 @@ BACK_OFF_SECONDS = (5, 30, 120, 600, 3600, 6 * 3600, 24 * 3600, 48 * 3600)
 _CLAIM_SECONDS = 60
 _KEEP_DAYS = 30
 _GONE = 410
+# Scans in a row whose token HubSpot refuses: then their schedule rests, until somebody mends it.
+_REFUSALS = 3
 
 
 async def claim(db: Database, most: int) -> list[dict[str, Any]]:
@@ -89,6 +91,7 @@ async def forget(db: Database) -> None:
 async def note_ended(connection: Connection, scan: uuid.UUID) -> None:
     """Tell of a scan's end, in the transaction that ends it."""
     await connection.execute(_ENDED, [scan])
+    await connection.execute("select note_refusal(%s, %s)", [scan, _REFUSALS])
 
 
 _ENDED = """

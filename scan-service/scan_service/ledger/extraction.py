@@ -173,6 +173,9 @@ class Extraction(Model):
         _DEFAULT_PACE
     )
 
+    # How long the scan stays after its end; null: until it is removed.
+    keep_days: Annotated[Whole | None, Field(alias="keepDays", ge=1, le=3650)] = None
+
     @field_validator("batch_size", "rate_limit_delay", mode="before")
     @classmethod
     def _or_default(cls, value: object) -> object:

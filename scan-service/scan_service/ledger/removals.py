@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _STEP_ROWS = 5000
 # What a request does of it itself: the whole of most scans.
 _AT_ONCE_SECONDS = 1.0
+_EXPIRE_AT_ONCE = 100
 
 
 async def remove(db: Database, tenant_id: str, scan_id: str) -> dict[str, Any]:
@@ -58,6 +60,35 @@ async def remove(db: Database, tenant_id: str, scan_id: str) -> dict[str, Any]:
     except AWAY:
         pass  # somebody holds a row, or the database went away: the sweep goes on
     return removed
+
+
+async def expire(db: Database) -> int:
+    """Remove the scans whose time is over; return how many.
+
+    That time is `keepDays` after a scan's end, or when its schedule has its last N after it.
+    """
+    async with db.system() as connection:
+        rows = await (await connection.execute(_EXPIRED, {"most": _EXPIRE_AT_ONCE})).fetchall()
+    for row in rows:
+        # Somebody else was quicker, or is at it.
+        with contextlib.suppress(NotFoundError, ConflictError):
+            await remove(db, row["tenant_id"], row["scan_id"])
+    return len(rows)
+
+
+_EXPIRED = """
+(select tenant_id, scan_id from scan
+where config ? 'keepDays' and run_id is null and status in ('completed', 'failed', 'cancelled')
+    and completed_at < clock_timestamp() - make_interval(days => (config ->> 'keepDays')::int)
+order by completed_at limit %(most)s)
+union
+(select old.tenant_id, old.scan_id from schedule, lateral (
+    select tenant_id, scan_id from scan
+    where scan.tenant_id = schedule.tenant_id and scan.schedule_id = schedule.schedule_id
+        and run_id is null and status in ('completed', 'failed', 'cancelled')
+    order by created_at desc, id offset keep_last limit %(most)s) as old
+where keep_last is not null limit %(most)s)
+"""
 
 
 async def go_on(db: Database) -> bool:

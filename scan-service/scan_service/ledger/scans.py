@@ -43,6 +43,7 @@ async def start(
     token: bytes,
     totals: Mapping[str, int | None],
     max_pending: int,
+    schedule_id: str | None = None,
 ) -> dict[str, Any]:
     """Enter a scan into the ledger and admit it if the tenant has a free slot.
 
@@ -67,6 +68,7 @@ async def start(
             "tenant": tenant_id,
             "scan": scan_id,
             "organization": extraction.organization_id,
+            "schedule": schedule_id,
             "config": Jsonb(extraction.stored()),
             "fingerprint": extraction.fingerprint(),
             "token": token,
@@ -97,11 +99,11 @@ async def _take_name(connection: Connection, tenant_id: str, scan_id: str) -> No
 
 _INSERT = """
 insert into scan (tenant_id, scan_id, organization_id, config, fingerprint, token, total_items,
-                  objects, state)
+                  objects, state, schedule_id)
 select %(tenant)s, %(scan)s, %(organization)s, %(config)s, %(fingerprint)s, %(token)s,
        case when bookmark.state is null then %(total)s::bigint end,
        case when bookmark.state is null then %(objects)s::jsonb else %(unknown)s::jsonb end,
-       bookmark.state
+       bookmark.state, %(schedule)s
 from (values (1)) as one
 left join bookmark on %(incremental)s and bookmark.tenant_id = %(tenant)s
                   and bookmark.fingerprint = %(fingerprint)s

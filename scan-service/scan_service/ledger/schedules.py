@@ -19,6 +19,8 @@ from scan_service.ledger import scans
 from scan_service.ledger.extraction import Extraction
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from service_base.database import Connection
 
     from scan_service.db import Database
@@ -35,7 +37,13 @@ def next_time(cron: str, after: datetime) -> datetime:
 
 
 async def create(
-    db: Database, config: Extraction, *, schedule_id: str, cron: str, token: bytes
+    db: Database,
+    config: Extraction,
+    *,
+    schedule_id: str,
+    cron: str,
+    token: bytes,
+    keep_last: int | None = None,
 ) -> dict[str, Any]:
     """Enter a schedule into the ledger; return its row."""
     async with db.tenant(config.tenant_id) as connection:
@@ -53,12 +61,13 @@ async def create(
         try:
             cursor = await connection.execute(
                 "insert into schedule (tenant_id, schedule_id, organization_id, cron, config,"
-                " fingerprint, token, next_run_at) values (%s, %s, %s, %s, %s, %s, %s, %s)"
+                " fingerprint, token, next_run_at, keep_last)"
+                " values (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
                 " returning *",
                 [
                     config.tenant_id, schedule_id, config.organization_id, cron,
                     Jsonb(config.stored()), config.fingerprint(), token,
-                    next_time(cron, row["now"]),
+                    next_time(cron, row["now"]), keep_last,
                 ],
             )  # fmt: skip
         except UniqueViolation:
@@ -87,6 +96,87 @@ async def remove(db: Database, tenant_id: str, schedule_id: str) -> None:
             raise NotFoundError("Schedule not found")
 
 
+async def change(
+    db: Database,
+    tenant_id: str,
+    schedule_id: str,
+    *,
+    changes: Mapping[str, Any],
+    config: Extraction | None = None,
+    token: bytes | None = None,
+) -> dict[str, Any]:
+    """Change what is named of a schedule, and let it start over; return its row.
+
+    Args:
+        db: the database.
+        tenant_id: whose.
+        schedule_id: which.
+        changes: any of `cron`, `keep_last` and `paused`.
+        config: instead of the old one, with its token.
+        token: sealed.
+
+    Raises:
+        NotFoundError: there is no such schedule.
+    """
+    async with db.tenant(tenant_id) as connection:
+        row = await _locked(connection, tenant_id, schedule_id)
+        cron = changes.get("cron", row["cron"])
+        paused = changes.get("paused", row["paused_at"] is not None)
+        # One that goes on after a pause makes up for nothing: its next time is a time to come.
+        moves = cron != row["cron"] or (row["paused_at"] is not None and not paused)
+        cursor = await connection.execute(
+            "update schedule set cron = %s, keep_last = %s, next_run_at = %s, refusals = 0,"
+            "  paused_at = case when %s then coalesce(paused_at, clock_timestamp()) end,"
+            "  config = coalesce(%s, config), fingerprint = coalesce(%s, fingerprint),"
+            "  organization_id = case when %s then %s else organization_id end,"
+            "  token = coalesce(%s, token), last_error = null where id = %s returning *",
+            [
+                cron, changes.get("keep_last", row["keep_last"]),
+                next_time(cron, row["now"]) if moves else row["next_run_at"], paused,
+                Jsonb(config.stored()) if config else None,
+                config.fingerprint() if config else None,
+                config is not None, config.organization_id if config else None,
+                token, row["id"],
+            ],
+        )  # fmt: skip
+        return await cursor.fetchone() or {}
+
+
+async def run_now(
+    db: Database, engine: Engine, vault: Vault, tenant_id: str, schedule_id: str, *,
+    max_pending: int,
+) -> str:  # fmt: skip
+    """Start a scan of a schedule beside its times, also of one that is paused; return its name.
+
+    Raises:
+        NotFoundError: there is no such schedule.
+        ConflictError: its last scan is still at work.
+    """
+    async with db.tenant(tenant_id) as connection:
+        row = await _locked(connection, tenant_id, schedule_id)
+        scan_id = await _start(
+            connection, engine, vault, {**row, "next_run_at": row["now"]}, max_pending=max_pending
+        )
+        if scan_id is None:
+            raise ConflictError(f"The schedule's scan {row['last_scan_id']} is still at work")
+        await connection.execute(
+            "update schedule set last_scan_id = %s where id = %s", [scan_id, row["id"]]
+        )
+        return scan_id
+
+
+async def _locked(connection: Connection, tenant_id: str, schedule_id: str) -> dict[str, Any]:
+    cursor = await connection.execute(
+        "select *, clock_timestamp() as now from schedule"
+        " where tenant_id = %s and schedule_id = %s for update",
+        [tenant_id, schedule_id],
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        raise NotFoundError("Schedule not found")
+    return row
+
+
 async def fire(db: Database, engine: Engine, vault: Vault, *, max_pending: int) -> int:
     """Start the scans that are due; return how many.
 
@@ -110,7 +200,7 @@ async def _carry_out_one(
     async with db.system() as connection:
         cursor = await connection.execute(
             "select *, clock_timestamp() as now from schedule"
-            " where next_run_at <= clock_timestamp() order by next_run_at"
+            " where next_run_at <= clock_timestamp() and paused_at is null order by next_run_at"
             " limit 1 for update skip locked"
         )
         due = await cursor.fetchone()
@@ -169,5 +259,6 @@ async def _start(
         token=vault.reseal(due["token"]),
         totals=dict.fromkeys(extraction.parts()),
         max_pending=max_pending,
+        schedule_id=due["schedule_id"],
     )
     return scan_id

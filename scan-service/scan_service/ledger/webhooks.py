@@ -21,6 +21,7 @@ Event = Literal[
     "scan.late",
     "records.rejected",
     "schema.changed",
+    "schedule.paused",
 ]
 EVENTS: tuple[Event, ...] = get_args(Event)
 TEST = "webhook.test"

@@ -160,7 +160,7 @@ def _tap(settings: Settings, scan: Mapping[str, Any], selection: Path) -> dict[s
         "OBJECTS": json.dumps([_object(part) for part in wanted]),
         "PAGE_SIZE": str(config.get("batchSize", 100)),
         "REQUEST_DELAY_MS": str(config.get("rateLimitDelay", 100)),
-        "INCLUDE_RAW": "true",
+        "INCLUDE_RAW": str(settings.include_raw).lower(),
         # Tables of all tenants: no account's properties may use up their columns.
         "NEST_PROPERTIES": "true",
         # A snapshot replaces nothing: other scans of the tenant keep their rows.

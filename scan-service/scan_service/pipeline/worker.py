@@ -145,6 +145,7 @@ class Worker:
     async def _clean(self) -> None:
         await self._engine.clean()
         await deliveries.forget(self._db)
+        await removals.expire(self._db)
         await asyncio.to_thread(wipe_abandoned, self._settings.run_directory)
 
 
