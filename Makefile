@@ -6,7 +6,7 @@ export UV_PYTHON_DOWNLOADS := never
 export MELTANO_CLI_DISABLE_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all coverage lint fmt bench service simulator clean database-stop database-dump database-restore
+.PHONY: help setup demo hub test test-all coverage lint fmt bench service simulator clean database-stop database-dump database-restore
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -26,6 +26,9 @@ setup: .venv/.ready ## the environment in .venv, from the lock file
 
 demo: setup ## simulator, embedded PostgreSQL, two real runs, the tables (DATA=folder: real opportunities)
 	@$(RUN) python -m harness.demo $(if $(DATA),--data $(DATA))
+
+hub: setup ## copies of HubSpot and nine other sources, one run of all, the table
+	@$(RUN) python -m harness.hub
 
 test: setup lint ## linters, types and all tests but the heavy ones
 	@$(RUN) pytest --numprocesses auto

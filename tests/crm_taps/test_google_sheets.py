@@ -5,42 +5,31 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from harness.meltano import Project, lines_of
-from harness.vendors.google_sheets import HOSTS, REWRITE, GoogleSheets
+from harness.vendors.google_sheets import GoogleSheets
 from harness.vendors.running import rows
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
+
+    from harness.meltano import Project
 
 pytestmark = pytest.mark.heavy
 
 
-def test_each_sheet_is_a_table_of_the_tenant(tmp_path: Path, database_url: str) -> None:
+def test_each_sheet_is_a_table_of_the_tenant(
+    installed: Callable[..., Project], database_url: str
+) -> None:
     leads: list[list[Any]] = [
         ["Name", "Phone", "Spent"],
         *([f"Zoë {n}", "555", n + 0.25] for n in range(450)),
     ]
     spends: list[list[Any]] = [["Channel", "Amount"], ["Radio 📻", 12.5]]
     with GoogleSheets({"Marketing Leads": leads, "Marketing Spends": spends}) as google:
-        project = Project(
-            tmp_path / "home",
-            {
-                "GOOGLE_HOSTS": " ".join(HOSTS),
-                "GOOGLE_FAKE": google.url,
-                "TAP_GOOGLE_SHEETS_CLIENT_ID": "client",
-                "TAP_GOOGLE_SHEETS_CLIENT_SECRET": google.secret,
-                "TAP_GOOGLE_SHEETS_REFRESH_TOKEN": google.refresh_token,
-                "TAP_GOOGLE_SHEETS_SPREADSHEET_ID": "S1",
-                "TAP_GOOGLE_SHEETS_TENANT_ID": "acme",
-                "TARGET_DEALS_POSTGRES_DATABASE_URL": database_url,
-            },
+        project = installed(
+            "tap-google-sheets",
+            **google.settings(),
+            TARGET_DEALS_POSTGRES_DATABASE_URL=database_url,
         )
-        with project.meltano(["install", "extractor", "tap-google-sheets"]) as process:
-            log = list(lines_of(process))
-            assert process.wait() == 0, log
-        venv = tmp_path / "home" / "sys" / "extractors" / "tap-google-sheets" / "venv"
-        (packages,) = venv.glob("lib/python*/site-packages")
-        (packages / "sitecustomize.py").write_text(REWRITE)
         first = project.run("google-sheets-all")
         del leads[300:]
         second = project.run("google-sheets-all")

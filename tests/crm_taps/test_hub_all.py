@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from harness.hub import BLOCK, PAGE
 from harness.meltano import BIN, ROOT, Project
 from harness.vendors.callrail import CallRail
+from harness.vendors.genius import MARIADB
 from harness.vendors.leadconduit import LeadConduit
 from harness.vendors.running import rows, until
 from harness.vendors.sources import SOURCES
@@ -165,3 +168,20 @@ def test_a_signal_ends_the_source_at_hand_and_all_after_it(
     assert process.returncode == 143
     assert "callrail failed: Signal 15 ended the run." in output
     assert conduit.requests == []
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(1200)
+def test_make_hub_loads_every_source_and_the_page_shows_its_table() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "harness.hub"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    block = BLOCK.search(PAGE.read_text())
+    assert block is not None
+    written, shown = table(block[2]), table(ended.stdout[ended.stdout.index("source  ") :])
+    if MARIADB is None:
+        written = [row for row in written if row[0] != "genius-mysql"]
+
+    assert shown == written
+    assert len({source for source, *_ in shown}) == 11 - (MARIADB is None)

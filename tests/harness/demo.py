@@ -81,16 +81,16 @@ def say(text: str) -> None:
     print(f"\n{text}", flush=True)
 
 
-def fresh_database() -> str:
+def fresh_database(database: str = DATABASE) -> str:
     """An empty database on the project's embedded server."""
     server = project_server(ROOT).start()
     with closing(psycopg2.connect(server)) as admin:
         admin.autocommit = True
         with admin.cursor() as cursor:
-            name = sql.Identifier(DATABASE)
+            name = sql.Identifier(database)
             cursor.execute(sql.SQL("drop database if exists {} with (force)").format(name))
             cursor.execute(sql.SQL("create database {}").format(name))
-    return urlunsplit(urlsplit(server)._replace(path=f"/{DATABASE}"))
+    return urlunsplit(urlsplit(server)._replace(path=f"/{database}"))
 
 
 def run(project: Project) -> int:

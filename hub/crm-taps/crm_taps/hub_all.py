@@ -161,7 +161,7 @@ def _with_inherited(plugins: Mapping[str, Plugin], name: str) -> Plugin:
 
 
 def load(source: Source, options: Sequence[str], settings: Mapping[str, str]) -> Outcome:
-    """Run a source's job to its end; its warnings and errors are passed on as they come.
+    """Run a source's job to its end; the warnings and errors of its plugins are passed on.
 
     Raises:
         StoppedError: A signal came; the job was told, and has ended.
@@ -198,7 +198,7 @@ def _lines(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
         except ValueError:
             continue
         if isinstance(line, dict):
-            if line.get("level") not in {None, "debug", "info"}:
+            if line.get("level") not in {None, "debug", "info"} and "string_id" in line:
                 click.echo(f"  {line.get('level')}: {line.get('event')}", err=True)
             yield line
 

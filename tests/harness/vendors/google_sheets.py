@@ -34,6 +34,18 @@ class GoogleSheets(Vendor):
         self.sheets = sheets
         self.refresh_token, self.secret = "google-refresh", "google-secret"
 
+    def settings(self) -> dict[str, str]:
+        """What Meltano and the rewritten tap must be told to read it, by environment variables."""
+        return {
+            "GOOGLE_HOSTS": " ".join(HOSTS),
+            "GOOGLE_FAKE": self.url,
+            "TAP_GOOGLE_SHEETS_TENANT_ID": "acme",
+            "TAP_GOOGLE_SHEETS_CLIENT_ID": "client",
+            "TAP_GOOGLE_SHEETS_CLIENT_SECRET": self.secret,
+            "TAP_GOOGLE_SHEETS_REFRESH_TOKEN": self.refresh_token,
+            "TAP_GOOGLE_SHEETS_SPREADSHEET_ID": "S1",
+        }
+
     def answer(self, request: Request) -> Answer:
         if request.path == "/token":
             given = parse_qs(request.body.decode())
