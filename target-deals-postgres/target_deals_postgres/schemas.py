@@ -135,6 +135,12 @@ class Schemas:
             stream = Stream(name, *_together(name, parts.values()), self._settings)
         except InvalidJSONSchema as error:
             raise InputError(f"the SCHEMA of stream {name} is not valid: {error}") from None
+        for other in self.streams.values():
+            if other.place == stream.place and other.name != name:
+                raise InputError(
+                    f"the streams {other.name} and {name} would share the table "
+                    f"{'.'.join(stream.place)}: rename one with a stream map (__alias__)"
+                )
         if name in self.streams:
             stream.take_over(self.streams[name])
         if not self.streams:

@@ -82,6 +82,14 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         description="The database schema of all tables; created when missing and allowed.",
     ),
     th.Property(
+        "schema_from_stream_name",
+        th.BooleanType(nullable=False),
+        default=False,
+        title="Schema from the stream's name",
+        description="What stands before the first dash of a stream's name is its schema: "
+        "public-users goes to public.users. Streams without a dash go to default_target_schema.",
+    ),
+    th.Property(
         "load_method",
         th.StringType(nullable=False, allowed_values=["upsert", "append-only", "overwrite"]),
         default="upsert",
@@ -225,6 +233,7 @@ class Settings:
     database_url: str | None
     said_by: str
     default_target_schema: str
+    schema_from_stream_name: bool
     load_method: str
     hard_delete: bool
     process_activate_version_messages: bool

@@ -122,6 +122,14 @@ class Stream:
         return bool(self.keys) and self.settings.load_method == "upsert"
 
     @property
+    def place(self) -> tuple[str, str]:
+        """The schema of its table, and the name that the table has there, before it is made fit."""
+        schema, _, table = self.name.partition("-")
+        if self.settings.schema_from_stream_name and schema and table:
+            return identifier(schema), table
+        return self.settings.default_target_schema, self.name
+
+    @property
     def comment(self) -> str:
         """The table's comment."""
         parts = [str(self.schema[key]) for key in ("title", "description") if self.schema.get(key)]
@@ -209,13 +217,14 @@ class Stream:
         self._settle(database.transaction(self._fit))
 
     def _fit(self, cur: cursor) -> Places:
-        schema = self.settings.default_target_schema
-        catalog.ensure_schema(cur, schema)
+        schema, name = self.place
+        said_by = "default_target_schema" if name == self.name else f"of stream {self.name}"
+        catalog.ensure_schema(cur, schema, said_by)
         links = None
         if self.settings.current_associations:
             links = CurrentLinks(cur, schema, self.settings.readers)
         visit = evolution.Evolution(
-            cur, schema, self.name, step_aside=links.step_aside if links else None
+            cur, schema, name, step_aside=links.step_aside if links else None
         )
         if self._stale is not None:
             self._stale.remove_stage(cur)

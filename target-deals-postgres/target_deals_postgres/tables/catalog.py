@@ -64,8 +64,13 @@ class Table:
         return f"{self.schema}.{self.name}"
 
 
-def ensure_schema(cur: cursor, name: str) -> None:
+def ensure_schema(cur: cursor, name: str, said_by: str = "default_target_schema") -> None:
     """Create the schema when it is missing.
+
+    Args:
+        cur: inside a transaction.
+        name: the schema.
+        said_by: what gave it this name, for the error.
 
     Raises:
         DatabaseRefusedError: it is missing and may not be created.
@@ -78,8 +83,8 @@ def ensure_schema(cur: cursor, name: str) -> None:
         cur.execute(SQL("CREATE SCHEMA IF NOT EXISTS {}").format(Identifier(name)))
     except errors.InsufficientPrivilege:
         raise DatabaseRefusedError(
-            f"the schema {name} (default_target_schema) does not exist, and the "
-            "connection's role may not create it"
+            f"the schema {name} ({said_by}) does not exist, and the connection's role may not "
+            "create it"
         ) from None
 
 
