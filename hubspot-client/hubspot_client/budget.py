@@ -74,6 +74,18 @@ class Stopped(Exception):  # noqa: N818 - nothing went wrong
     """The run is ending; nobody waits for a turn any more."""
 
 
+class Crowded(Exception):  # noqa: N818 - others are before us, and nothing went wrong
+    """No turn came in time.
+
+    Args:
+        seconds: Until it is worth asking again.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
 class _At(IntEnum):
     """Where a number stands; all begin with 0."""
 
@@ -126,19 +138,30 @@ class Budget:
         self._turn = threading.Lock()
         self.waited = 0.0
 
-    def take(self) -> float:
+    def take(self, patience: float | None = None) -> float:
         """Wait for a turn, and tell the moment at which it came.
+
+        Args:
+            patience: Seconds to wait at the most; None: as long as it takes.
 
         Raises:
             Stopped: If the run ends meanwhile.
+            Crowded: If no turn comes in time.
         """
         began = time.monotonic()
-        with self._turn:  # one asks, those behind it wait for it
+        # One asks, those behind it wait for it.
+        if not self._turn.acquire(timeout=-1 if patience is None else patience):
+            raise Crowded(1.0)
+        try:
             while (pause := self._try_to_take()) > 0:
+                if patience is not None and time.monotonic() + pause > began + patience:
+                    raise Crowded(pause)
                 if self._stop.wait(pause):
                     raise Stopped
             now = time.monotonic()
             self.waited += now - began
+        finally:
+            self._turn.release()
         if self._stop.is_set():
             raise Stopped
         return now

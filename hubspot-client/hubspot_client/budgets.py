@@ -78,17 +78,22 @@ class Budgets:
         )
         self._gate = Budget(INTERVAL / delay, burst=1, stop=stop) if delay else None
 
-    def take(self, family: str) -> float:
+    def take(self, family: str, patience: float | None = None) -> float:
         """Wait until a request of a family may go out; tell the moment, for `learn`.
+
+        Args:
+            family: Of the request.
+            patience: Seconds to wait for each budget at the most; None: as long as it takes.
 
         Raises:
             Stopped: If the run ends meanwhile.
+            Crowded: If no turn comes in time.
         """
-        taken = self.of(family).take()
+        taken = self.of(family).take(patience)
         if self._fixed and self.of(family) is not self.general:
-            self.general.take()
+            self.general.take(patience)
         if self._gate is not None:
-            self._gate.take()
+            self._gate.take(patience)
         return taken
 
     def of(self, family: str) -> Budget:

@@ -11,7 +11,7 @@ import backoff
 import msgspec
 
 from hubspot_client.authentication import Token
-from hubspot_client.budget import Stopped
+from hubspot_client.budget import Crowded, Stopped
 from hubspot_client.budgets import Budgets
 from hubspot_client.clock import Clock
 from hubspot_client.decoding import decode
@@ -63,6 +63,8 @@ class Client:
         logger: Where retries and waits are told.
         retry: Whether what a moment later may go well is tried again; not where a person waits.
         timeout: Seconds to connect and to wait for a piece of an answer.
+        patience: Seconds that a request waits for its turn in the budget at the most; then it is a
+            `RateLimitedError` without having been sent. None: as long as it takes.
     """
 
     def __init__(
@@ -72,8 +74,10 @@ class Client:
         *,
         retry: bool = True,
         timeout: tuple[float, float] = TIMEOUT,
+        patience: float | None = None,
     ) -> None:
         self._retry = retry
+        self._patience = patience
         self.paths = Paths(access.api_version)
         self.clock = Clock()
         self.stop = threading.Event()
@@ -234,7 +238,13 @@ class Client:
     ) -> tuple[Answer, str]:
         """The answer, and the token it was asked with: one that is good when the turn comes."""
         try:
-            taken = self.budgets.take(family)
+            taken = self.budgets.take(family, self._patience)
+        except Crowded as crowded:
+            raise RateLimitedError(
+                f"The account's limit leaves no room for {what} now.",
+                policy="OWN",
+                wait=crowded.seconds,
+            ) from None
         except Stopped:
             if self._ended is not None:
                 raise self._ended from None
