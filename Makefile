@@ -6,7 +6,7 @@ export UV_PYTHON_DOWNLOADS := never
 export MELTANO_CLI_DISABLE_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo hub test test-all coverage lint fmt bench service simulator clean database-stop database-dump database-restore
+.PHONY: help setup demo hub test test-all coverage lint fmt bench service crm-api simulator clean database-stop database-dump database-restore
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -74,6 +74,15 @@ service: setup ## the scan service with a demo tenant, its key and a HubSpot; pr
 	export DATABASE_URL="$${DATABASE_URL:-$$($(RUN) python -m target_deals_postgres.embedded start)}"; \
 	export SCAN_SERVICE_HUBSPOT_BASE_URL="$${SCAN_SERVICE_HUBSPOT_BASE_URL:-http://127.0.0.1:8650}"; \
 	$(RUN) scan-service dev --token pat-na1-first
+
+crm-api: setup ## the API for end users on port 4012, with a HubSpot of its own (or CRM_API_HUBSPOT_ACCESS_TOKEN's); prints the curl lines
+	@if [ -z "$$CRM_API_HUBSPOT_ACCESS_TOKEN$$HUBSPOT_REFRESH_TOKEN" ]; then \
+	$(RUN) hubspot-simulator & hubspot=$$!; \
+	trap 'kill $$hubspot 2>/dev/null' EXIT; trap 'exit 0' INT TERM; \
+	export CRM_API_HUBSPOT_ACCESS_TOKEN=pat-na1-first CRM_API_ALLOW_OPEN_DIRECTORY=true; \
+	export CRM_API_HUBSPOT_BASE_URL="$${CRM_API_HUBSPOT_BASE_URL:-http://127.0.0.1:8650}"; fi; \
+	export DATABASE_URL="$${DATABASE_URL:-$$($(RUN) python -m target_deals_postgres.embedded start)}"; \
+	$(RUN) crm-api dev
 
 clean: ## all that the recipes made, the embedded database too
 	@test ! -x .venv/bin/python || .venv/bin/python -m target_deals_postgres.embedded remove

@@ -21,6 +21,7 @@ COMMANDS = {
     "tap-hubspot-deals": ["--about"],
     "target-deals-postgres": ["--about"],
     "scan-service": ["--help"],
+    "crm-api": ["--help"],
     "hubspot-simulator": ["--help"],
 }
 KEPT = {n: v for n, v in os.environ.items() if n in {"PATH", "HOME"} or n.startswith(NETWORK)}

@@ -1,0 +1,1 @@
+"""The door: paths, bodies, answers."""

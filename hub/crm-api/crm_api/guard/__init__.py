@@ -1,0 +1,1 @@
+"""The guard: passwords, tokens, limits."""

@@ -1,0 +1,1 @@
+"""The ledger: users, what they made, and first answers."""
