@@ -108,7 +108,7 @@ def create_app(settings: Settings) -> Starlette:
         downloads=Shares(settings.tenant_downloads, seconds=_DOWNLOAD_WAIT_SECONDS),
         addresses=Addresses(),
     )  # fmt: skip
-    health, numbers = Health(settings, hubspot.is_reachable), Metrics(db)
+    health, numbers = Health(settings, hubspot.is_reachable), Metrics(db, service.engine)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

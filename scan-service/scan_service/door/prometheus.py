@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 if TYPE_CHECKING:
     from scan_service.db import Database
+    from scan_service.engine.jobs import Engine
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # No tenant among the labels: whoever may read the metrics need not know the customers.
@@ -17,6 +18,7 @@ select status, count(*) as scans from scan group by status
 _QUEUE = """
 select count(*) filter (where status = 'pending') as waiting,
     count(slot) as slots,
+    count(run_id) as places,
     coalesce(extract(epoch from clock_timestamp()
         - min(created_at) filter (where status = 'pending')), 0)::float8 as oldest,
     coalesce(extract(epoch from clock_timestamp()
@@ -24,13 +26,20 @@ select count(*) filter (where status = 'pending') as waiting,
     coalesce(sum(greatest(runs - 1, 0)), 0)::float8 as repeated
 from scan
 """
+_DELIVERIES = """
+select count(*) as untold,
+    coalesce(extract(epoch from clock_timestamp()
+        - min(due_at) filter (where attempts = 0)), 0)::float8 as overdue
+from delivery where due_at is not null
+"""
 
 
 class Metrics:
     """The registry of one server."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, engine: Engine) -> None:
         self._db = db
+        self._engine = engine
         self._registry = CollectorRegistry()
         registry = self._registry
         self._requests = Counter(
@@ -53,6 +62,17 @@ class Metrics:
                 "scan_service_longest_silence_seconds", "Since the quietest run said something",
                 registry=registry,
             ),
+            "workers": Gauge("scan_service_workers", "Workers that live", registry=registry),
+            "places": Gauge(
+                "scan_service_worker_runs", "Runs that workers carry out", registry=registry
+            ),
+            "untold": Gauge(
+                "scan_service_waiting_deliveries", "Calls of webhooks to come", registry=registry
+            ),
+            "overdue": Gauge(
+                "scan_service_late_delivery_seconds", "How late the latest first call is",
+                registry=registry,
+            ),
             "repeated": Gauge(
                 "scan_service_repeated_runs", "Runs beyond a scan's first one", registry=registry
             ),
@@ -68,10 +88,12 @@ class Metrics:
         async with self._db.system() as connection:
             scans = await (await connection.execute(_LEDGER)).fetchall()
             queue = await (await connection.execute(_QUEUE)).fetchone() or {}
+            told = await (await connection.execute(_DELIVERIES)).fetchone() or {}
+            numbers = {**queue, **told, "workers": await self._engine.workers(connection)}
         for status in ("pending", "running", "completed", "failed", "cancelled"):
             self._scans.labels(status).set(0)
         for row in scans:
             self._scans.labels(row["status"]).set(row["scans"])
         for name, gauge in self._queue.items():
-            gauge.set(queue[name])
+            gauge.set(numbers[name])
         return generate_latest(self._registry)

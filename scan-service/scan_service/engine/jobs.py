@@ -63,6 +63,16 @@ class Engine:
         )
         return [row["id"] for row in await cursor.fetchall()]
 
+    async def workers(self, connection: AsyncConnection[Any]) -> int:
+        """Return how many workers live, in the caller's transaction."""
+        cursor = await connection.execute(
+            "select count(*) as n from procrastinate_workers"
+            " where last_heartbeat > clock_timestamp() - make_interval(secs => %s)",
+            [_STALLED_SECONDS],
+        )
+        row = await cursor.fetchone()
+        return int(row["n"]) if row else 0
+
     async def clean(self) -> None:
         """Forget what dead workers and finished jobs left in the engine's tables."""
         manager = self._app.job_manager
