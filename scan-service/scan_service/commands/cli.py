@@ -1,4 +1,4 @@
-"""Knows the commands: serve, work, migrate, keys, tenant, dev."""
+"""Knows the commands: serve, work, migrate, check, keys, tenant, dev."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import psycopg
 from pydantic import TypeAdapter, ValidationError
 
 from scan_service.commands import boot, keys, tenants
+from scan_service.commands.check import check
 from scan_service.commands.keys import say
 from scan_service.errors import ServiceError
 from scan_service.guard import auth
@@ -70,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("serve", help="answer HTTP requests")
     commands.add_parser("work", help="carry out scans")
     commands.add_parser("migrate", help="bring the database up to this version")
+    commands.add_parser("check", help="say whether all is there that server and worker need")
     dev = commands.add_parser(
         "dev", help="serve and work in one process, with a demo tenant and a secret of its own"
     )
@@ -121,7 +123,8 @@ def _run(chosen: argparse.Namespace) -> int:
         applied = asyncio.run(migrate(settings.database_url))
         say(f"{len(applied)} migrations applied" if applied else "up to date")
         return 0
-    if chosen.command == "work":
-        return asyncio.run(boot.work(settings))
-    act = tenants.act if chosen.command == "tenant" else keys.act
-    return asyncio.run(act(settings, chosen))
+    if chosen.command in ("work", "check"):
+        act = boot.work if chosen.command == "work" else check
+        return asyncio.run(act(settings))
+    acts = tenants.act if chosen.command == "tenant" else keys.act
+    return asyncio.run(acts(settings, chosen))
