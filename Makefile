@@ -6,7 +6,7 @@ export UV_PYTHON_DOWNLOADS := never
 export MELTANO_CLI_DISABLE_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo hub test test-all coverage lint fmt bench service crm-api simulator clean database-stop database-dump database-restore
+.PHONY: help setup demo drop-folder hub test test-all coverage lint fmt bench service crm-api simulator clean database-stop database-dump database-restore
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -29,6 +29,9 @@ demo: setup ## simulator, embedded PostgreSQL, two real runs, the tables (DATA=f
 
 hub: setup ## copies of HubSpot and nine other sources, one run of all, the table
 	@$(RUN) python -m harness.hub
+
+drop-folder: setup ## simulator, mail server, CSV files of a booking system, one run, what became of them
+	@$(RUN) python -m harness.drop_demo
 
 test: setup lint ## linters, types and all tests but the heavy ones
 	@$(RUN) pytest --numprocesses auto

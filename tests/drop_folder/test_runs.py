@@ -63,7 +63,7 @@ def test_a_file_becomes_contacts_and_deals_and_a_mail(
     assert kept.startswith("export-schorndorf_2026_11_28.")
     (mail,) = box.mails
     assert mail["Subject"] == "[HubSpot-Import] 1 Datei: 3 Zeilen, 0 abgelehnt"
-    assert "Kontakte / contacts: 3 neu" in mail.get_content()
+    assert "Kontaktzeilen / contact rows: 3 neu" in mail.get_content()
     assert mail["Auto-Submitted"] == "auto-generated"
     assert not any("beispiel" in text for text in (mail.get_content(), run.log))
 
@@ -189,7 +189,7 @@ def test_a_dry_run_moves_and_writes_nothing(drop: Drop, portal: Portal, box: Mai
     run = drop("--dry-run")
 
     assert (run.status, drop.names(), portal.writes, box.mails) == (1, [NAME], [], [])
-    assert "Kontakte / contacts: 1 neu" in run.out
+    assert "Kontaktzeilen / contact rows: 1 neu" in run.out
     assert "Zeile 3, Spalte E-Mail: leer" in run.out
 
 

@@ -15,11 +15,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hubspot_client.errors import HubSpotError
+
+from drop_folder.account import TOKEN, Account, conversation
 from drop_folder.folder import Claim, Folder, FolderError
+from drop_folder.job import LATER as WAITED_FOR
 from drop_folder.job import Job, Stopped, status_of, told
-from drop_folder.mails import send_reports
+from drop_folder.mails import fault_of, send_reports
 from drop_folder.mapping import Mapping, MappingError, load
-from drop_folder.pipeline import TOKEN, Pipeline
+from drop_folder.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from drop_folder.reports import FileReport
@@ -44,6 +48,14 @@ def parser() -> argparse.ArgumentParser:
         prog="drop-folder", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     add = found.add_argument
+    add(
+        "what",
+        nargs="?",
+        choices=("run", "setup", "properties"),
+        default="run",
+        help="run (default); setup: make the properties in HubSpot that the mapping names and the "
+        "account lacks;\nproperties: list the account's by label and name",
+    )
     add("--config", required=True, type=Path, help="the mapping file")
     add("--file", type=Path, help="this file only, which stays where it is; with --dry-run")
     add(
@@ -51,7 +63,11 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="read HubSpot, write and move nothing, say what would be",
     )
-    add("--check", action="store_true", help="only check mapping and folder")
+    add(
+        "--check",
+        action="store_true",
+        help="check mapping, folder, HubSpot and mail server, and end",
+    )
     add("--watch", action="store_true", help="go on looking for files until a signal comes")
     return found
 
@@ -73,9 +89,8 @@ def main() -> None:
     except FolderError as error:
         LOGGER.error("%s", error)  # noqa: TRY400
         sys.exit(DISK)
-    if options.check:
-        LOGGER.info("The mapping and the folder are good.")
-        sys.exit(OK)
+    if options.check or options.what != "run":
+        sys.exit(_ask(mapping, options.what))
     pipeline = Pipeline(mapping, options.config.resolve(), folder.work, dry_run=options.dry_run)
     job = Job(mapping, folder, pipeline)
     if options.dry_run:
@@ -86,6 +101,32 @@ def main() -> None:
         time.sleep(WATCH_SECONDS)
         status = _run(mapping, folder, job)
     sys.exit(status)
+
+
+def _ask(mapping: Mapping, what: str) -> int:
+    """Check the account and the mail server, make properties, or list them."""
+    try:
+        with conversation(mapping) as client:
+            account = Account(mapping, client)
+            if what == "properties":
+                print("\n".join(account.told()))  # noqa: T201 - that is what was asked for
+                return OK
+            if what == "setup":
+                for name in account.make_missing():
+                    LOGGER.info("Made the property %s.", name)
+                account = Account(mapping, client)
+            faults = account.faults()
+    except HubSpotError as error:
+        LOGGER.error("%s", error)  # noqa: TRY400
+        return LATER if error.code in WAITED_FOR else SETUP
+    if what == "run" and mapping.mail is not None and (fault := fault_of(mapping.mail)):
+        faults.append(fault)
+    for fault in faults:
+        LOGGER.error("%s.", fault)
+    if not faults:
+        mail = ", the mail server" if what == "run" and mapping.mail else ""
+        LOGGER.info("The mapping, the folder, the account%s are good.", mail)
+    return SETUP if faults else OK
 
 
 def _heed_signals(job: Job, pipeline: Pipeline) -> None:

@@ -7,6 +7,9 @@ import io
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from hubspot_client.errors import HubSpotError
+
+from drop_folder.account import Account, conversation
 from drop_folder.booking import BadRowError
 from drop_folder.folder import write_whole
 from drop_folder.pipeline import DIED, Passed
@@ -29,8 +32,11 @@ LATER = {
     "hubspot_daily_limit",
     "hubspot_account_moving",
     "hubspot_inconsistent",
+    "hubspot_refused",
     "interrupted",
 }
+"""How the target ends where the file is not to blame: it may be good another time."""
+
 SETUP = {"hubspot_unauthorized", "hubspot_missing_scope", "settings_invalid"}
 STATUS = {"processed": 0, "duplicate": 0, "refused": 2}
 
@@ -53,6 +59,7 @@ class Job:
         self._folder = folder
         self._pipeline = pipeline
         self.is_stopping = False
+        self._is_account_good = False
 
     def hold(self, lock: int) -> None:
         """Let the folder stay locked as long as a target of this run lives, even without us."""
@@ -103,6 +110,9 @@ class Job:
             report.verdict = "refused"
             report.reason = f"{len(bad)} von {report.rows} Zeilen sind fehlerhaft."
             return report
+        unfit = self._check_account()
+        if unfit is not None:
+            return self._not_done(report, unfit)
         left_out = {line for line, _ in report.faults}
         for stream in streams_of(self._mapping):
             if self.is_stopping:  # the file stays claimed: see `carry_out`
@@ -115,6 +125,20 @@ class Job:
                 left_out |= {each.line for each in passed.rejects}
         report.faults.sort()
         return report
+
+    def _check_account(self) -> Passed | None:
+        """Look once whether the account has what the mapping writes; tell what keeps it from it."""
+        if self._is_account_good:
+            return None
+        try:
+            with conversation(self._mapping) as client:
+                faults = Account(self._mapping, client).faults()
+        except HubSpotError as error:
+            return Passed(error.code, str(error))
+        if faults:
+            return Passed("settings_invalid", f"{'; '.join(faults)}.")
+        self._is_account_good = True
+        return None
 
     def _read_through(self, claim: Claim, report: FileReport) -> list[BadRowError]:
         """Read all rows once before anything is sent."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import smtplib
@@ -14,10 +15,10 @@ from typing import TYPE_CHECKING
 from drop_folder.reports import FileReport, saved
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from drop_folder.mapping import Mail
+    from drop_folder.mapping import Mail, Smtp
 
 SECONDS = 10.0
 REPEAT_HOURS = 6.0
@@ -67,8 +68,25 @@ def _message(mail: Mail, reports: Sequence[FileReport]) -> EmailMessage:
     return message
 
 
+def fault_of(mail: Mail) -> str:
+    """What keeps mails from being sent; empty when nothing does. None is sent."""
+    try:
+        with _server(mail.smtp) as server:
+            server.noop()
+    except (OSError, smtplib.SMTPException) as error:
+        return f"The mail server {mail.smtp.host}:{mail.smtp.port}: {type(error).__name__}"
+    return ""
+
+
 def _send(mail: Mail, reports: Sequence[FileReport]) -> None:
-    smtp, context = mail.smtp, ssl.create_default_context()
+    with _server(mail.smtp) as server:
+        server.send_message(_message(mail, reports), from_addr=mail.sender, to_addrs=mail.to)
+
+
+@contextlib.contextmanager
+def _server(smtp: Smtp) -> Iterator[smtplib.SMTP]:
+    """A conversation with the mail server, logged in where there is a user."""
+    context = ssl.create_default_context()
     if smtp.tls == "tls":
         server: smtplib.SMTP = smtplib.SMTP_SSL(
             smtp.host, smtp.port, timeout=SECONDS, context=context
@@ -80,7 +98,7 @@ def _send(mail: Mail, reports: Sequence[FileReport]) -> None:
             server.starttls(context=context)
         if smtp.user:
             server.login(smtp.user, os.environ.get(PASSWORD, ""))
-        server.send_message(_message(mail, reports), from_addr=mail.sender, to_addrs=mail.to)
+        yield server
 
 
 def _is_repeated(memory: Path, report: FileReport) -> bool:

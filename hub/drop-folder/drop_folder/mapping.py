@@ -59,6 +59,8 @@ class Column(Part):
     on_bad: Literal["reject", "blank"] = "reject"
     required: bool = False
     append: bool = False
+    label: str = ""
+    options: list[str] = []
 
     @property
     def names(self) -> list[str]:

@@ -9,6 +9,8 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from drop_folder.account import TOKEN
+
 if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
     from drop_folder.folder import Claim
     from drop_folder.mapping import Mapping
 
-TOKEN = "HUBSPOT_ACCESS_TOKEN"  # noqa: S105 - the name of the variable
 DIED = "died"
 LOGGING = {
     "version": 1,

@@ -66,8 +66,8 @@ class FileReport:
         if self.rows:
             lines.append(f"  Zeilen / rows: {self.rows}")
         for label, sums in (
-            ("Kontakte / contacts", self.contacts),
-            ("Deals", self.deals),
+            ("Kontaktzeilen / contact rows", self.contacts),
+            ("Dealzeilen / deal rows", self.deals),
             ("Verknüpfungen / links", self.links),
         ):
             if sums:
