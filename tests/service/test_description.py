@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 from scan_service.door.app import OPERATIONS
 from scan_service.door.models import (
+    AuditQuery,
     ChangeSchedule,
     CreateSchedule,
     CreateWebhook,
@@ -87,6 +88,7 @@ def test_the_bodies_described_are_the_bodies_read() -> None:
 def test_the_queries_described_are_the_queries_read() -> None:
     read: dict[str, type[BaseModel]] = {
         "listScans": ListQuery,
+        "listAudit": AuditQuery,
         "scanResult": ResultQuery,
         "download": DownloadQuery,
         "removeScan": RemoveQuery,

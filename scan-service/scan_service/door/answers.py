@@ -207,3 +207,17 @@ def schedule(row: Mapping[str, Any]) -> dict[str, Any]:
         "keepLast": row["keep_last"],
         "pausedAt": timestamp(row["paused_at"], absent=None),
     }
+
+
+def audited(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what somebody did."""
+    return {
+        "at": timestamp(row["at"]),
+        "keyId": str(row["key_id"]),
+        "keyName": row["key_name"],
+        "address": row["address"],
+        "operation": row["operation"],
+        "subject": row["subject"],
+        "status": row["status"],
+        "correlationId": row["correlation_id"],
+    }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import yaml
-from asgi_correlation_id import CorrelationIdMiddleware
+from asgi_correlation_id import CorrelationIdMiddleware, correlation_id
 from offapi import OpenAPITemplate
 from service_base import buckets
 from service_base.buckets import Rate
@@ -41,7 +41,7 @@ from scan_service.errors import (
     UnauthorizedError,
     UnavailableError,
 )
-from scan_service.guard import auth
+from scan_service.guard import audit, auth
 from scan_service.guard.addresses import Addresses
 from scan_service.guard.vault import Vault
 from scan_service.shares import Shares
@@ -84,6 +84,7 @@ OPERATIONS = (
     Operation("PATCH", "/api/v1/schedules/{schedule_id}", auth.EXTRACT, schedules.change),
     Operation("POST", "/api/v1/schedules/{schedule_id}/run", auth.EXTRACT, schedules.run),
     Operation("DELETE", "/api/v1/schedules/{schedule_id}", auth.EXTRACT, schedules.remove),
+    Operation("GET", "/api/v1/audit", auth.READ, endpoints.list_audit),
     Operation("POST", "/api/v1/webhooks", auth.EXTRACT, webhooks.create),
     Operation("GET", "/api/v1/webhooks", auth.READ, webhooks.listed),
     Operation("DELETE", "/api/v1/webhooks/{webhook_id}", auth.EXTRACT, webhooks.remove),
@@ -227,10 +228,44 @@ async def _pass(service: Service, operation: Operation, request: Request) -> Res
             f"Rate limit exceeded. Please retry after {seconds} seconds.",
             headers={"Retry-After": str(seconds)},
         )
+    if operation.method == "GET" and operation.permission != auth.DOWNLOAD:
+        response = await _carry_out(service, operation, request, caller)
+    else:
+        response = await _audited(service, operation, request, caller)
+    response.headers.update(allowance.headers())
+    return response
+
+
+async def _carry_out(
+    service: Service, operation: Operation, request: Request, caller: auth.Caller
+) -> Response:
     caller.require_tenant(request.headers.get("X-Tenant-ID"))
     caller.require(operation.permission)
-    response = await operation.endpoint(service, request, caller)
-    response.headers.update(allowance.headers())
+    return await operation.endpoint(service, request, caller)
+
+
+async def _audited(
+    service: Service, operation: Operation, request: Request, caller: auth.Caller
+) -> Response:
+    """Carry out what changes something or takes data out, and note who did it."""
+    async with service.db.system() as connection:
+        number = await audit.begin(
+            connection, caller, operation=f"{operation.method} {operation.path}",
+            address=request.client.host if request.client else "",
+            correlation=correlation_id.get() or "",
+        )  # fmt: skip
+    status = 500
+    try:
+        response = await _carry_out(service, operation, request, caller)
+        status = response.status_code
+    except ServiceError as error:
+        status = error.status
+        raise
+    finally:
+        named = next((v for k, v in request.path_params.items() if k.endswith("_id")), None)
+        subject = getattr(request.state, "subject", named)
+        with contextlib.suppress(*AWAY):  # the row is there; only what came of it is not
+            await audit.end(service.db, number, subject=subject, status=status)
     return response
 
 

@@ -15,6 +15,7 @@ from scan_service.door import answers, cursors
 from scan_service.door.asked import json_body, name_in
 from scan_service.door.downloads import Download, while_there
 from scan_service.door.models import (
+    AuditQuery,
     DownloadQuery,
     ListQuery,
     RemoveQuery,
@@ -24,6 +25,7 @@ from scan_service.door.models import (
     read_query,
 )
 from scan_service.errors import ConflictError, InvalidRequestError, NotFoundError
+from scan_service.guard import audit
 from scan_service.ledger import history, removals, scans
 from scan_service.moments import timestamp
 from scan_service.records import files, pages
@@ -68,6 +70,7 @@ async def start_scan(service: Service, request: Request, caller: Caller) -> Resp
     """POST /api/v1/scan/start."""
     config = read_body(StartScan, await json_body(request)).config
     caller.require_tenant(config.tenant_id)
+    request.state.subject = config.scan_id
     if await scans.exists(service.db, caller.tenant_id, config.scan_id):
         raise ConflictError("Scan with this ID already exists")
     totals = await service.probe(config, "config")
@@ -209,3 +212,17 @@ async def remove_scan(service: Service, request: Request, caller: Caller) -> Res
 async def statistics(service: Service, request: Request, caller: Caller) -> Response:  # noqa: ARG001
     """GET /api/v1/stats."""
     return JSONResponse(answers.success(await history.statistics(service.db, caller.tenant_id)))
+
+
+async def list_audit(service: Service, request: Request, caller: Caller) -> Response:
+    """GET /api/v1/audit."""
+    query = read_query(AuditQuery, request.query_params)
+    rows, total = await audit.listed(
+        service.db, caller.tenant_id, number=query.page, size=query.page_size
+    )
+    return JSONResponse(
+        answers.success({
+            "entries": [answers.audited(row) for row in rows],
+            "pagination": answers.paginate(query.page, query.page_size, total),
+        })
+    )  # fmt: skip

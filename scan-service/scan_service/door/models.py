@@ -155,6 +155,13 @@ class ListQuery(_Query):
     order: Literal["asc", "desc"] = "desc"
 
 
+class AuditQuery(_Query):
+    """Query of GET /api/v1/audit."""
+
+    page: int = Field(default=1, ge=1, le=1_000_000)
+    page_size: int = Field(default=50, ge=1, le=100)
+
+
 class ResultQuery(_Query):
     """Query of GET /api/v1/scan/result/{scan_id}."""
 

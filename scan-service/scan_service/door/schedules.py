@@ -23,6 +23,7 @@ async def create(service: Service, request: Request, caller: Caller) -> Response
     """POST /api/v1/schedules."""
     schedule = read_body(CreateSchedule, await json_body(request)).schedule
     caller.require_tenant(schedule.config.tenant_id)
+    request.state.subject = schedule.schedule_id
     await service.probe(schedule.config, "schedule.config")
     token = service.vault.seal(schedule.config.auth.access_token, tenant_id=caller.tenant_id)
     row = await schedules.create(

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 async def create(service: Service, request: Request, caller: Caller) -> Response:
     """POST /api/v1/webhooks."""
     wanted = read_body(CreateWebhook, await json_body(request)).webhook
+    request.state.subject = wanted.webhook_id
     try:
         receivers.check(wanted.url, private=service.settings.private_webhooks)
     except receivers.ReceiverError as error:

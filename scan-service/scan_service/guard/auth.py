@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from scan_service.errors import ForbiddenError, UnauthorizedError
 
 if TYPE_CHECKING:
+    import uuid
+
     from service_base.database import Connection
     from starlette.requests import Request
 
@@ -29,6 +31,8 @@ class Caller:
 
     tenant_id: str
     permissions: frozenset[str]
+    key_id: uuid.UUID
+    key_name: str
 
     def require(self, permission: str) -> None:
         """Refuse a caller whose key lacks a permission."""
@@ -58,7 +62,7 @@ async def authenticate(connection: Connection, key: bytes) -> Caller:
     """Return whose key this is, by its hash; one answer for unknown, expired and revoked keys."""
     # A random key of 256 bits needs no slow hash, and the index lookup of a hash leaks nothing.
     cursor = await connection.execute(
-        "select tenant_id, permissions, id,"
+        "select tenant_id, permissions, id, name, hint,"
         " last_used_at is null or last_used_at < now() - interval '1 minute' as stale"
         " from api_key where hash = %s and revoked_at is null"
         " and (expires_at is null or expires_at > now())",
@@ -71,7 +75,9 @@ async def authenticate(connection: Connection, key: bytes) -> Caller:
         await connection.execute(
             "update api_key set last_used_at = now() where id = %s", [row["id"]]
         )
-    return Caller(row["tenant_id"], frozenset(row["permissions"]))
+    return Caller(
+        row["tenant_id"], frozenset(row["permissions"]), row["id"], row["name"] or row["hint"]
+    )
 
 
 async def create_key(
