@@ -55,6 +55,7 @@ class Output:
     messages: list[Message]
     log: str = ""
     code: int = 0
+    content: bytes = b""
 
     def of(self, kind: str, stream: str | None = None) -> list[Message]:
         """The messages of a type, in order."""
@@ -117,7 +118,7 @@ def tried(
             failure = exc
         out.flush()
         content = written.getvalue()
-    return Output([parse(line) for line in content.splitlines()]), failure
+    return output_of(content), failure
 
 
 def discover(config: dict[str, Any]) -> dict[str, Any]:
@@ -202,7 +203,7 @@ def output_of(content: bytes, log: bytes = b"", code: int = 0) -> Output:
     """What stands in a tap's two pipes."""
     lines = content.splitlines(keepends=True)
     whole = [line for line in lines if line.endswith(b"\n")]
-    return Output([parse(line) for line in whole], log.decode(), code)
+    return Output([parse(line) for line in whole], log.decode(), code, content)
 
 
 def _file(folder: Path, name: str, content: Any) -> str:

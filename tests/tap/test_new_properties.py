@@ -130,6 +130,18 @@ def test_a_retyped_property_is_read_where_it_has_a_value(mirroring: Mirroring) -
     assert mirroring.differences() == []
 
 
+def test_a_text_that_becomes_a_number_is_read_in_every_deal(mirroring: Mirroring) -> None:
+    """Cleared texts are "": HubSpot's search takes them for no value."""
+    portal = mirroring.portal
+    fill(portal, "tier", portal.ids()[:30])
+    portal.change("deals", portal.ids()[40], {"tier": ""})
+    mirroring.run()
+    portal.retype_property("deals", "tier", "number")
+    mirroring.run()
+    assert mirroring.differences() == []
+    assert mirroring.mirror.deals()[portal.ids()[40]]["custom_properties"]["tier"] is None
+
+
 def test_a_removed_property_reads_nothing_and_is_told(
     mirroring: Mirroring, caplog: pytest.LogCaptureFixture
 ) -> None:

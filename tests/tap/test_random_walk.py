@@ -1,7 +1,7 @@
 """Whatever is asked, whatever happens in HubSpot and whenever a run is cut: the mirror stays true.
 
 Each example is a walk: edits in HubSpot, and runs with settings, selections and scopes of their
-own, some of them cut at a message or by a request that fails. After every run that came to its end
+own, some of them cut at a byte or by a request that fails. After every run that came to its end
 the tables are compared with what HubSpot has of what was asked.
 """
 
@@ -19,12 +19,15 @@ from harness.singer import (
     Row,
     config_for,
     discover,
+    output_of,
     select,
     tried,
     value_differences,
 )
 from hubspot_client.errors import HubSpotError
+from hubspot_client.properties import OF_STAGE
 from hubspot_simulator import Portal, Simulator
+from hubspot_simulator.instants import iso
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hubspot_simulator import TrueRecord
+    from hubspot_simulator.properties import PropertyDefinition
     from hubspot_simulator.truth import Truth
 
 SOME = st.integers(0, 10**6)
@@ -40,6 +44,7 @@ EDITS = (
     "create",
     "change",
     "move",
+    "redate",
     "archive",
     "restore",
     "delete",
@@ -79,7 +84,7 @@ class Edit:
         if self.what == "create":
             portal.create("deals", {"dealname": f"new {self.one}", **placed})
         elif self.what == "add property":
-            portal.add_property("deals", f"own_{self.one % 3}", "string")
+            self._add_property(portal, live + binned)
         elif self.what == "retype property" and "custom_1" in portal.definitions("deals"):
             portal.retype_property("deals", "custom_1", ("string", "number")[self.one % 2])
         elif self.what == "archive property" and "custom_2" in portal.definitions("deals"):
@@ -92,6 +97,15 @@ class Edit:
             portal.archive("contacts", contact)
         elif deal is not None:
             self._concerning(portal, deal, second, contact, linked, placed)
+
+    def _add_property(self, portal: Portal, deals: list[str]) -> None:
+        """With values that are calculated: no modified date moves, not of archived deals either."""
+        name = f"own_{self.one % 3}"
+        if name in portal.definitions("deals"):
+            return
+        portal.add_property("deals", name, "string")
+        for deal in deals[self.other % 3 :: 3]:
+            portal.change("deals", deal, {name: f"{deal} {self.one}"}, touch=False)
 
     def _concerning(
         self,
@@ -106,6 +120,9 @@ class Edit:
             portal.change("deals", deal, {"dealname": f"{self.other}", "amount": str(self.one)})
         elif self.what == "move":
             portal.change("deals", deal, placed)
+        elif self.what == "redate":
+            created = stamp(portal, self.other % 14)
+            portal.change("deals", deal, {"createdate": created})
         elif self.what == "archive":
             portal.archive("deals", deal)
         elif self.what == "delete":
@@ -119,6 +136,11 @@ class Edit:
         elif self.what == "relabel" and linked:
             labels = [LABEL] if self.other % 2 else []
             portal.relabel("deals", deal, "contacts", linked[self.one % len(linked)], labels)
+
+
+def stamp(portal: Portal, place: int) -> str:
+    """When one of the first deals was created."""
+    return iso(portal.records("deals").base.created[place])
 
 
 @dataclass(frozen=True)
@@ -137,7 +159,8 @@ class Asked:
     page_size: int = 100
     raw: bool = False
     deselected: tuple[str, ...] = ()
-    narrow_token: bool = False
+    lacks: tuple[str, ...] = ()
+    created: tuple[int | None, int | None] = (None, None)
 
     def settings(self, portal: Portal) -> dict[str, Any]:
         asked: dict[str, Any] = {
@@ -161,30 +184,42 @@ class Asked:
             asked["association_refresh_hours"] = 0
         if self.contacts_too:
             asked["objects"] = ["deals", {"name": "contacts", "associations": ["companies"]}]
-        if self.narrow_token:
-            asked["access_token"] = NARROW
+        for setting, place in zip(("created_from", "created_until"), self.created, strict=True):
+            if place is not None:
+                asked[setting] = stamp(portal, place)
+        if self.lacks:
+            asked["access_token"] = token_without(*self.lacks)
         return asked
 
     def wants(self, record: TrueRecord, portal: Portal) -> bool:
         asked = self.settings(portal)
-        return all(
-            asked.get(setting) in {None, record.properties.get(name)}
-            for setting, name in (("pipeline", "pipeline"), ("deal_stage", "dealstage"))
+        created = record.properties["createdate"] or ""
+        return (
+            all(
+                asked.get(setting) in {None, record.properties.get(name)}
+                for setting, name in (("pipeline", "pipeline"), ("deal_stage", "dealstage"))
+            )
+            and created >= asked.get("created_from", "")
+            and created <= asked.get("created_until", "9")
         )
 
     @property
-    def links(self) -> tuple[str, ...]:
-        """The object types whose links can be read."""
-        return tuple(n for n in self.linked if n != "contacts" or not self.narrow_token)
+    def contacts(self) -> bool:
+        """Whether contacts are read beside the deals."""
+        return self.contacts_too and "contacts" not in self.lacks
+
+    def links(self, *ends: str) -> tuple[str, ...]:
+        """Those of some object types whose links can be read."""
+        return tuple(name for name in ends if name not in self.lacks)
 
 
-SCOPES = [
-    "crm.objects.deals.read",
-    "crm.objects.companies.read",
-    "crm.objects.owners.read",
-]
-NARROW = "pat-na1-narrow"
-"""A token that may not read contacts."""
+SCOPED = ("deals", "contacts", "companies", "owners")
+LACKS = [(), (), (), ("contacts",), ("companies",), ("owners",), ("contacts", "owners")]
+
+
+def token_without(*types: str) -> str:
+    """A token that may not read some types."""
+    return f"pat-na1-no-{'-'.join(types)}"
 
 
 @dataclass(frozen=True)
@@ -193,9 +228,10 @@ class Step:
 
     edits: list[Edit]
     asked: Asked | None
-    cut_at: int | None
+    cut_at: float | None
     fail_at: int | None
     meanwhile: Edit | None
+    after: int = 7
 
 
 ASKED = st.builds(
@@ -211,17 +247,31 @@ ASKED = st.builds(
     every_time=st.sampled_from([False, False, True]),
     page_size=st.sampled_from([100, 7, 3]),
     raw=st.booleans(),
-    deselected=st.sampled_from([(), (), ("amount",), ("archived", "closedate"), ("owners",)]),
-    narrow_token=st.sampled_from([False, False, True]),
+    deselected=st.sampled_from(
+        [
+            (),
+            (),
+            (),
+            ("amount",),
+            ("archived", "closedate"),
+            ("custom_properties",),
+            ("owners",),
+            ("deals",),
+            ("associations", "deals_contacts"),
+        ]
+    ),
+    lacks=st.sampled_from(LACKS),
+    created=st.sampled_from([(None, None), (None, None), (3, None), (None, 9), (2, 11)]),
 )
 EDIT = st.builds(Edit, st.sampled_from(EDITS), SOME, SOME)
 STEP = st.builds(
     Step,
     edits=st.lists(EDIT, max_size=5),
     asked=st.none() | ASKED,  # None: the same as before
-    cut_at=st.none() | st.integers(1, 120),
+    cut_at=st.none() | st.floats(0, 1),
     fail_at=st.none() | st.integers(1, 25),
     meanwhile=st.none() | EDIT,
+    after=st.integers(1, 20),
 )
 CLEAN = Step([], None, None, None, None)
 
@@ -247,7 +297,7 @@ class Walk:
             self.hubspot.fail("status", status=404, nth=step.fail_at, times=1)
         if step.meanwhile is not None:
             edit = step.meanwhile
-            self.hubspot.after(7, lambda: edit.carry_out(self.portal))
+            self.hubspot.after(step.after, lambda: edit.carry_out(self.portal))
         config = config_for(self.hubspot, **self.asked.settings(self.portal))
         try:
             catalog = self._catalog(config)
@@ -259,7 +309,7 @@ class Walk:
         if failure is not None and not isinstance(failure, HubSpotError):
             raise failure
         if step.cut_at is not None:
-            del output.messages[step.cut_at :]
+            output = output_of(output.content[: int(step.cut_at * len(output.content))])
         self.mirror.take(output)
         if failure is None and step.cut_at is None and step.meanwhile is None:
             assert self.differences() == []
@@ -272,7 +322,7 @@ class Walk:
         for name in self.asked.deselected:
             if name in streams:
                 select(catalog, name, selected=False)
-            else:
+            elif "deals" in streams:
                 with contextlib.suppress(KeyError):  # settings may leave the field out, too
                     select(catalog, "deals", name, selected=False)
         return catalog
@@ -280,8 +330,24 @@ class Walk:
     def differences(self) -> list[str]:
         """What the tables say otherwise than HubSpot, of what was asked."""
         truth = self.portal.truth("deals")
+        selected = "deals" not in self.asked.deselected
         wanted = {i for i, r in truth.live.items() if self.asked.wants(r, self.portal)}
         binned = {i for i, r in truth.archived.items() if self.asked.wants(r, self.portal)}
+        found = self._deal_differences(truth, wanted, binned) if selected else []
+        if "associations" not in self.asked.deselected:
+            ends = self.asked.links(*self.asked.linked)
+            found += self._link_differences("deals", wanted, ends, by_time=selected)
+        if self.asked.contacts:
+            contacts = self.portal.truth("contacts").live.keys()
+            if "associations" not in self.asked.deselected:
+                ends = self.asked.links("companies")
+                found += self._link_differences("contacts", set(contacts), ends)
+            standing = {r["id"] for r in self.mirror.rows("contacts") if is_standing(r)}
+            if standing != contacts:
+                found.append(f"contacts differ: {sorted(standing ^ contacts)}")
+        return found[:10]
+
+    def _deal_differences(self, truth: Truth, wanted: set[str], binned: set[str]) -> list[str]:
         rows, live = self.mirror.deals(), self.mirror.live()
         found = [f"deal {i} is in the tables only: {live[i]}" for i in live.keys() - wanted]
         found += [f"deal {i} is missing" for i in wanted - live.keys()]
@@ -291,14 +357,7 @@ class Walk:
         if self.asked.archived:
             marked = {i for i, r in rows.items() if r.get("archived") and not r.get("removed_at")}
             found += [f"archived deal {i} is missing" for i in binned - marked]
-        found += self._link_differences("deals", wanted, self.asked.links)
-        if self.asked.contacts_too and not self.asked.narrow_token:
-            contacts = self.portal.truth("contacts").live.keys()
-            found += self._link_differences("contacts", set(contacts), ("companies",))
-            standing = {r["id"] for r in self.mirror.rows("contacts") if is_standing(r)}
-            if standing != contacts:
-                found.append(f"contacts differ: {sorted(standing ^ contacts)}")
-        return found[:10]
+        return found
 
     def _marker_differences(
         self, rows: dict[str, Row], truth: Truth, binned: set[str]
@@ -323,11 +382,15 @@ class Walk:
         definitions = [
             d
             for d in self.portal.definitions("deals").all()
-            if (only is None or d.name in only) and d.name not in self.asked.deselected
+            if (only is None or d.name in only)
+            and d.name not in self.asked.deselected
+            and ("custom_properties" not in self.asked.deselected or is_field(d))
         ]
         return value_differences(row, true, definitions)
 
-    def _link_differences(self, start: str, wanted: set[str], ends: tuple[str, ...]) -> list[str]:
+    def _link_differences(
+        self, start: str, wanted: set[str], ends: tuple[str, ...], *, by_time: bool = True
+    ) -> list[str]:
         """Links by their own marker, and of deals by the time at which they were read, too."""
         found = []
         names = ("from_id", "to_id", "category", "type_id")
@@ -352,8 +415,14 @@ class Walk:
             }
             found += [f"{stream} {link} is in the tables only" for link in told - true]
             found += [f"{stream} {link} is missing" for link in true - told]
-            found += [f"{stream} {link} is wrong by `read_at`" for link in true ^ current]
+            if by_time:
+                found += [f"{stream} {link} is wrong by `read_at`" for link in true ^ current]
         return found
+
+
+def is_field(definition: PropertyDefinition) -> bool:
+    """Whether a property is a field of its own, not one within `custom_properties`."""
+    return definition.hubspot_defined and not OF_STAGE.fullmatch(definition.name)
 
 
 def is_standing(row: Row) -> bool:
@@ -369,7 +438,9 @@ def _hubspot() -> Iterator[Simulator]:
 
 def walk(hubspot: Simulator, steps: list[Step]) -> None:
     portal = Portal.generate(14, contacts=8, companies=4, custom_properties=2, archived=2)
-    portal.add_token(NARROW, scopes=SCOPES)
+    for lacks in LACKS:
+        scopes = [f"crm.objects.{name}.read" for name in SCOPED if name not in lacks]
+        portal.add_token(token_without(*lacks), scopes=scopes)
     portal.add_label("deals", "contacts", LABEL)
     hubspot.portals[0] = portal
     hubspot.requests.clear()
@@ -409,5 +480,5 @@ def test_what_was_coming_stays_known_when_the_next_run_is_cut_too(hubspot: Simul
         Edit("link", 2016, 577),
     ]
     late = Edit("merge", 315, 976422)
-    first = Step(edits, None, cut_at=87, fail_at=13, meanwhile=None)
-    walk(hubspot, [first, Step([], None, cut_at=34, fail_at=None, meanwhile=late), first])
+    first = Step(edits, None, cut_at=0.6, fail_at=13, meanwhile=None)
+    walk(hubspot, [first, Step([], None, cut_at=0.3, fail_at=None, meanwhile=late), first])

@@ -102,6 +102,9 @@ class Bookmark:
         """
         self._now = now
         ended_at = self._state.get("ended_at")
+        anew = self._coverage.concerns_all
+        if anew:
+            self._state.pop("full_read_at", None)
         self._coverage.begin()
         unfinished = self.unfinished()
         if unfinished is not None and self._is_of_use(unfinished):
@@ -116,7 +119,7 @@ class Bookmark:
         self._coverage.read()
         following = self.next_run(now(), refresh=unfinished is None or unfinished.mode != "full")
         lacking = [] if following.mode == "full" else self._coverage.lacking
-        if lacking and is_dear([each.name for each in lacking]):
+        if lacking and (anew or is_dear([each.name for each in lacking])):
             following = self._all_anew(now())
         yield following
         if lacking and following.mode == "changes":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tap_hubspot_deals.ending import StateError
 from tap_hubspot_deals.reading.holdings import pack_text, unpack_text
-from tap_hubspot_deals.streams.selection import signature
+from tap_hubspot_deals.streams.selection import is_text, signature
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,11 +32,23 @@ class Coverage:
         self._names = {each.name for each in definitions}
         self._before = _signatures(state)
         self._reading = set(self._definitions)
+        unfinished = _signatures(state.get("progress") or {})
+        self._texts = {
+            n for n, kind, *_ in map(str.split, self._before | unfinished) if is_text(kind)
+        }
 
     @property
     def lacking(self) -> list[Definition]:
         """The properties that not all records have."""
         return [each for key, each in self._definitions.items() if key not in self._before]
+
+    @property
+    def concerns_all(self) -> bool:
+        """Whether a text became something else: no search finds the records that it was empty in.
+
+        HubSpot writes "" for a text that was cleared, and so does the record.
+        """
+        return any(each.name in self._texts and each.converter() for each in self.lacking)
 
     def begin(self) -> None:
         """Note that what goes out from now on lacks what is not asked for, or not there, any more.

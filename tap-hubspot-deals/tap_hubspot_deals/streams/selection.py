@@ -6,6 +6,8 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
+from hubspot_client.properties import CONVERTERS
+
 if TYPE_CHECKING:
     from hubspot_client.properties import Definition
 
@@ -16,6 +18,11 @@ def signature(definition: Definition) -> str:
     """A property as records have it: when it changes, older records have it otherwise."""
     kind = f"{definition.type}{'*' if definition.is_multi_select else ''}"
     return f"{definition.name} {kind}{'' if definition.is_of_every_account else ' custom'}"
+
+
+def is_text(kind: str) -> bool:
+    """Whether values are HubSpot's text as it is, by the second word of a `signature`."""
+    return kind not in {*CONVERTERS, "enumeration*"}
 
 
 def selection_of(settings: Settings, selected: Any = None) -> str:
