@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from crm_taps.errors import InconsistentError, UnauthorizedError
+from crm_taps.errors import InconsistentError, SourceError, UnauthorizedError
 from crm_taps.sources.salesrabbit import TapSalesRabbit
 from harness.vendors.running import load, read, rows
 from harness.vendors.salesrabbit import SalesRabbit
@@ -124,3 +124,27 @@ def test_rows_reach_postgresql_and_faults_are_survived(
     counts = "select count(*), count(distinct lead_id) from crm.lead_status_histories"
     assert rows(database_url, counts) == [(9000, 4500)]
     assert rabbit.token not in loaded.log
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ({"errors": [{"message": "Cannot query field"}]}, "refused leads: Cannot query field"),
+        ({"errors": [{}], "data": None}, "refused leads: no reason"),
+        (
+            {"errors": [{"message": "No", "extensions": {"code": "UNAUTHENTICATED"}}]},
+            "refused leads: No",
+        ),
+        ({"data": {"leads": None}}, "has not the form"),
+        ({"data": {"leads": {"edges": [{}], "pageInfo": {}}}}, "edge without a node"),
+        ({"data": {"leads": {"edges": [], "pageInfo": {"hasNextPage": True}}}}, "new page"),
+    ],
+)
+def test_what_graphql_answers_wrongly_ends_the_run(
+    rabbit: SalesRabbit, body: Any, told: str
+) -> None:
+    settings = {"graphql_url": f"{rabbit.url}/graphql", "api_token": rabbit.token, "api": "graphql"}
+    rabbit.fail(200, path="graphql", body=body)
+    with pytest.raises(SourceError, match=told) as raised:
+        read(TapSalesRabbit, settings)
+    assert isinstance(raised.value, UnauthorizedError) is ("UNAUTHENTICATED" in str(body))

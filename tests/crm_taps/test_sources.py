@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from harness.singer import Output
     from harness.vendors.sources import Keys
 
-each_source = pytest.mark.parametrize("source", SOURCES, ids=lambda s: s.name)
+
+def label(source: Source) -> str:
+    return f"{source.name} {source.api}".strip()
+
+
+each_source = pytest.mark.parametrize("source", SOURCES, ids=label)
 PAGES = {
     "callrail": 600,
     "salesrabbit": 2500,
@@ -142,9 +147,7 @@ def test_a_run_that_is_killed_among_its_pages_loses_nothing(
         assert stored_keys(database_url, "acme") == source.holds(vendor, LONG_AGO)
 
 
-@pytest.mark.parametrize(
-    "source", [s for s in SOURCES if s.name != "salespro"], ids=lambda s: s.name
-)
+@pytest.mark.parametrize("source", [s for s in SOURCES if s.name != "salespro"], ids=label)
 def test_a_limit_is_waited_for_as_the_source_says_and_else_longer_each_time(
     source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:

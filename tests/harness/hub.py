@@ -26,6 +26,7 @@ PAGE = ROOT / "docs" / "hub.md"
 BLOCK = re.compile(r"(<!-- counts -->\n```text\n)(.*?)(```\n<!-- /counts -->)", re.DOTALL)
 SIZES = {"callrail": 613, "salesrabbit": 1200, "arrivy": 600, "leadconduit": 1500}
 SIZE = 300
+CUSTOM = ("genius_users", "divisions", "zipcodes")
 SHEETS: dict[str, list[list[Any]]] = {
     "Marketing Leads": [["Name", "Spent"], *([f"Zoë {n}", n + 0.25] for n in range(250))],
     "Marketing Spends": [["Channel", "Amount"], ["Radio 📻", 12.5], ["Print", 99.5]],
@@ -78,7 +79,11 @@ def main(arguments: list[str]) -> int:
 
 def started(copies: ExitStack) -> dict[str, Any]:
     """Start a copy of each source but MariaDB; the settings that read them."""
-    portal = Portal.generate(SIZE)
+    portal = Portal.generate(
+        SIZE,
+        custom_objects=CUSTOM,
+        counts={"tickets": 9, "line_items": 20, "meetings": 9, **dict.fromkeys(CUSTOM, 5)},
+    )
     hubspot = copies.enter_context(Simulator([portal]))
     settings: dict[str, Any] = {
         "TAP_HUBSPOT_DEALS_ACCESS_TOKEN": portal.token,
@@ -88,7 +93,7 @@ def started(copies: ExitStack) -> dict[str, Any]:
         "TAP_GENIUS_SQLALCHEMY_URL": copies.enter_context(genius.postgresql(SIZE)),
         **copies.enter_context(GoogleSheets(SHEETS)).settings(),
     }
-    for source in SOURCES:
+    for source in (each for each in SOURCES if not each.api):
         vendor = copies.enter_context(source.make(SIZES.get(source.name, SIZE)))
         settings |= source.settings(vendor)
     return settings

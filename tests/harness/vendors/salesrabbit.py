@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -49,6 +51,8 @@ class SalesRabbit(Vendor):
     def answer(self, request: Request) -> Answer:
         if request.headers.get("Authorization") != f"Bearer {self.token}":
             return Answer({"error": "Unauthorized"}, 401)
+        if request.path == "/graphql":
+            return self._graphql(json.loads(request.body))
         if request.path == "/users":
             return self._users(request)
         size = min(int(request.first("perPage", "100")), MAX_PAGE)
@@ -72,6 +76,40 @@ class SalesRabbit(Vendor):
             data = dict(list(found.items())[part])
             return Answer({"meta": {"morePages": page * size < len(found)}, "data": data or []})
         return Answer({"error": "Not found"}, 404)
+
+    def _graphql(self, asked: dict[str, Any]) -> Answer:
+        """As the one description has it; an unknown field is an error with status 200."""
+        fields = set(re.findall(r"\w+", asked["query"].rpartition("node")[2] or asked["query"]))
+        if "leads(" not in asked["query"]:
+            rows = [
+                {"id": str(u["id"]), **{k: v for k, v in u.items() if k != "id"}}
+                for u in self.users
+            ]
+            return Answer({"data": {"users": rows}})
+        if not {"id", "lastModified"} <= fields:
+            return Answer({"errors": [{"message": "Cannot query field"}]})
+        names = [f"c{lead['id']}" for lead in self.leads]
+        after, limit = asked["variables"]["cursor"], min(asked["variables"]["limit"], 100)
+        begin = names.index(after) + 1 if after else 0
+        edges = [
+            {"node": self.node(lead), "cursor": name}
+            for lead, name in list(zip(self.leads, names, strict=True))[begin : begin + limit]
+        ]
+        end = edges[-1]["cursor"] if edges else None
+        info = {"hasNextPage": begin + limit < len(names), "endCursor": end}
+        return Answer({"data": {"leads": {"edges": edges, "pageInfo": info}}})
+
+    @staticmethod
+    def node(lead: dict[str, Any]) -> dict[str, Any]:
+        """A lead as GraphQL has it."""
+        return {
+            "id": str(lead["id"]),
+            "leadHash": f"h{lead['id']}",
+            "prospectName": lead["firstName"],
+            "latitude": lead["latitude"],
+            "lastModified": lead["dateModified"],
+            "customFields": lead["customFields"],
+        }
 
     def _users(self, request: Request) -> Answer:
         """Either all on each page, as one client found, or pages of three from 0."""

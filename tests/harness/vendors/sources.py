@@ -48,6 +48,7 @@ class Source:
         holds: The keys of each stream's records, those from a moment on where it is read by time.
         middle: A moment before which about half of a copy's records are.
         listed: A part of the path of the requests that have pages.
+        api: Which of its APIs, where it has several; the first is the one that `make hub` shows.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Source:
     holds: Callable[[Any, datetime], Keys]
     middle: Callable[[Any], datetime]
     listed: str
+    api: str = ""
 
     def settings(self, vendor: Vendor) -> dict[str, Any]:
         """The tap's settings by the names of their environment variables, for Meltano."""
@@ -165,6 +167,16 @@ SOURCES = (
         _rabbit_holds,
         lambda v: (v.now - timedelta(days=40, minutes=-len(v.leads) // 2)).replace(microsecond=0),
         "/leads",
+    ),
+    Source(
+        "salesrabbit",
+        TapSalesRabbit,
+        lambda size: SalesRabbit(leads=size),
+        lambda v: {"graphql_url": f"{v.url}/graphql", "api": "graphql", "api_token": v.token},
+        lambda v, since: {k: _rabbit_holds(v, since)[k] for k in ("leads", "users")},
+        lambda v: (v.now - timedelta(days=40, minutes=-len(v.leads) // 2)).replace(microsecond=0),
+        "graphql",
+        "graphql",
     ),
     Source(
         "arrivy",

@@ -18,6 +18,7 @@ from typing_extensions import override
 from crm_taps import settings
 from crm_taps.pace import Limit
 from crm_taps.rest import RestStream, body_of
+from crm_taps.sources import salesrabbit_graphql as graphql
 from crm_taps.tap import SourceTap
 from crm_taps.values import (
     ARRAY,
@@ -274,8 +275,30 @@ class TapSalesRabbit(SourceTap):
     config_jsonschema: ClassVar[dict[str, Any]] = settings.schema(
         base_url="https://api.salesrabbit.com",
         required=("api_token",),
-        own={"api_token": settings.secret("API token.")},
+        own={
+            "api_token": settings.secret("API token."),
+            "api": {
+                "type": "string",
+                "enum": ["rest", "graphql"],
+                "default": "rest",
+                "description": "`rest`, or `graphql`: an address that one description names and no "
+                "public client uses.",
+            },
+            "graphql_url": {
+                "type": "string",
+                "pattern": "^https?://[^/]",
+                "default": "https://cloud.salesrabbit.com/graphql",
+                "description": "Where GraphQL is asked.",
+            },
+        },
     )
+
+    @override
+    def discover_streams(self) -> list[Any]:
+        """The streams of the API that the settings name."""
+        if self.config["api"] == "graphql":
+            return [graphql.Leads(self), graphql.Users(self)]
+        return super().discover_streams()
 
 
 def time_of(response: requests.Response) -> datetime:
