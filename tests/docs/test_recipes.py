@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 RECIPES = sorted((ROOT / "docs/recipes").glob("add-*.md"))
 PACKAGES = (
+    "hub/crm-taps",
     "hubspot-client",
     "hubspot-simulator",
     "tap-hubspot-deals",
