@@ -77,7 +77,7 @@ def read(talk: Talk, *, limit: int, cursor: str | None, only: str | None) -> Pag
     else:
         wanted = [only] if cursor is None or int(only) >= int(cursor) else []
         found, following = list(_batch(talk, "contacts", wanted, CONTACT).values()), None
-    links = _deals_of(talk, found)
+    links = _deals_of(talk, found, listed=only is None)
     deal_ids = _ids(each for each in links.values())
     known = _batch(talk, "deals", deal_ids, deals.SHOWN)
     ticket_links = _links(talk, "deals", "tickets", list(known))
@@ -150,15 +150,14 @@ def _contacts(talk: Talk, limit: int, cursor: str | None) -> tuple[list[_Record]
         cursor = following
 
 
-def _deals_of(talk: Talk, found: Sequence[_Record]) -> dict[str, list[str]]:
-    """Return the deals of contacts; the list names a hundred of each, the rest is asked for."""
+def _deals_of(talk: Talk, found: Sequence[_Record], *, listed: bool) -> dict[str, list[str]]:
+    """Return the deals of contacts; a list names a hundred of each, the rest is asked for."""
     links: dict[str, list[str]] = {}
     more = []
     for each in found:
-        inline = each.associations.get("deals")
-        links[each.id] = [] if inline is None else [link.id for link in inline.results]
-        listed = inline is not None or not each.associations
-        if (inline is not None and after(inline.paging)) or not listed:
+        inline = each.associations.get("deals", _Inline())
+        links[each.id] = [link.id for link in inline.results]
+        if not listed or after(inline.paging):
             more.append(each.id)
     return links | _links(talk, "contacts", "deals", more)
 

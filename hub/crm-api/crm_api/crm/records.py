@@ -30,6 +30,10 @@ _log = logging.getLogger(__name__)
 _REFUSED = (400, 404, 409)
 
 
+class _TakenError(Exception):
+    """There is a record with our key already."""
+
+
 class UnlinkableError(Exception):
     """HubSpot has none of the records that the new one was to be linked to."""
 
@@ -77,6 +81,8 @@ def make(talk: Talk, new: New) -> Written:
     """
     try:
         return _create(talk, new)
+    except _TakenError:
+        pass  # an earlier try went through, whose answer nobody got
     except RateLimitedError:
         raise  # refused before it was begun
     except TransientError:
@@ -89,19 +95,12 @@ def make(talk: Talk, new: New) -> Written:
         return made
     try:
         return _create(talk, new)
-    except HubSpotError as failure:
-        if failure.status not in _REFUSED:
-            raise
+    except _TakenError:
         # The first call went through after all, behind our back.
         made = _look(talk, new)
         if made is None:
-            raise
+            raise TransientError("HubSpot has a record that it does not show.") from None
         return made
-
-
-def find(talk: Talk, new: New) -> Written | None:
-    """Return the record of an earlier try, where there is a key to find it by."""
-    return None if new.key is None else _look(talk, new)
 
 
 def _create(talk: Talk, new: New) -> Written:
@@ -124,7 +123,7 @@ def _create(talk: Talk, new: New) -> Written:
             raise
         flaws = flaws_of(failure.body)
         if new.key and any(name == KEY for name, _ in flaws):
-            raise
+            raise _TakenError from None
         if flaws:
             refuse(flaws, new.fields)
         if "association" in failure.body.message or failure.status == 404:  # noqa: PLR2004

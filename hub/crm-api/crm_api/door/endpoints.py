@@ -249,7 +249,8 @@ async def _create(
         first = await firsts.begin(connection, user.id, name, path=request.url.path, body=body)
     if first.answer is not None:
         status, kept = first.answer
-        return JSONResponse(kept, status_code=status)
+        headers = {"Retry-After": "5"} if status == OutcomeUnknownError.status else {}
+        return JSONResponse(kept, status_code=status, headers=headers)
     try:
         answer, note = await make(body, first.request_key.hex)
     except OutcomeUnknownError as unknown:

@@ -64,7 +64,7 @@ def address(text: str) -> str:
     """Give an address as accounts have it: composed, in lower case, its host in ASCII."""
     try:
         found = validate_email(
-            unicodedata.normalize("NFC", _clean(text)), check_deliverability=False
+            unicodedata.normalize("NFC", _clean(text)), check_deliverability=False, strict=True
         )
     except EmailNotValidError:
         raise ValueError("must be an e-mail address") from None
