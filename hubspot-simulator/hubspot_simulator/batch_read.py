@@ -44,6 +44,7 @@ def batch_read(call: Call) -> Answer:
     records = call.readable()
     with_history = call.body.get("propertiesWithHistory") or []
     call.require_sensitive(records, call.body.get("properties") or [])
+    call.summary["histories"] = len(with_history)
     if with_history:
         inputs = inputs_of(call, HISTORY_PAGE_LIMIT, " request for property histories")
     else:

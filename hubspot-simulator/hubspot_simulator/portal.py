@@ -219,6 +219,8 @@ class Portal(Account):
             _, second = self._existing(object_type, other)
             inherited = {**second.properties}
             inherited |= {name: value for name, value in first.properties.items() if value}
+            # Times in stages are those of a record, and worked out anew.
+            inherited = {n: v for n, v in inherited.items() if not n.startswith("hs_v2_")}
             old = [
                 each
                 for record in (first, second)
@@ -236,7 +238,9 @@ class Portal(Account):
             }
             merged = Record(new, created, moment, inherited)
             records.histories.begin(new, moment, MERGED)
-            records.put(self._changed(records, merged, {}, moment, moment))
+            names = STAGE_PROPERTIES.get(records.type.name, ())
+            stages = {name: inherited[name] for name in names if name in inherited}
+            records.put(self._changed(records, merged, stages, moment, moment))
             for each in (first, second):
                 records.histories.end(each, moment)
                 records.remove(each.id)

@@ -27,6 +27,9 @@ TEXT, FLAG, NUMBER = "string", "boolean", "integer"
 NAMES = "array"
 """A list of texts."""
 
+ALL = "all"
+"""What stands for every name, in a list that may say so."""
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -46,6 +49,7 @@ class Setting:
         former: What it was called before, also in an item of `objects`; that still works.
         field: The field of `Settings` that it becomes, where that has another name.
         read: Makes the final value; None: the value is final.
+        or_all: Whether the text `all` may stand in place of a list.
     """
 
     name: str
@@ -61,6 +65,7 @@ class Setting:
     former: str = ""
     field: str = ""
     read: Callable[[Any], Any] | None = None
+    or_all: bool = False
 
     def schema(self, name: str) -> dict[str, Any]:
         """The JSON schema of its values."""
@@ -69,6 +74,8 @@ class Setting:
             schema["type"] = [self.type]
         if self.type == NAMES:
             schema["items"] = {"type": TEXT}
+        if self.or_all:
+            schema["type"] = [self.type, TEXT, "null"]
         if name == "objects":
             schema["items"] = _item_schema()
         if self.choices:
@@ -95,6 +102,11 @@ def _end(text: str | None) -> int | None:
 
 def _distinct(names: list[str] | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names or ()))
+
+
+def _some_or_all(names: list[str] | str | None) -> tuple[str, ...]:
+    listed = _listed(names)
+    return (ALL,) if ALL in listed else _distinct(listed)
 
 
 TABLE: tuple[Setting, ...] = (
@@ -146,9 +158,9 @@ TABLE: tuple[Setting, ...] = (
         NAMES,
         "Objects",
         "Object types to read: names such as `contacts` or a custom object's, or objects with "
-        "`name` and, for this type alone, `properties`, `associations`, `association_ids`, "
-        "`pipeline`, `stage`, `created_from`, `created_until`, `archived`, `max_records`. The "
-        "settings of these names below are those of `deals`.",
+        "`name` and, for this type alone, `properties`, `history`, `associations`, "
+        "`association_ids`, `pipeline`, `stage`, `created_from`, `created_until`, `archived`, "
+        "`max_records`. The settings of these names below are those of `deals`.",
         default=[DEALS.name],
     ),
     Setting(
@@ -210,6 +222,17 @@ TABLE: tuple[Setting, ...] = (
         default=["contacts", "companies"],
         in_objects="associations",
         read=_distinct,
+    ),
+    Setting(
+        "history",
+        NAMES,
+        "History",
+        "Names of deal properties of which every value that HubSpot still tells is read, into "
+        "`deal_property_history`, and stays in stages into `deal_stages`; or `all`. None by "
+        "default.",
+        in_objects="history",
+        read=_some_or_all,
+        or_all=True,
     ),
     Setting(
         "association_ids",
@@ -418,6 +441,7 @@ class Settings:
     archived: bool
     properties: tuple[str, ...] | None
     associations: tuple[str, ...]
+    history: tuple[str, ...]
     association_ids: tuple[str, ...]
     associations_per_pair: bool
     max_records: int | None
@@ -644,12 +668,16 @@ def _number_faults(table: Mapping[str, Setting], written: Mapping[str, Any]) -> 
     ]
 
 
+def _listed(written: list[str] | str | None) -> list[str]:
+    return [written] if isinstance(written, str) else written or []
+
+
 def _name_faults(item: Mapping[str, Any]) -> list[str]:
     return [
         f"`{name}` holds {text!r}, which is no HubSpot name."
         for name, setting in OF_OBJECTS.items()
         if setting.type == NAMES
-        for text in item.get(name) or ()
+        for text in _listed(item.get(name))
         if not text.strip() or any(c.isspace() or c in ",/?&#\0" for c in text)
     ]
 

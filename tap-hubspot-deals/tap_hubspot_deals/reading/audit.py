@@ -110,7 +110,10 @@ class Audit:
             gone += [i for i in wanted if i not in merged]
             if archived.objects or gone or merged:
                 read_at = iso(self._reader.client.clock.now())
-                yield LinkedPage(archived, None, None, read_at, progress, gone, merged)
+                histories = self._links.histories(archived)
+                yield LinkedPage(
+                    archived, None, None, read_at, progress, gone, merged, histories=histories
+                )
 
     def _live(self, page: ObjectPage, progress: Progress) -> Iterator[LinkedPage]:
         if page.objects:
@@ -195,7 +198,8 @@ class Audit:
             page.keep(lambda o: self._is_asked_for(o) and int(o.id) not in held.archived)
             if page.objects:
                 read_at = iso(self._reader.client.clock.now())
-                yield LinkedPage(page, None, None, read_at, progress)
+                histories = self._links.histories(page)
+                yield LinkedPage(page, None, None, read_at, progress, histories=histories)
             if following is None:
                 return
             cursors.check(position, following, empty=empty)

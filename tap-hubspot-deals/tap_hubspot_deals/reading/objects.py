@@ -101,10 +101,14 @@ class ObjectPage:
         self.objects, self.raws = [], None
 
 
-def _refuse_silence(
-    ids: Sequence[str], found: list[CrmObject], errors: list[ErrorBody], *, what: str
+def refuse_silence(
+    ids: Sequence[str], found: Sequence[CrmObject], errors: list[ErrorBody], *, what: str
 ) -> None:
-    """Each id has to be in the answer, among its errors, or merged into one that is there."""
+    """Each id has to be in the answer, among its errors, or merged into one that is there.
+
+    Raises:
+        InconsistentError: If one of them is not.
+    """
     accounted = {o.id for o in found}
     accounted.update(old for o in found for old in merged_ids(o))
     accounted.update(str(i) for error in errors for i in error.context.get("ids") or ())
@@ -189,7 +193,7 @@ class ObjectReader:
             refuse_partial(answer.errors, what=what)
             page = self.decode(answer)
             by_id.update((o.id, (o, raw)) for o, raw in page.pairs())
-            _refuse_silence(ids[start : start + BATCH], page.objects, answer.errors, what=what)
+            refuse_silence(ids[start : start + BATCH], page.objects, answer.errors, what=what)
         found = [by_id[i] for i in ids if i in by_id]
         return ObjectPage(
             [o for o, _ in found],

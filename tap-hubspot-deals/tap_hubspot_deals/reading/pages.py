@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hubspot_client.clock import iso
 
+from tap_hubspot_deals.reading.histories import BATCH as HISTORY_BATCH
 from tap_hubspot_deals.reading.links import BATCH
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from hubspot_client.clock import Clock
 
+    from tap_hubspot_deals.reading.histories import History, HistoryReader
     from tap_hubspot_deals.reading.holdings import LinkKey
     from tap_hubspot_deals.reading.legs import Step
     from tap_hubspot_deals.reading.links import LinkReader, Links
@@ -38,6 +40,7 @@ class LinkedPage:
         gone: Ids that went out and are not there any more, or not asked for.
         merged: The records that took the place of others, by the others' ids.
         unattached: Ids of records whose links are gone with them.
+        histories: What the objects were, by id; empty where nobody asked.
     """
 
     page: ObjectPage
@@ -48,6 +51,7 @@ class LinkedPage:
     gone: Sequence[str] = ()
     merged: dict[str, CrmObject] = field(default_factory=dict)
     unattached: Sequence[str] = ()
+    histories: dict[str, History] = field(default_factory=dict)
 
     def links_of(self, object_id: str) -> Links | None:
         """One object's complete links by object type; None where they were not read."""
@@ -65,12 +69,14 @@ class Group:
         read_at: When their links were asked for.
         asked: The links by object type, a thousand records each; None: links are not read.
         only: The records whose links were asked for; None: all.
+        histories: Those of the objects, fifty each.
     """
 
     steps: list[Step]
     read_at: str
     asked: list[tuple[str, Future[LinksOf]]] | None
     only: frozenset[str] | None = None
+    histories: Sequence[Future[dict[str, History]]] = ()
 
     def pages(self, progress: Progress) -> Iterator[LinkedPage]:
         """The pages, once all of their links are there."""
@@ -79,8 +85,18 @@ class Group:
             links = {}
             for to_type, future in self.asked:
                 links.setdefault(to_type, {}).update(future.result())
+        histories: dict[str, History] = {}
+        for asked in self.histories:
+            histories.update(asked.result())
         for step in self.steps:
-            yield LinkedPage(step.page, links, self.only, self.read_at, progress.at(step.legs))
+            yield LinkedPage(
+                step.page,
+                links,
+                self.only,
+                self.read_at,
+                progress.at(step.legs),
+                histories=histories,
+            )
             step.page.release()
 
 
@@ -92,6 +108,7 @@ class LinkAsker:
         only: The records whose links are wanted; None: all.
         clock: HubSpot's.
         pool: Where requests run.
+        history: Reads what the records were; None: that is not wanted.
     """
 
     def __init__(
@@ -100,18 +117,21 @@ class LinkAsker:
         only: frozenset[str] | None,
         clock: Clock,
         pool: Executor,
+        history: HistoryReader | None = None,
     ) -> None:
         self.readers = readers
         self.only = only
         self._clock = clock
         self._pool = pool
+        self._history = history
 
     def ask(self, steps: list[Step], *, live: bool) -> Group:
         """Ask for the links of live records; archived ones have none (HubSpot hides them)."""
         read_at = iso(self._clock.now())
-        if not live:
-            return Group(steps, read_at, None)
         ids = [o.id for step in steps for o in step.page.objects]
+        histories = self._ask_histories(ids, live=live)
+        if not live:
+            return Group(steps, read_at, None, histories=histories)
         if self.only is not None:
             ids = [i for i in ids if i in self.only]
         asked = [
@@ -119,7 +139,23 @@ class LinkAsker:
             for reader in self.readers
             for start in range(0, len(ids), BATCH)
         ]
-        return Group(steps, read_at, asked, self.only)
+        return Group(steps, read_at, asked, self.only, histories)
+
+    def _ask_histories(self, ids: Sequence[str], *, live: bool) -> list[Future[dict[str, History]]]:
+        if self._history is None:
+            return []
+        read = self._history.read
+        return [
+            self._pool.submit(read, ids[start : start + HISTORY_BATCH], archived=not live)
+            for start in range(0, len(ids), HISTORY_BATCH)
+        ]
+
+    def histories(self, page: ObjectPage) -> dict[str, History]:
+        """What archived records were, by id."""
+        found: dict[str, History] = {}
+        for asked in self._ask_histories([o.id for o in page.objects], live=False):
+            found.update(asked.result())
+        return found
 
     def read(self, ids: Sequence[str]) -> dict[str, set[LinkKey]]:
         """The links of at most 1,000 records, as `Holdings.links_of` tells them."""

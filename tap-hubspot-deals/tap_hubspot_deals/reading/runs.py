@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import logging
     from collections.abc import Iterator, Sequence
 
+    from tap_hubspot_deals.reading.histories import HistoryReader
     from tap_hubspot_deals.reading.holdings import Holdings
     from tap_hubspot_deals.reading.links import LinkReader
     from tap_hubspot_deals.reading.objects import CrmObject, ObjectReader, Source
@@ -44,6 +45,7 @@ class Run:
         settings: What is asked for.
         only_ids: Whether nothing but the settings' `association_ids` is read.
         mirrors: Whether a later run goes on from this one.
+        history: Reads what the objects were; None: that is not wanted.
         logger: Where it tells what it does.
     """
 
@@ -55,6 +57,7 @@ class Run:
         *,
         only_ids: bool,
         mirrors: bool,
+        history: HistoryReader | None,
         logger: logging.Logger,
     ) -> None:
         self._reader = reader
@@ -65,7 +68,7 @@ class Run:
         self._logger = logger
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="hubspot")
         only = frozenset(settings.association_ids) or None
-        self._links = LinkAsker(links, only, reader.client.clock, self._pool)
+        self._links = LinkAsker(links, only, reader.client.clock, self._pool, history)
         self._audit = Audit(reader, self._links, settings, logger)
 
     def __enter__(self) -> Self:

@@ -259,8 +259,8 @@ class Bookmark:
         state["replication_key"] = replication_key
         state["replication_key_value"] = progress.started_at
         state["selection"] = self._selection
-        if self._settings.properties:
-            state["named"] = list(self._settings.properties)
+        if named := [*(self._settings.properties or ()), *self._settings.history]:
+            state["named"] = named
         state["version"] = progress.version
         if progress.mode == "full":
             state["full_read_at"] = progress.started_at

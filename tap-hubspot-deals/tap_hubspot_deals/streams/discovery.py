@@ -12,6 +12,7 @@ from hubspot_client.object_types import STANDARD_TYPES, ObjectType, custom_type
 from hubspot_client.properties import Definition, Definitions
 from singer_sdk.exceptions import ConfigValidationError
 
+from tap_hubspot_deals.settings import ALL
 from tap_hubspot_deals.streams.associations import AssociationsStream
 from tap_hubspot_deals.streams.metadata import (
     OwnersStream,
@@ -21,6 +22,8 @@ from tap_hubspot_deals.streams.metadata import (
     read_pipelines,
 )
 from tap_hubspot_deals.streams.objects import ObjectStream
+from tap_hubspot_deals.streams.property_history import PropertyHistoryStream
+from tap_hubspot_deals.streams.stage_history import StagesStream
 
 if TYPE_CHECKING:
     from tap_hubspot_deals.settings import Settings
@@ -93,6 +96,7 @@ class Discovery:
         standard = STANDARD_TYPES.get(one.name)
         singular = one.name if standard is None else standard.singular
         names = [one.name, f"{singular}_properties", f"{singular}_pipelines"]
+        names += [f"{singular}_property_history", f"{singular}_stages"] if one.history else []
         return any(map(self._account.tap.selects, names)) or any(
             self._links_selected(one.name, to_type) for to_type in one.associations
         )
@@ -120,7 +124,7 @@ class Discovery:
         if not alone:
             self._try_to_read(object_type)
         definitions += self._sensitive(one, object_type, definitions)
-        self._check_properties(one, object_type, definitions)
+        self._check_names("properties", one.properties or (), one, object_type, definitions)
         self._check_pipeline(one, object_type)
         names = one.associations
         linked = [t for n in names if (t := self._resolve(n, "associations"))]
@@ -139,8 +143,30 @@ class Discovery:
             described.append(PipelinesStream(self._account, name, object_type))
         return [
             ObjectStream(self._account, object_type, chosen, settings=one, linked=linked),
+            *self._histories(one, object_type, definitions),
             *described,
         ]
+
+    def _histories(
+        self, one: Settings, object_type: ObjectType, definitions: list[Definition]
+    ) -> list[TenantStream]:
+        """The streams of what the records were, where the settings ask for them."""
+        if not one.history:
+            return []
+        chosen = definitions
+        if one.history == (ALL,):  # each version of the modified date would repeat another one
+            wanted = one.properties
+            chosen = [d for d in definitions if wanted is None or d.name in wanted]
+            chosen = [d for d in chosen if d.name != object_type.modified]
+        else:
+            self._check_names("history", one.history, one, object_type, definitions)
+            chosen = [d for d in definitions if d.name in one.history]
+        found: list[TenantStream] = [PropertyHistoryStream(self._account, object_type, chosen)]
+        if object_type.pipeline:
+            found.append(
+                StagesStream(self._account, object_type, object_type.pipeline, definitions)
+            )
+        return found
 
     def _association_streams(self, parents: list[ObjectStream]) -> list[AssociationsStream]:
         if not self._account.settings.associations_per_pair:
@@ -208,7 +234,7 @@ class Discovery:
         Raises:
             MissingScopeError: If the token has not the scope of one of them.
         """
-        named = set(one.properties or ()) - {d.name for d in known}
+        named = {*(one.properties or ()), *one.history} - {ALL} - {d.name for d in known}
         found: list[Definition] = []
         for sensitivity in SENSITIVITIES if named else ():
             found += [d for d in self._definitions(object_type, sensitivity) if d.name in named]
@@ -248,14 +274,19 @@ class Discovery:
                 raise
         return True
 
-    def _check_properties(
-        self, one: Settings, object_type: ObjectType, definitions: list[Definition]
+    def _check_names(
+        self,
+        setting: str,
+        names: tuple[str, ...],
+        one: Settings,
+        object_type: ObjectType,
+        definitions: list[Definition],
     ) -> None:
         known = [d.name for d in definitions]
-        unknown = [name for name in one.properties or () if name not in known]
+        unknown = [name for name in names if name not in known]
         had = set(self._named_before(one.name))
         for name in unknown:
-            what = f"`properties` names '{name}', which no {object_type.singular} has"
+            what = f"`{setting}` names '{name}', which no {object_type.singular} has"
             if name in had:
                 self._account.tap.logger.warning("%s any more; reading the others.", what)
             else:

@@ -14,6 +14,7 @@ from tap_hubspot_deals.reading.runs import Run
 from tap_hubspot_deals.sdk import METRIC_INTERVAL
 from tap_hubspot_deals.streams.base import FedStream, TenantStream
 from tap_hubspot_deals.streams.bookmarks import Bookmark
+from tap_hubspot_deals.streams.history import Histories, HistoryStream
 from tap_hubspot_deals.streams.outgoing import Composer
 from tap_hubspot_deals.streams.records import RecordFields
 
@@ -69,6 +70,7 @@ class ObjectStream(TenantStream):
         self.linked = list(linked)
         self._fields = RecordFields(definitions, settings, account.identity)
         self._links: dict[str, FedStream] = {}
+        self._histories = Histories((), None)
         super().__init__(account, object_type.name, key=("id",), properties=self._fields.schema())
         self.settings = settings
         self.bookmarks: tuple[str | None, str | None] = (None, None)
@@ -91,17 +93,28 @@ class ObjectStream(TenantStream):
                 found[to_type.name] = stream
         return found
 
+    def _history_streams(self) -> list[HistoryStream]:
+        return [
+            s
+            for s in self.child_streams
+            if isinstance(s, HistoryStream) and s.object_type == self.object_type and s.selected
+        ]
+
     @override
     def read_and_write(self, *, write: bool) -> Iterator[dict[str, Any]]:
         self._links = self._links_streams()
-        if not self.selected and not self._links:
+        histories = self._history_streams()
+        self._histories = Histories(histories, None)
+        if not self.selected and not self._links and not histories:
             return  # the SDK asks parents for the sake of children that are fed by others
         if self.settings.nest_properties:
             self._tell_properties()
         definitions = self._selected_definitions()
         bookmark = self._bookmark(definitions)
         self.bookmarks = (bookmark.value, bookmark.value)
-        for stream in {id(s): s for s in self._links.values()}.values():
+        if bookmark.mirrors and not bookmark.asks_for_something_else:
+            self._histories = Histories(histories, bookmark.value)
+        for stream in {id(s): s for s in (*self._links.values(), *histories)}.values():
             stream.announce()  # its SCHEMA has to come before its first record
         with (
             self.get_record_counter() as counter,
@@ -117,6 +130,8 @@ class ObjectStream(TenantStream):
                     yield from page.records
         self.bookmarks = (self.bookmarks[0], bookmark.value)
         self._tell_unparsed()
+        for each in histories:
+            each.tell()
 
     def _tell_properties(self) -> None:
         """Tell which properties the nested objects may hold, for whoever follows the run."""
@@ -196,13 +211,18 @@ class ObjectStream(TenantStream):
         self, run: Run, progress: Progress, held: Holdings, composer: Composer
     ) -> Iterator[OutgoingPage]:
         for found in run.pages(progress, held):
+            histories = self._histories.records(found, held)
             page = composer.page(found, held)
+            page.histories = histories
             held.take(page.marks)
             yield page
 
     def _bookmark(self, definitions: list[Definition]) -> Bookmark:
         own = [name for name in self._fields.own if self.mask["properties", name]]
-        selected = [self.selected, sorted(self._links), own]
+        selected: list[Any] = [self.selected, sorted(self._links), own]
+        if histories := sorted(stream.name for stream in self._histories.streams):
+            # So noted only where there are some: older bookmarks stay good.
+            selected.append([histories, sorted(self.settings.history)])
         state = self.get_context_state({"_tenant_id": self.identity.tenant_id})
         # A sample says nothing about what it left out, so it must not move a bookmark.
         kept = self.settings.max_records is None and not self.settings.association_ids
@@ -239,6 +259,7 @@ class ObjectStream(TenantStream):
             self.settings,
             only_ids=self._only_ids,
             mirrors=bookmark.mirrors,
+            history=self._histories.reader,
             logger=self.logger,
         )
 
@@ -254,7 +275,7 @@ class ObjectStream(TenantStream):
         return self._fields.select(mask, (*self._needed(()), *ALWAYS_RETURNED))
 
     def _write(self, page: OutgoingPage) -> None:
-        """Write a page's links and, after them, its records.
+        """Write a page's links and histories and, after them, its records.
 
         A link without its record is merely not current yet, while a record without its links would
         seem to have lost them.
@@ -263,6 +284,7 @@ class ObjectStream(TenantStream):
             if of_type:
                 stream = self._links[to_type]
                 stream.write_records(of_type, version=page.version, time=page.read_at)
+        self._histories.write(page.histories, time=page.read_at)
         if page.records:
             self.write_records(page.records, version=page.version, time=page.read_at)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tap_hubspot_deals.reading.holdings import Mark
@@ -33,6 +33,7 @@ class OutgoingPage:
         read_at: When it was read, ISO 8601.
         version: The table version, when versions are used.
         progress: Where the read stands once the page is out.
+        histories: The records of what the records were, by stream.
     """
 
     records: list[dict[str, Any]]
@@ -41,6 +42,7 @@ class OutgoingPage:
     read_at: str
     version: int | None
     progress: Progress
+    histories: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
 
 class Composer:
