@@ -35,18 +35,22 @@ TOLD = 20
 Waiting = tuple[int, dict[str, Any]]
 """A record with the line that it came in."""
 
+Batch = dict[str, list[Waiting]]
+"""What is delivered at once, by stream."""
+
 
 class Loaded:
-    """A stream on its way into HubSpot: its plan, its writer, and the records that wait."""
+    """A stream on its way into HubSpot: its plan and its writer."""
 
     def __init__(self, stream: Stream, writer: RecordWriter) -> None:
         self.stream = stream
         self.writer = writer
-        self.waiting: list[Waiting] = []
 
 
 class Delivery:
     """Brings the records of one run to HubSpot.
+
+    While one thread delivers, another may add and cut, and nothing else.
 
     Args:
         settings: Checked.
@@ -64,6 +68,7 @@ class Delivery:
         self._id = uuid.uuid4().hex[:12]
         self._loads = 0
         self._streams: dict[str, Loaded | None] = {}
+        self._waiting: Batch = {}
         self._keyless_unknown = False
 
     @property
@@ -86,13 +91,14 @@ class Delivery:
         self.report.sums(name)
 
     def add(self, name: str, line: int, record: dict[str, Any]) -> None:
-        """Let a record wait for the next flush."""
+        """Let a record wait."""
         self.report.read[name] += 1
-        loaded = self._streams[name]
-        if loaded is None:
-            self._take_link(name, line, record)
-        else:
-            loaded.waiting.append((line, record))
+        self._waiting.setdefault(name, []).append((line, record))
+
+    def cut(self) -> Batch:
+        """Take what waits, to deliver it."""
+        batch, self._waiting = self._waiting, {}
+        return batch
 
     def _load(self, name: str, schema: dict[str, Any], keys: Sequence[str]) -> Loaded | None:
         """Plan a stream; None for one of links."""
@@ -123,19 +129,24 @@ class Delivery:
             return
         self._linker.add([wish])
 
-    def flush(self, *, last: bool = False) -> None:
-        """Write what waits: records first, then the links between them.
+    def deliver(self, batch: Batch, *, last: bool = False) -> None:
+        """Write records, then the links between them.
 
         Args:
+            batch: What was cut.
             last: Whether no more records come.
 
         Raises:
-            HubSpotError: If HubSpot cannot be worked with; nothing that waits is settled then.
+            HubSpotError: If HubSpot cannot be worked with; the rest of the batch is not settled.
         """
         known: dict[End, str] = {}
-        for loaded in self._streams.values():
-            if loaded is not None and loaded.waiting:
-                self._write(loaded, known)
+        for name, waiting in batch.items():
+            loaded = self._streams[name]
+            if loaded is not None:
+                self._write(loaded, waiting, known)
+                continue
+            for line, record in waiting:
+                self._take_link(name, line, record)
         for wish, outcome in self._linker.make(known, last=last):
             in_stream = self._streams.get(wish.stream) is None
             sums = self.report.sums(wish.stream) if in_stream else self.report.links
@@ -143,19 +154,16 @@ class Delivery:
             self._note(wish.stream, wish.line, wish.end.value, outcome, {"link": asdict(wish)})
         self._rejects.flush()
 
-    def _write(self, loaded: Loaded, known: dict[End, str]) -> None:
-        stream, waiting = loaded.stream, loaded.waiting
-        gone = [each for each in waiting if each[1].get(DELETED)]
-        if gone:
+    def _write(self, loaded: Loaded, waiting: list[Waiting], known: dict[End, str]) -> None:
+        if any(each[1].get(DELETED) for each in waiting):
             # In their order: a record may be written, deleted and written again.
-            self._write_in_turn(loaded, known)
+            self._write_in_turn(loaded, waiting, known)
         else:
-            self._write_rows(stream, loaded.writer, waiting, known)
-        loaded.waiting = []
+            self._write_rows(loaded.stream, loaded.writer, waiting, known)
 
-    def _write_in_turn(self, loaded: Loaded, known: dict[End, str]) -> None:
+    def _write_in_turn(self, loaded: Loaded, waiting: list[Waiting], known: dict[End, str]) -> None:
         group: list[Waiting] = []
-        for each in [*loaded.waiting, None]:
+        for each in [*waiting, None]:
             is_gone = each is not None and bool(each[1].get(DELETED))
             was_gone = bool(group) and bool(group[0][1].get(DELETED))
             if group and (each is None or is_gone != was_gone):

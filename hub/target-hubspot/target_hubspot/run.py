@@ -1,10 +1,15 @@
-"""The messages of one run: records wait, are delivered together, and the STATE follows them."""
+"""The messages of one run: records wait, are delivered together, and the STATE follows them.
+
+While some are delivered by a thread of their own, the next ones are read: HubSpot never waits for
+the tap.
+"""
 
 from __future__ import annotations
 
 import json
 import time
 from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +25,12 @@ if TYPE_CHECKING:
 
     from singer_sdk.mapper import PluginMapper
 
+    from target_hubspot.delivery import Batch
     from target_hubspot.settings import Settings
 
-FLUSH_ROWS = 3 * BATCH * IN_FLIGHT
+FLUSH_ROWS = 20 * BATCH * IN_FLIGHT
+"""Twenty rounds of calls: at the end of each delivery some threads wait for the last call."""
+
 FLUSH_BYTES = 8_000_000
 FLUSH_SECONDS = 30.0
 NEEDS = {"SCHEMA": ("stream", "schema"), "RECORD": ("stream", "record")}
@@ -54,8 +62,10 @@ class Run:
         self._dry_run = settings.dry_run
         self._weight = self._rows = self._line = 0
         self._flushed = time.monotonic()
-        self._state: Any = None
-        self._has_state = False
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="delivery")
+        self._under_way: Future[None] | None = None
+        self._state: tuple[Any] | None = None
+        self._held: tuple[Any] | None = None
         self._told: set[str] = set()
 
     def read(self, source: Iterable[bytes]) -> None:
@@ -75,7 +85,7 @@ class Run:
             self._weight += len(line)
             self._handle(kind, message)
             if self._is_due():
-                self.flush()
+                self._deliver()
 
     def _parse(self, line: bytes) -> Message:
         try:
@@ -95,9 +105,10 @@ class Run:
         elif kind == "RECORD":
             self._take_record(message)
         elif kind == "STATE":
-            self._state, self._has_state = message.get("value"), True
-            if not self._rows and not self.delivery.is_waiting:
-                self._put_out()
+            self._state = (message.get("value"),)
+            if not self._rows and (self._under_way is None or self._under_way.done()):
+                self._settle()
+                self._put_out(self._take_state())
         elif kind == "ACTIVATE_VERSION":
             self._tell_once("ACTIVATE_VERSION is passed over: nothing is deleted in HubSpot.")
         else:
@@ -106,7 +117,8 @@ class Run:
     def _take_schema(self, message: Message) -> None:
         name, keys = str(message["stream"]), message.get("key_properties") or []
         if self._rows:
-            self.flush()
+            self._deliver()
+        self._settle()
         self._mapper.register_raw_stream_schema(name, message["schema"], keys)
         for stream_map in self._mapper.stream_maps[name]:
             if isinstance(stream_map, RemoveRecordTransform):
@@ -135,8 +147,8 @@ class Run:
         late = time.monotonic() - self._flushed > FLUSH_SECONDS
         return self._rows >= FLUSH_ROWS or self._weight >= FLUSH_BYTES or (late and self._rows > 0)
 
-    def flush(self, *, last: bool = False) -> None:
-        """Deliver what waits, then put the STATE out.
+    def finish(self, *, last: bool) -> None:
+        """Deliver what waits, and see it settled.
 
         Args:
             last: Whether no more messages come.
@@ -144,18 +156,46 @@ class Run:
         Raises:
             HubSpotError: If HubSpot cannot be worked with; the STATE has not moved then.
         """
-        self.delivery.flush(last=last)
+        self._deliver(last=last)
+        self._settle()
+
+    def close(self) -> None:
+        """Let what is under way end, and tell the sums, whatever happened."""
+        self._pool.shutdown()
+        self.delivery.close()
+
+    def _deliver(self, *, last: bool = False) -> None:
+        """Let what waits be delivered, and the STATE that follows it be put out."""
+        self._settle()
+        batch, state = self.delivery.cut(), self._take_state()
         self._rows = self._weight = 0
         self._flushed = time.monotonic()
-        if not self.delivery.is_waiting:
-            self._put_out()
+        self._under_way = self._pool.submit(self._carry_out, batch, state, last=last)
 
-    def _put_out(self) -> None:
-        if not self._has_state or self._dry_run or not self.delivery.is_safe:
+    def _carry_out(self, batch: Batch, state: tuple[Any] | None, *, last: bool) -> None:
+        self.delivery.deliver(batch, last=last)
+        self._put_out(state)
+
+    def _settle(self) -> None:
+        """Wait for what is under way, and raise what went wrong with it."""
+        under_way, self._under_way = self._under_way, None
+        if under_way is not None:
+            under_way.result()
+
+    def _take_state(self) -> tuple[Any] | None:
+        state, self._state = self._state, None
+        return state
+
+    def _put_out(self, state: tuple[Any] | None) -> None:
+        """Put a STATE out, or hold it back while links wait for their other end."""
+        self._held = state or self._held
+        if self._held is None or self._dry_run:
             return
-        self._has_state = False
+        if self.delivery.is_waiting or not self.delivery.is_safe:
+            return
+        (value,), self._held = self._held, None
         try:
-            self._emit(json.dumps(self._state, default=str))
+            self._emit(json.dumps(value, default=str))
         except BrokenPipeError:
             raise StateUnreadError("Whoever read the STATEs is gone.") from None
 

@@ -80,9 +80,9 @@ class TargetHubSpot(LineTarget):
         try:
             with contextlib.suppress(_Interrupted):
                 self.run.read(self._lines(lines))
-            self.run.flush(last=not self._stop_signal)
+            self.run.finish(last=not self._stop_signal)
         finally:
-            self.run.delivery.close()
+            self.run.close()
         return self.run.lines
 
     def _lines(self, source: IO[bytes]) -> Iterator[bytes]:
