@@ -18,6 +18,8 @@ from hubspot_client.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hubspot_client.access import Access
     from hubspot_client.paths import Paths
 
@@ -36,10 +38,52 @@ def _limited(wait: float) -> RateLimitedError:
     )
 
 
-class _TokenAnswer(msgspec.Struct):
+class TokenAnswer(msgspec.Struct):
+    """What the token endpoint gives."""
+
     access_token: str
     expires_in: float = 1800.0
     refresh_token: str | None = None
+
+
+def ask_token(
+    url: str, form: Mapping[str, str | None], timeout: tuple[float, float]
+) -> TokenAnswer:
+    """Ask the token endpoint once.
+
+    Args:
+        url: Where it is.
+        form: The grant, with client id and secret.
+        timeout: Seconds to connect and to read.
+
+    Raises:
+        AuthenticationError: If HubSpot refuses the grant.
+        TransientError: If the endpoint fails for now; a `RateLimitedError` if it has enough of us.
+    """
+    try:
+        # A redirect would take the secret elsewhere.
+        answer = requests.post(url, data=form, timeout=timeout, allow_redirects=False)
+    except requests.RequestException as exc:
+        raise TransientError(
+            f"The token endpoint of `base_url` cannot be reached: {type(exc).__name__}."
+        ) from exc
+    if answer.status_code == 429:  # noqa: PLR2004
+        raise _limited(min(retry_after(answer.headers) or TOO_MANY, LONGEST_WAIT))
+    if answer.status_code >= 500:  # noqa: PLR2004
+        raise TransientError(
+            f"The token endpoint answered {answer.status_code}.", status=answer.status_code
+        )
+    if answer.status_code >= 300:  # noqa: PLR2004
+        said = read_error_body(answer.content).message or f"status {answer.status_code}"
+        raise AuthenticationError(
+            f"HubSpot gives no token: {said}. "
+            "Check the settings `client_id`, `client_secret` and `refresh_token`.",
+            status=answer.status_code,
+        )
+    try:
+        return msgspec.json.decode(answer.content, type=TokenAnswer)
+    except msgspec.DecodeError as exc:
+        raise TransientError("The token endpoint answered something unreadable.") from exc
 
 
 class Token:
@@ -97,33 +141,10 @@ class Token:
             "refresh_token": self._refresh_token,
         }
         try:
-            # A redirect would take the secret elsewhere.
-            answer = requests.post(
-                self._url, data=form, timeout=self._timeout, allow_redirects=False
-            )
-        except requests.RequestException as exc:
-            raise TransientError(
-                f"The token endpoint of `base_url` cannot be reached: {type(exc).__name__}."
-            ) from exc
-        if answer.status_code == 429:  # noqa: PLR2004
-            wait = min(retry_after(answer.headers) or TOO_MANY, LONGEST_WAIT)
-            self._closed_until = time.monotonic() + wait
-            raise _limited(wait)
-        if answer.status_code >= 500:  # noqa: PLR2004
-            raise TransientError(
-                f"The token endpoint answered {answer.status_code}.", status=answer.status_code
-            )
-        if answer.status_code >= 300:  # noqa: PLR2004
-            said = read_error_body(answer.content).message or f"status {answer.status_code}"
-            raise AuthenticationError(
-                f"HubSpot gives no token: {said}. "
-                "Check the settings `client_id`, `client_secret` and `refresh_token`.",
-                status=answer.status_code,
-            )
-        try:
-            token = msgspec.json.decode(answer.content, type=_TokenAnswer)
-        except msgspec.DecodeError as exc:
-            raise TransientError("The token endpoint answered something unreadable.") from exc
+            token = ask_token(self._url, form, self._timeout)
+        except RateLimitedError as limit:
+            self._closed_until = time.monotonic() + (limit.wait or TOO_MANY)
+            raise
         self._value = token.access_token
         self._refresh_token = token.refresh_token or self._refresh_token
         self._renew_at = time.monotonic() + token.expires_in - min(EARLY, token.expires_in / 10)

@@ -78,7 +78,16 @@ class Paths:
         """Owners, page by page."""
         return "/crm/v3/owners" if self.version == LEGACY else f"/crm/owners/{self.version}"
 
+    def account(self) -> str:
+        """What is known about the account itself."""
+        version = "v3" if self.version == LEGACY else self.version
+        return f"/account-info/{version}/details"
+
     def oauth_token(self) -> str:
         """Where a refresh token becomes an access token (the v1 endpoint ends 2027-02-16)."""
         version = "v3" if self.version == LEGACY else self.version
         return f"/oauth/{version}/token"
+
+    def oauth_revoke(self) -> str:
+        """Where a refresh token is ended."""
+        return f"{self.oauth_token()}/revoke"

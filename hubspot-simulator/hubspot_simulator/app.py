@@ -7,11 +7,13 @@ from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.convertors import Convertor, register_url_convertor
+from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.routing import Mount, Route
 
 from hubspot_simulator import associations, legacy, listing, metadata, oauth
 from hubspot_simulator.batch_read import batch_read
 from hubspot_simulator.control import control_routes
+from hubspot_simulator.errors import ApiError
 from hubspot_simulator.exchange import Endpoint, Responder
 from hubspot_simulator.search import search
 from hubspot_simulator.writing.routes import WRITING
@@ -19,6 +21,8 @@ from hubspot_simulator.writing.routes import WRITING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from starlette.requests import Request
+    from starlette.responses import Response
     from starlette.types import Receive, Scope, Send
 
     from hubspot_simulator.world import World
@@ -200,6 +204,17 @@ def build(world: World) -> Callable[[Scope, Receive, Send], Any]:
     for path in TOKEN_PATHS:
         endpoint = Endpoint(world, "oauth", respond_openly=oauth.refresh, version="v3")
         routes.append(Route(path, endpoint, methods=["POST"]))
+        ended = Endpoint(world, "oauth", respond_openly=oauth.revoke, version="v3")
+        routes.append(Route(f"{path}/revoke", ended, methods=["POST"]))
+
+    async def authorize(request: Request) -> Response:
+        """Where a user's browser is sent: he says yes and goes back."""
+        try:
+            return RedirectResponse(oauth.authorize(world.portals, request.query_params), 302)
+        except ApiError as refusal:
+            return PlainTextResponse(str(refusal), refusal.status)
+
+    routes.append(Route("/oauth/authorize", authorize))
     info = Endpoint(world, "oauth", respond_openly=oauth.token_info, version="v2")
     routes.append(Route("/oauth/v2/private-apps/get/access-token-info", info, methods=["POST"]))
     routes.append(Mount("/_simulator", routes=control_routes(world)))
