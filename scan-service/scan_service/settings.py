@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
+from hubspot_client.consent import AUTHORIZE_URL
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -39,6 +40,16 @@ class Settings(BaseSettings):
     )
     hubspot_api_version: str = Field(
         default="2026-09", pattern=r"^(\d{4}-\d{2}|v3)$", description="HubSpot API version."
+    )
+    hubspot_client_id: str | None = Field(
+        default=None, description="The service's own OAuth app at HubSpot: its id."
+    )
+    hubspot_client_secret: SecretStr | None = Field(default=None, description="Its secret.")
+    hubspot_authorize_url: str = Field(
+        default=AUTHORIZE_URL, description="Where users let the app in."
+    )
+    public_url: str | None = Field(
+        default=None, description="How users reach this service: HubSpot sends them back there."
     )
     hubspot_probe_seconds: float = Field(
         default=5.0, gt=0, description="How long the start of a scan waits for HubSpot at most."
@@ -111,9 +122,11 @@ class Settings(BaseSettings):
         description="Folder of the runs' private directories.",
     )
 
-    @field_validator("hubspot_base_url")
+    @field_validator("hubspot_base_url", "public_url")
     @classmethod
-    def _no_trailing_slash(cls, value: str) -> str:
+    def _no_trailing_slash(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
         if not value.startswith(("http://", "https://")):
             raise ValueError("must begin with http:// or https://")
         return value.rstrip("/")

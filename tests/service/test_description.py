@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
+from scan_service.door.accounts import CALLBACK
 from scan_service.door.app import OPERATIONS
 from scan_service.door.models import (
     AuditQuery,
     ChangeSchedule,
+    CreateConnection,
     CreateSchedule,
     CreateWebhook,
     DownloadQuery,
@@ -39,7 +41,12 @@ def test_every_route_is_described_and_every_description_has_its_route() -> None:
 
     routed = {(each.method, each.path): each.permission for each in OPERATIONS}
 
-    assert described == {**routed, ("GET", "/health"): None, ("GET", "/health/live"): None}
+    assert described == {
+        **routed,
+        ("GET", CALLBACK): None,
+        ("GET", "/health"): None,
+        ("GET", "/health/live"): None,
+    }
 
 
 def test_the_description_is_valid_openapi(http: TestClient) -> None:
@@ -77,7 +84,7 @@ def alternatives(schema: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def test_the_bodies_described_are_the_bodies_read() -> None:
-    for model in (StartScan, CreateSchedule, ChangeSchedule, CreateWebhook):
+    for model in (StartScan, CreateSchedule, ChangeSchedule, CreateConnection, CreateWebhook):
         name = model.__name__
         read = model.model_json_schema(by_alias=True)
         described = api()["components"]["schemas"]

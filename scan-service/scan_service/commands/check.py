@@ -137,7 +137,8 @@ async def _secrets(settings: Settings) -> str:
 
 _SEALED = """
 select token as sealed from scan where token is not null
-union all select token from schedule union all select secret from webhook
+union all select token from schedule where token is not null union all select secret from webhook
+union all select secret from connection where secret is not null
 """
 
 

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from scan_service.settings import Settings
 
 
+_SEALED = (
+    ("scan", "token"), ("schedule", "token"), ("webhook", "secret"), ("connection", "secret"),
+)  # fmt: skip
+
+
 def say(text: str) -> None:
     """Tell the one who gave the command."""
     print(text)  # noqa: T201 - a command talks to its user
@@ -68,7 +73,12 @@ async def reseal(settings: Settings, connection: Connection) -> int:
     """Encrypt every kept token with the first key, so that the others can be taken away."""
     vault, count = Vault(settings.secret_keys), 0
     async with connection.transaction():
-        for table, column in (("scan", "token"), ("schedule", "token"), ("webhook", "secret")):
+        for table, column in (
+            ("scan", "token"),
+            ("schedule", "token"),
+            ("webhook", "secret"),
+            ("connection", "secret"),
+        ):
             names = {"table": sql.Identifier(table), "column": sql.Identifier(column)}
             cursor = await connection.execute(
                 sql.SQL(

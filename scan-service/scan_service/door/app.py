@@ -25,11 +25,11 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from scan_service.db import Database
-from scan_service.door import endpoints, schedules, webhooks
-from scan_service.door.endpoints import Service
+from scan_service.door import accounts, endpoints, schedules, webhooks
 from scan_service.door.health import Health
 from scan_service.door.hubspot import HubSpot
 from scan_service.door.prometheus import CONTENT_TYPE, Metrics
+from scan_service.door.service import Service
 from scan_service.engine.jobs import Engine
 from scan_service.errors import (
     DatabaseError,
@@ -84,6 +84,9 @@ OPERATIONS = (
     Operation("PATCH", "/api/v1/schedules/{schedule_id}", auth.EXTRACT, schedules.change),
     Operation("POST", "/api/v1/schedules/{schedule_id}/run", auth.EXTRACT, schedules.run),
     Operation("DELETE", "/api/v1/schedules/{schedule_id}", auth.EXTRACT, schedules.remove),
+    Operation("POST", "/api/v1/connections", auth.EXTRACT, accounts.create),
+    Operation("GET", "/api/v1/connections", auth.READ, accounts.listed),
+    Operation("DELETE", "/api/v1/connections/{connection_id}", auth.EXTRACT, accounts.remove),
     Operation("GET", "/api/v1/audit", auth.READ, endpoints.list_audit),
     Operation("POST", "/api/v1/webhooks", auth.EXTRACT, webhooks.create),
     Operation("GET", "/api/v1/webhooks", auth.READ, webhooks.listed),
@@ -125,6 +128,9 @@ def create_app(settings: Settings) -> Starlette:
     async def alive(_: Request) -> Response:
         return JSONResponse(health.alive())
 
+    async def come_back(request: Request) -> Response:
+        return await accounts.come_back(service, request)
+
     async def healthy(_: Request) -> Response:
         fine, report = await health.report()
         return JSONResponse(report, status_code=200 if fine else 503)
@@ -156,6 +162,7 @@ def create_app(settings: Settings) -> Starlette:
 
     app = Starlette(
         routes=[
+            Route(accounts.CALLBACK, come_back),
             *_routes(service),
             Route("/health", healthy),
             Route("/health/live", alive),

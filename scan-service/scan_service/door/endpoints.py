@@ -6,12 +6,12 @@ Each gets a caller who may do this; the door (`app.py`) has seen to that.
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import JSONResponse, Response
 
 from scan_service.door import answers, cursors
+from scan_service.door.accounts import sealed
 from scan_service.door.asked import json_body, name_in
 from scan_service.door.downloads import Download, while_there
 from scan_service.door.models import (
@@ -36,34 +36,9 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from scan_service.db import Database
-    from scan_service.door.hubspot import HubSpot
-    from scan_service.engine.jobs import Engine
-    from scan_service.guard.addresses import Addresses
+    from scan_service.door.service import Service
     from scan_service.guard.auth import Caller
-    from scan_service.guard.vault import Vault
-    from scan_service.ledger.extraction import Extraction
     from scan_service.records.objects import Part
-    from scan_service.settings import Settings
-    from scan_service.shares import Shares
-
-
-@dataclass(frozen=True)
-class Service:
-    """What the operations work with."""
-
-    settings: Settings
-    db: Database
-    engine: Engine
-    vault: Vault
-    hubspot: HubSpot
-    downloads: Shares
-    addresses: Addresses
-
-    async def probe(self, extraction: Extraction, path: str) -> dict[str, int | None]:
-        """Ask HubSpot how much there is; `path` is where the body says what is to be read."""
-        access = self.vault.access(extraction.auth.access_token)
-        return await self.hubspot.count(extraction.tenant_id, extraction.parts(), access, path=path)
 
 
 async def start_scan(service: Service, request: Request, caller: Caller) -> Response:
@@ -73,14 +48,15 @@ async def start_scan(service: Service, request: Request, caller: Caller) -> Resp
     request.state.subject = config.scan_id
     if await scans.exists(service.db, caller.tenant_id, config.scan_id):
         raise ConflictError("Scan with this ID already exists")
-    totals = await service.probe(config, "config")
+    token = await sealed(service, config.auth, caller.tenant_id, "config")
+    totals = await service.probe(config, token, "config")
     async with service.db.tenant(caller.tenant_id) as connection:
         scan = await scans.start(
             connection,
             service.engine,
             config,
             scan_id=config.scan_id,
-            token=service.vault.seal(config.auth.access_token, tenant_id=caller.tenant_id),
+            token=token,
             totals=totals,
             max_pending=service.settings.max_pending,
         )

@@ -7,6 +7,7 @@ own, of which no tenant gets more than its share.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -91,6 +92,20 @@ class HubSpot:
             HubSpotError: the token is wrong or lacks a scope.
             InvalidRequestError: the account has no such object type.
         """
+        found: dict[str, int | None] = dict.fromkeys(parts)
+        await self._ask(tenant_id, access, lambda client: _count_all(client, parts, path, found))
+        return dict(found)
+
+    async def prove(self, tenant_id: str, access: Access) -> None:
+        """Ask for the account itself: a token that is not one is refused before it is kept.
+
+        Raises:
+            HubSpotError: the token is wrong.
+        """
+        await self._ask(tenant_id, access, _prove)
+
+    async def _ask(self, tenant_id: str, access: Access, work: Callable[[Client], None]) -> None:
+        """Let a thread ask, for a moment only; a HubSpot that does not answer is no error."""
         settings, seconds = self._settings, self._settings.hubspot_probe_seconds
         client = Client(
             replace(
@@ -102,20 +117,26 @@ class HubSpot:
             retry=False,
             timeout=(seconds, seconds),
         )
-        found: dict[str, int | None] = dict.fromkeys(parts)
         try:
             async with (
                 asyncio.timeout(seconds),
                 self._shares.turn(tenant_id, "Too many starts at once."),
             ):
-                await asyncio.get_running_loop().run_in_executor(
-                    self._probing, _count_all, client, parts, path, found
-                )
+                await asyncio.get_running_loop().run_in_executor(self._probing, work, client)
         except (TimeoutError, UnavailableError):
             _log.info("hubspot did not answer the probe in time")
         finally:
             client.close()
-        return dict(found)
+
+
+def _prove(client: Client) -> None:
+    with contextlib.suppress(RateLimitedError):
+        _asked(
+            lambda: client.get(
+                client.paths.account(), family="list", what="account (probe)", shape=dict
+            ),
+            "the account", "oauth",
+        )  # fmt: skip
 
 
 def _count_all(

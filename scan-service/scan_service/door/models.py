@@ -22,7 +22,9 @@ from scan_service.ledger.extraction import (
     LONGEST_ID,
     NAME_MARK,
     ORDER_MARK,
+    AccessToken,
     Extraction,
+    Identifier,
     Model,
     ScanConfig,
     Whole,
@@ -71,6 +73,9 @@ Cron = Annotated[str, StringConstraints(max_length=100), AfterValidator(_cron)]
 KeepLast = Annotated[Whole | None, Field(alias="keepLast", ge=1, le=1000)]
 
 
+Scope = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_.-]{0,99}$")]
+
+
 class Schedule(Model):
     """A scan that starts by itself."""
 
@@ -99,6 +104,20 @@ class CreateSchedule(Model):
     """Body of POST /api/v1/schedules."""
 
     schedule: Schedule
+
+
+class NewConnection(Model):
+    """A HubSpot account: by its token, or, without one, by its user's yes."""
+
+    connection_id: Annotated[Identifier, Field(alias="connectionId")]
+    access_token: Annotated[AccessToken | None, Field(alias="accessToken")] = None
+    scopes: list[Scope] = Field(default=["crm.objects.deals.read"], min_length=1, max_length=100)
+
+
+class CreateConnection(Model):
+    """Body of POST /api/v1/connections."""
+
+    connection: NewConnection
 
 
 class Webhook(Model):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from starlette.responses import JSONResponse, Response
 
 from scan_service.door import answers
+from scan_service.door.accounts import sealed
 from scan_service.door.asked import json_body, name_in
 from scan_service.door.models import ChangeSchedule, CreateSchedule, read_body
 from scan_service.ledger import schedules
@@ -15,8 +16,9 @@ from scan_service.moments import timestamp
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from scan_service.door.endpoints import Service
+    from scan_service.door.service import Service
     from scan_service.guard.auth import Caller
+    from scan_service.ledger.extraction import Extraction
 
 
 async def create(service: Service, request: Request, caller: Caller) -> Response:
@@ -24,8 +26,7 @@ async def create(service: Service, request: Request, caller: Caller) -> Response
     schedule = read_body(CreateSchedule, await json_body(request)).schedule
     caller.require_tenant(schedule.config.tenant_id)
     request.state.subject = schedule.schedule_id
-    await service.probe(schedule.config, "schedule.config")
-    token = service.vault.seal(schedule.config.auth.access_token, tenant_id=caller.tenant_id)
+    token = await _token(service, schedule.config)
     row = await schedules.create(
         service.db, schedule.config,
         schedule_id=schedule.schedule_id, cron=schedule.cron, token=token,
@@ -52,8 +53,7 @@ async def change(service: Service, request: Request, caller: Caller) -> Response
     config, token = wanted.config, None
     if config is not None:
         caller.require_tenant(config.tenant_id)
-        await service.probe(config, "schedule.config")
-        token = service.vault.seal(config.auth.access_token, tenant_id=caller.tenant_id)
+        token = await _token(service, config)
     row = await schedules.change(
         service.db, caller.tenant_id, name, changes=changes, config=config, token=token
     )
@@ -82,6 +82,13 @@ async def remove(service: Service, request: Request, caller: Caller) -> Response
     await schedules.remove(service.db, caller.tenant_id, name)
     data = {"scheduleId": name, "deletedAt": timestamp()}
     return JSONResponse(answers.success(data, "Schedule removed successfully"))
+
+
+async def _token(service: Service, config: Extraction) -> bytes | None:
+    """Try an account and return its sealed token; a connection is looked up at each time anew."""
+    token = await sealed(service, config.auth, config.tenant_id, "schedule.config")
+    await service.probe(config, token, "schedule.config")
+    return None if config.auth.connection else token
 
 
 def _name(request: Request) -> str:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from scan_service.door.endpoints import Service
+    from scan_service.door.service import Service
     from scan_service.guard.auth import Caller
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 WEBHOOK_SECRET = "whsec_"  # noqa: S105 - what a secret begins with
 """Before the base64 of a webhook's secret, by https://www.standardwebhooks.com."""
 
+_REFRESH = "refresh_token"
 _NO_KEY = "no key of SCAN_SERVICE_SECRET_KEYS opens this token"
 
 
@@ -41,17 +42,37 @@ class Vault:
         content = json.dumps([tenant_id, token.get_secret_value()])
         return self._fernet.encrypt(content.encode())
 
+    def seal_app(
+        self, client_id: str, client_secret: str, refresh_token: str, *, tenant_id: str
+    ) -> bytes:
+        """Encrypt what an OAuth app needs to act for a tenant's account."""
+        app = {"client_id": client_id, "client_secret": client_secret, _REFRESH: refresh_token}
+        return self._fernet.encrypt(json.dumps([tenant_id, app]).encode())
+
     def environment(self, sealed: bytes, *, tenant_id: str) -> Mapping[str, str]:
-        """Return what the tap's process needs to know."""
-        return {"TAP_HUBSPOT_DEALS_ACCESS_TOKEN": self._open(sealed, tenant_id)}
+        """Return what the tap's process needs to know; it renews an app's tokens by itself."""
+        held = self._open(sealed, tenant_id)
+        named = held if isinstance(held, dict) else {"access_token": held}
+        return {f"TAP_HUBSPOT_DEALS_{name.upper()}": value for name, value in named.items()}
 
     def webhook(self, sealed: bytes, *, tenant_id: str) -> str:
         """Return the secret that a webhook's calls are signed with."""
-        return self._open(sealed, tenant_id)
+        return str(self._open(sealed, tenant_id))
 
-    def access(self, token: SecretStr) -> Access:
+    def refresh_token(self, sealed: bytes, *, tenant_id: str) -> str:
+        """Return an account's refresh token, or the verifier with which one is asked for."""
+        held = self._open(sealed, tenant_id)
+        return str(held[_REFRESH] if isinstance(held, dict) else held)
+
+    def access(self, sealed: bytes, *, tenant_id: str) -> Access:
         """Return HubSpot's account as a client of it needs it, but where HubSpot is."""
-        return Access(access_token=token.get_secret_value(), user_agent="scan-service")
+        held = self._open(sealed, tenant_id)
+        if isinstance(held, str):
+            return Access(access_token=held, user_agent="scan-service")
+        return Access(
+            client_id=held["client_id"], client_secret=held["client_secret"],
+            refresh_token=held[_REFRESH], user_agent="scan-service",
+        )  # fmt: skip
 
     def reseal(self, sealed: bytes) -> bytes:
         """Encrypt again with the first key."""
@@ -60,14 +81,16 @@ class Vault:
         except InvalidToken:
             raise VaultError(_NO_KEY) from None
 
-    def _open(self, sealed: bytes, tenant_id: str) -> str:
+    def _open(self, sealed: bytes, tenant_id: str) -> str | dict[str, str]:
         try:
-            owner, token = json.loads(self._fernet.decrypt(bytes(sealed)))
+            owner, held = json.loads(self._fernet.decrypt(bytes(sealed)))
         except InvalidToken:
             raise VaultError(_NO_KEY) from None
         if owner != tenant_id:
             raise VaultError("this token was sealed for another tenant")
-        return str(token)
+        if isinstance(held, dict):
+            return {str(name): str(value) for name, value in held.items()}
+        return str(held)
 
 
 def new_key() -> str:

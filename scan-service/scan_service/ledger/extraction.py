@@ -19,6 +19,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticKnownError
 
 from scan_service.moments import read_moment
 from scan_service.records import objects
@@ -82,17 +83,38 @@ class Model(BaseModel):
     )
 
 
-class Auth(Model):
-    """The tenant's HubSpot token; it is never shown again."""
+def _printable(value: SecretStr) -> SecretStr:
+    # It becomes a header and an environment variable: neither can hold anything else.
+    if not re.fullmatch(r"[\x21-\x7e]+", value.get_secret_value()):
+        raise ValueError("must consist of printable ASCII characters without spaces")
+    return value
 
-    access_token: Annotated[SecretStr, Field(alias="accessToken", min_length=8, max_length=1024)]
+
+AccessToken = Annotated[SecretStr, Field(min_length=8, max_length=1024), AfterValidator(_printable)]
+
+
+class Auth(Model):
+    """Which HubSpot account: a connection's name, or a token, which is never shown again."""
+
+    connection: Identifier | None = None
+    access_token: Annotated[AccessToken | None, Field(alias="accessToken")] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _told(cls, value: Any) -> Any:
+        # What is not there would not be looked at below.
+        return {"accessToken": None, **value} if isinstance(value, dict) else value
 
     @field_validator("access_token")
     @classmethod
-    def _printable(cls, value: SecretStr) -> SecretStr:
-        # It becomes a header and an environment variable: neither can hold anything else.
-        if not re.fullmatch(r"[\x21-\x7e]+", value.get_secret_value()):
-            raise ValueError("must consist of printable ASCII characters without spaces")
+    def _one_of_both(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if "connection" not in info.data:
+            return value  # its own fault is told
+        named = info.data["connection"] is not None
+        if value is None and not named:
+            raise PydanticKnownError("missing")
+        if value is not None and named:
+            raise ValueError("must not be sent with `connection`: both name the account")
         return value
 
 
@@ -228,6 +250,7 @@ class Extraction(Model):
         kept = self.model_dump(
             by_alias=True, exclude={"auth", "tenant_id", "scan_id", "organization_id", "objects"}
         )
+        kept["connection"] = self.auth.connection
         if self.objects is not None:
             kept["objects"] = [
                 item if isinstance(item, str) else item.model_dump(by_alias=True, exclude_none=True)

@@ -15,7 +15,7 @@ from service_base.logs import logger
 from scan_service.db import become, step_out
 from scan_service.errors import ConflictError, NotFoundError, ServiceError
 from scan_service.guard.vault import VaultError
-from scan_service.ledger import scans
+from scan_service.ledger import connections, scans
 from scan_service.ledger.extraction import Extraction
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ async def create(
     *,
     schedule_id: str,
     cron: str,
-    token: bytes,
+    token: bytes | None,
     keep_last: int | None = None,
 ) -> dict[str, Any]:
     """Enter a schedule into the ledger; return its row."""
@@ -113,7 +113,7 @@ async def change(
         schedule_id: which.
         changes: any of `cron`, `keep_last` and `paused`.
         config: instead of the old one, with its token.
-        token: sealed.
+        token: sealed; none where the configuration names a connection.
 
     Raises:
         NotFoundError: there is no such schedule.
@@ -129,14 +129,15 @@ async def change(
             "  paused_at = case when %s then coalesce(paused_at, clock_timestamp()) end,"
             "  config = coalesce(%s, config), fingerprint = coalesce(%s, fingerprint),"
             "  organization_id = case when %s then %s else organization_id end,"
-            "  token = coalesce(%s, token), last_error = null where id = %s returning *",
+            "  token = case when %s then %s else token end, last_error = null"
+                " where id = %s returning *",
             [
                 cron, changes.get("keep_last", row["keep_last"]),
                 next_time(cron, row["now"]) if moves else row["next_run_at"], paused,
                 Jsonb(config.stored()) if config else None,
                 config.fingerprint() if config else None,
                 config is not None, config.organization_id if config else None,
-                token, row["id"],
+                config is not None, token, row["id"],
             ],
         )  # fmt: skip
         return await cursor.fetchone() or {}
@@ -242,12 +243,19 @@ async def _start(
             if last["status"] in scans.ACTIVE:
                 await step_out(connection)
                 return None
-    # The token is not needed to read the stored configuration; the model insists on one.
+    config = dict(due["config"])
+    named = config.pop("connection", None)
+    token = due["token"]
+    if named is not None:
+        token = (await connections.find_in(connection, tenant_id, named))["secret"]
+        if token is None:
+            raise ConflictError(f"The connection {named} is not connected")
+    # A token is not needed to read the stored configuration; the model insists on one.
     extraction = Extraction.model_validate({
-        **due["config"],
+        **config,
         "tenantId": tenant_id,
         "organizationId": due["organization_id"],
-        "auth": {"accessToken": "not-needed"},
+        "auth": {"connection": named} if named else {"accessToken": "not-needed"},
     })  # fmt: skip
     tick: datetime = due["next_run_at"]
     scan_id = f"{due['schedule_id']}-{tick.astimezone(UTC):%Y%m%dT%H%M%SZ}"
@@ -256,7 +264,7 @@ async def _start(
         engine,
         extraction,
         scan_id=scan_id,
-        token=vault.reseal(due["token"]),
+        token=vault.reseal(token),
         totals=dict.fromkeys(extraction.parts()),
         max_pending=max_pending,
         schedule_id=due["schedule_id"],
