@@ -49,7 +49,7 @@ def differences(mirroring: Mirroring, *, gone: bool = False) -> list[str]:
     deals = {i: r for i, r in mirror.deals().items() if not r.get("merged_into")}
     known = {r["record_id"] for r in mirror.rows("deal_property_history")} if gone else deals
     rows = told(mirror.rows("deal_property_history"))
-    true = true_history(portal, NAMES, of=known)
+    true = true_history(portal, [*NAMES, "hs_merged_object_ids"], of=known)
     stays = [r for r in mirror.rows("deal_stages") if r["record_id"] in deals]
     found = [f"{row} is in the tables only" for row in rows - true]
     found += [f"{row} is missing" for row in true - rows]
@@ -67,7 +67,8 @@ def test_a_first_load_brings_every_value_typed_and_every_stay(serve: Serve) -> N
     assert len(rows) > 1000
     for row in rows:
         number = Decimal(row["value"]) if row["property"] == "amount" else None
-        assert row["value_number"] == number
+        merged = row["value"].split(";") if row["property"] == "hs_merged_object_ids" else None
+        assert (row["value_number"], row["value_list"]) == (number, merged)
         assert (row["value_time"] == row["value"]) == (row["property"] == "closedate")
     assert {r["source_type"] for r in rows} == {"CRM_UI", "MERGE_OBJECTS"}
     assert {r["updated_by_user_id"] for r in rows} == {1001, None}

@@ -12,6 +12,7 @@ from hubspot_client.object_types import STANDARD_TYPES, ObjectType, custom_type
 from hubspot_client.properties import Definition, Definitions
 from singer_sdk.exceptions import ConfigValidationError
 
+from tap_hubspot_deals.reading.objects import MERGED_IDS
 from tap_hubspot_deals.settings import ALL
 from tap_hubspot_deals.streams.associations import AssociationsStream
 from tap_hubspot_deals.streams.metadata import (
@@ -160,7 +161,8 @@ class Discovery:
             chosen = [d for d in chosen if d.name != object_type.modified]
         else:
             self._check_names("history", one.history, one, object_type, definitions)
-            chosen = [d for d in definitions if d.name in one.history]
+            # When records were merged stands nowhere else.
+            chosen = [d for d in definitions if d.name in {*one.history, MERGED_IDS}]
         found: list[TenantStream] = [PropertyHistoryStream(self._account, object_type, chosen)]
         if object_type.pipeline:
             found.append(

@@ -1,0 +1,1 @@
+"""Figures of deals as SQL functions, made from the tables that tap and target keep."""
