@@ -117,6 +117,11 @@ class TapHubspotDeals(SingerTap):
                 for s in streams
                 if isinstance(s, ObjectStream)
             },
+            "not_compared": {
+                s.name: s.not_compared
+                for s in streams
+                if isinstance(s, ObjectStream) and s.not_compared
+            },
         }
         self.logger.info("Run summary: %s", json.dumps(summary))
 

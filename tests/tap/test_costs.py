@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from harness.singer import TAP, Mirroring, config_for, read, run
 from hubspot_simulator import Portal
+from tap_hubspot_deals.reading import holdings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -171,6 +172,30 @@ def test_a_run_ends_with_a_summary(serve: Serve, tmp_path: Path) -> None:
     assert summary["retries"] == 1
     bookmark = output.state["bookmarks"]["deals"]["partitions"][0]["replication_key_value"]
     assert summary["bookmarks"]["deals"] == {"from": None, "to": bookmark}
+
+
+def test_a_run_tells_what_it_could_not_compare(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    hubspot = serve(Portal.generate(1900, archived=500, custom_properties=0))
+    mirroring = Mirroring(hubspot)
+    asked: dict[str, Any] = {"properties": ["dealname"], "archived": True}
+    mirroring.run(**asked)
+    output = run(tmp_path, config_for(hubspot, **asked), state=mirroring.mirror.state)
+    assert summary_of(output.log)["not_compared"] == {"deals": {"links_of": 400, "archived": 200}}
+    assert "the links of 400, the presence of 200 archived deals" in output.log
+    assert mirroring.run(**asked, associations=[]).ids()  # read whole, so compared whole
+    with caplog.at_level("INFO"):
+        mirroring.run(properties=["dealname"], associations=[])
+    assert "Not compared" not in caplog.text
+    monkeypatch.setattr(holdings, "LINK_LIMIT", 3)
+    for _ in ("all", "what changed"):
+        caplog.clear()
+        with caplog.at_level("INFO"):
+            mirroring.run(properties=["dealname"])
+        (told,) = [r for r in caplog.records if "Not compared" in r.message]
+        assert vars(told)["not_compared"]["links_of"] == 1400
+        assert "those that are gone get no `removed_at`" in told.message
 
 
 def test_a_run_that_fails_has_a_summary_too(hubspot: Simulator, tmp_path: Path) -> None:

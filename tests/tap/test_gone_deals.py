@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from harness.singer import Mirroring
 from hubspot_simulator import Portal
 
@@ -190,6 +191,28 @@ def test_a_deal_archived_before_the_first_read_and_restored_after_is_read(serve:
         portal.restore("deals", deal)
     mirroring.run()
     assert mirroring.differences() == []
+
+
+@pytest.mark.parametrize("settings", [{}, {"created_from": "2000-01-01", "pipeline": "default"}])
+def test_a_restore_that_makes_up_for_a_deletion_is_seen_in_a_large_portal(
+    serve: Serve, settings: dict[str, Any]
+) -> None:
+    """There are as many deals as before: only where they are tells that something happened."""
+    portal = Portal.generate(5200, archived=700, custom_properties=0, contacts_per_deal=0)
+    mirroring = Mirroring(serve(portal))
+    asked: dict[str, Any] = {"properties": ["dealname"], "associations": [], **settings}
+    mirroring.run(**asked)
+    before = mirroring.mirror.live().keys()
+    kept = portal.truth("deals")
+    restored = next(i for i, r in kept.archived.items() if r.properties["pipeline"] == "default")
+    gone = sorted(before)[len(before) // 2]
+    portal.restore("deals", restored)
+    portal.delete("deals", gone)
+    mirroring.hubspot.requests.clear()
+    output = mirroring.run(**asked)
+    assert sorted(output.ids()) == sorted([restored, gone])
+    assert mirroring.mirror.live().keys() == before - {gone} | {restored}
+    assert mirroring.hubspot.requests.count(endpoint="search") < 40
 
 
 def test_a_restored_deal_outside_the_filters_is_left_out(serve: Serve) -> None:

@@ -27,6 +27,11 @@ def test_a_set_of_ids_is_a_set(
     assert list(ids) == sorted(plain)
     assert len(ids) == len(plain)
     assert all((i in ids) == (i in plain) for i in range(42))
+    assert ids.count(10, 30) == len(ids.between(10, 30))
+    for number in (1, 4, 9):
+        found = ids.quantiles(number)
+        assert min(number, len(plain)) <= len(found) <= number
+        assert found == sorted(found)
     assert ids.between(10, 30) == sorted(i for i in plain if 10 <= i <= 30)
 
 

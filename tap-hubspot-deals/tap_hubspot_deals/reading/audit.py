@@ -66,6 +66,7 @@ class Audit:
         self._filters = settings.filters
         self._logger = logger
         self._survivors: dict[str, CrmObject] | None = None
+        self.not_compared: dict[str, int] = {}
 
     def pages(self, progress: Progress, held: Holdings) -> Iterator[LinkedPage]:
         """What has to go out besides what was read.
@@ -74,6 +75,7 @@ class Audit:
             progress: The read that this one ends.
             held: What went out before and with it.
         """
+        self._count_left(progress, held)
         if progress.mode == "full":
             unseen = sorted({*held.unseen("live"), *held.unseen("archived")})
             yield from self._resolve(unseen, progress)
@@ -81,8 +83,11 @@ class Audit:
                 read_at = iso(self._reader.client.clock.now())
                 page = ObjectPage([], None)
                 yield LinkedPage(page, None, None, read_at, progress, unattached=unattached)
+            self._tell_left(held)
             return
-        vanished, appeared = Census(self._reader, self._filters).differences(held.live)
+        turn = milliseconds(parse_time(progress.started_at)) // 1000
+        census = Census(self._reader, self._filters)
+        vanished, appeared = census.differences(held.live, turn)
         for start in range(0, len(appeared), CHUNK):
             page = self._reader.batch(_texts(appeared[start : start + CHUNK]), archived=False)
             page.keep(self._is_asked_for)
@@ -92,6 +97,40 @@ class Audit:
             yield from self._bin(progress, held)
         yield from self._archived(progress, held)
         yield from self._relinked(progress, held)
+        self._tell_left(held)
+
+    @property
+    def _reads_links(self) -> bool:
+        return bool(self._links.readers) and self._links.only is None
+
+    def _count_left(self, progress: Progress, held: Holdings) -> None:
+        """How many records a run cannot look at: too many for it, in turn or at all."""
+        whole = progress.mode == "full"
+        links = held.links is not None and (len(held.live) if whole else CHUNK)
+        archived = len(held.archived) if whole else ARCHIVED_AT_ONCE
+        left = {
+            "links_of": len(held.live) - int(links) if self._reads_links else 0,
+            "archived": len(held.archived) - archived,
+        }
+        self.not_compared = {what: number for what, number in left.items() if number > 0}
+
+    def _tell_left(self, held: Holdings) -> None:
+        if not self.not_compared:
+            return
+        self._logger.info(
+            "Not compared with HubSpot in this run: the links of %d, the presence of %d archived "
+            "%s. %s",
+            self.not_compared.get("links_of", 0),
+            self.not_compared.get("archived", 0),
+            self._reader.object_type.name,
+            "Each run looks at others in turn, a full read at all."
+            if held.links is not None
+            else "Links are too many to be kept: those that are gone get no `removed_at`.",
+            extra={
+                "object_type": self._reader.object_type.name,
+                "not_compared": self.not_compared,
+            },
+        )
 
     def _resolve(self, ids: Sequence[int], progress: Progress) -> Iterator[LinkedPage]:
         """Say what became of records that are not where they were."""
@@ -213,7 +252,7 @@ class Audit:
 
     def _relinked(self, progress: Progress, held: Holdings) -> Iterator[LinkedPage]:
         """Look for links that changed without their record, those of some records at each run."""
-        if held.links is None or self._links.only is not None or not self._links.readers:
+        if held.links is None or not self._reads_links:
             return
         ids = [i for i in held.turn("live", CHUNK) if i not in held.seen]
         now = self._links.read(_texts(ids))

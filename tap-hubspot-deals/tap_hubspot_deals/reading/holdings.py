@@ -77,6 +77,21 @@ class IdSet:
         old = [i for i in self._sorted[start:end] if i not in self._gone]
         return sorted([*old, *(i for i in self._added if low <= i <= high)])
 
+    def count(self, low: int, high: int) -> int:
+        """How many there are from one to another, both included."""
+        sorted_in = bisect_right(self._sorted, high) - bisect_left(self._sorted, low)
+        return (
+            sorted_in
+            - sum(low <= i <= high for i in self._gone)
+            + sum(low <= i <= high for i in self._added)
+        )
+
+    def quantiles(self, number: int) -> list[int]:
+        """The last ids of so many parts of about one size; fewer where there are not as many."""
+        ids = self._sorted if len(self._sorted) >= number else sorted(self)
+        number = min(number, len(ids))
+        return [ids[len(ids) * (i + 1) // number - 1] for i in range(number)]
+
     def _is_sorted_in(self, number: int) -> bool:
         if not self._sorted or number > self._sorted[-1]:
             return False

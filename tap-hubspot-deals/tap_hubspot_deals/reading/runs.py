@@ -106,6 +106,11 @@ class Run:
         if self._mirrors:
             yield from self._audit.pages(progress, held)
 
+    @property
+    def not_compared(self) -> dict[str, int]:
+        """How many records the last read did not look at: `links_of`, and `archived` ones."""
+        return self._audit.not_compared
+
     def is_dearer_than_all(self, names: Sequence[str]) -> bool:
         """Whether a read of all costs less than one of the records that have some properties."""
         return is_dearer_than_all(self._reader, self._settings.filters, names)

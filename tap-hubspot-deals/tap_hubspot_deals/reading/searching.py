@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from tap_hubspot_deals.reading.progress import Window
     from tap_hubspot_deals.settings import Filters
 
+Stretch = tuple[int, int]
+"""The first and the last of some ids."""
+
 SEARCH_PAGE = 200
 TRIES = 3
 SEARCH_BODY_LIMIT = 3000
@@ -41,7 +44,8 @@ class SearchSource:
         filters: The user's filters.
         window: Only records modified within; None for all.
         fresh: Read the properties by id, not from the search index, which lags behind.
-        stretch: Only these ids, the first and the last of them; None for all.
+        stretches: Only these ids, each the first and the last of some, in ascending order; at most
+            `stretches_at_once`; none for all.
         having: Only records that have a value in one of these properties, at most `names_at_once`.
         known: Ids whose records need not be read again; nothing comes of them.
     """
@@ -50,7 +54,7 @@ class SearchSource:
     filters: Filters
     window: Window | None = None
     fresh: bool = True
-    stretch: tuple[int, int] | None = None
+    stretches: tuple[Stretch, ...] = ()
     having: tuple[str, ...] = ()
     known: IdSet | None = None
 
@@ -118,8 +122,10 @@ class SearchSource:
             )
 
     def _body(self, position: str | None, properties: list[str]) -> dict[str, Any]:
-        filters = self._filters(position)
-        groups = [[*filters, _has(name)] for name in self.having] or [filters]
+        filters = self._filters()
+        groups = [[*filters, *each] for each in self._ids(position)]
+        if self.having:
+            groups = [[*group, _has(name)] for group in groups for name in self.having]
         return {
             "filterGroups": [{"filters": group} for group in groups if group],
             "sorts": [{"propertyName": "hs_object_id", "direction": "ASCENDING"}],
@@ -127,8 +133,21 @@ class SearchSource:
             "limit": self.reader.width.page(SEARCH_PAGE, len(self.reader.properties)),
         }
 
-    def _filters(self, position: str | None) -> list[dict[str, Any]]:
-        """At most six filters, as many as HubSpot allows in a group."""
+    def _ids(self, position: str | None) -> list[list[dict[str, Any]]]:
+        """The filters of each group that choose ids."""
+        after = int(position or 0)
+        if self.stretches:
+            return [
+                [_between("hs_object_id", max(low, after + 1), high)]
+                for low, high in self.stretches
+                if high > after
+            ]
+        if position is None:
+            return [[]]
+        return [[{"propertyName": "hs_object_id", "operator": "GT", "value": position}]]
+
+    def _filters(self) -> list[dict[str, Any]]:
+        """At most four filters: with those of id and property as many as HubSpot allows a group."""
         wanted: list[dict[str, Any]] = []
         pipeline, stage = self.reader.object_type.pipeline or ("", "")
         if self.window:
@@ -146,11 +165,6 @@ class SearchSource:
                     self.filters.created_until,
                 )
             )
-        if self.stretch is not None:
-            low, high = self.stretch
-            wanted.append(_between("hs_object_id", max(low, int(position or 0) + 1), high))
-        elif position is not None:
-            wanted.append({"propertyName": "hs_object_id", "operator": "GT", "value": position})
         return wanted
 
 
@@ -190,7 +204,7 @@ def extent(reader: ObjectReader, filters: Filters) -> tuple[int, str | None]:
 def count(
     reader: ObjectReader,
     filters: Filters,
-    stretch: tuple[int, int] | None = None,
+    stretches: Sequence[Stretch] = (),
     *,
     having: Sequence[str] = (),
 ) -> int:
@@ -199,18 +213,26 @@ def count(
     Args:
         reader: Which objects.
         filters: The user's filters.
-        stretch: Only among these ids, the first and the last of them.
+        stretches: Only among these ids, at most `stretches_at_once`.
         having: Only those with a value in one of these properties, at most `names_at_once`.
     """
-    source = SearchSource(reader, filters, stretch=stretch, having=tuple(having))
+    source = SearchSource(reader, filters, stretches=tuple(stretches), having=tuple(having))
     return _count(reader, source).total
 
 
 def names_at_once(filters: Filters) -> int:
-    """How many properties one search can look for, each in a group with the user's filters."""
+    """How many properties one search can look for, each in a group with filters and an id."""
+    return min(GROUPS, ALL_FILTERS // (_of_user(filters) + 2))
+
+
+def stretches_at_once(filters: Filters) -> int:
+    """How many stretches of ids one search can look at, each in a group with the filters."""
+    return min(GROUPS, ALL_FILTERS // (_of_user(filters) + 1))
+
+
+def _of_user(filters: Filters) -> int:
     created = {filters.created_from, filters.created_until} != {None}
-    of_user = bool(filters.pipeline) + bool(filters.stage) + created
-    return min(GROUPS, ALL_FILTERS // (of_user + 2))  # one for the id, one for the property
+    return bool(filters.pipeline) + bool(filters.stage) + created
 
 
 def _count(reader: ObjectReader, source: SearchSource) -> _Extent:

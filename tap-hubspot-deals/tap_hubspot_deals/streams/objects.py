@@ -40,8 +40,11 @@ ALWAYS_RETURNED = (
 """Default properties that HubSpot returns whether they were asked for or not (observed)."""
 
 
+SMALL_STATE = 32_000
+"""Bytes of a state that is written before each page: that of some thousand records."""
+
 DATA_PER_STATE = 4
-"""So many times a state's own length goes out before the next one."""
+"""So many times a larger state's own length goes out before the next one."""
 
 
 class ObjectStream(TenantStream):
@@ -74,6 +77,7 @@ class ObjectStream(TenantStream):
         super().__init__(account, object_type.name, key=("id",), properties=self._fields.schema())
         self.settings = settings
         self.bookmarks: tuple[str | None, str | None] = (None, None)
+        self.not_compared: dict[str, int] = {}
 
     @property
     @override
@@ -129,6 +133,7 @@ class ObjectStream(TenantStream):
                     links_counter.increment(sum(map(len, page.links.values())))
                     yield from page.records
         self.bookmarks = (self.bookmarks[0], bookmark.value)
+        self.not_compared = run.not_compared
         self._tell_unparsed()
         for each in histories:
             each.tell()
@@ -192,8 +197,10 @@ class ObjectStream(TenantStream):
         """
         if bookmark.mirrors:
             bookmark.intend(page.marks, progress)
-        enough = self.writer.written_since_state >= DATA_PER_STATE * self.writer.state_length
-        if bookmark.kept and enough:
+        length = self.writer.state_length
+        enough = self.writer.written_since_state >= DATA_PER_STATE * length
+        small = length <= SMALL_STATE and (page.records or any(page.links.values()))
+        if bookmark.kept and (enough or small):
             self.put_state()
 
     def _composer(self, *, mirrors: bool) -> Composer:
