@@ -87,7 +87,7 @@ def read(talk: Talk, *, limit: int, cursor: str | None, only: str | None) -> Pag
     }
     shown_deals = {
         each.id: {
-            **{name: each.properties.get(name) for name in deals.SHOWN},
+            **{name: each.properties.get(name) or None for name in deals.SHOWN},
             "id": each.id,
             "tickets": _sorted(ticket_links.get(each.id, ()), shown_tickets),
         }
@@ -96,7 +96,7 @@ def read(talk: Talk, *, limit: int, cursor: str | None, only: str | None) -> Pag
     return Page(
         [
             {
-                **{name: each.properties.get(name) for name in CONTACT},
+                **{name: each.properties.get(name) or None for name in CONTACT},
                 "id": each.id,
                 "deals": _sorted(links.get(each.id, ()), shown_deals),
             }

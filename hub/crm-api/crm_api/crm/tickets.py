@@ -119,6 +119,7 @@ def shown(
     properties: Mapping[str, str | None], ticket_id: str, word: str | None
 ) -> dict[str, str | None]:
     """Return a ticket as lists show it; `word` is the client's own for the category."""
-    found = {name: properties.get(theirs) for name, theirs in SHOWN.items()}
+    # What was cleared is an empty text in HubSpot; it is unset like what never was.
+    found = {name: properties.get(theirs) or None for name, theirs in SHOWN.items()}
     category = word or properties.get(OWN_CATEGORY) or properties.get(CATEGORY)
     return {**found, "id": ticket_id, "hs_object_id": ticket_id, "category": category}

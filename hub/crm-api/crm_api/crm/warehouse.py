@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
 _AS_OF_SECONDS = 30.0
 MISSING = "The tables of the warehouse are missing: run `meltano run hubspot-all` first"
-# A moment as HubSpot writes it. Times of the tables are kept in microseconds, HubSpot's in
-# milliseconds.
-_MOMENT = "to_char({} at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
+# A moment as HubSpot writes it: with milliseconds, unless they are none.
+_MOMENT = (
+    "replace(to_char({} at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), '.000Z', 'Z')"
+)
 _READ = """
 with page as (
     select id, row_to_json(shown) as shown from (
@@ -169,8 +170,8 @@ class Warehouse:
 
 
 def _page(row: dict[str, Any], limit: int) -> Page:
-    tickets = {each["id"]: each for each in row["tickets"]}
-    deals = {each["id"]: {**each, "tickets": []} for each in row["deals"]}
+    tickets = {each["id"]: _unset(each) for each in row["tickets"]}
+    deals = {each["id"]: {**_unset(each), "tickets": []} for each in row["deals"]}
     for deal_id, ticket_id in sorted(row["ticket_links"], key=_place):
         if deal_id in deals and ticket_id in tickets:
             deals[deal_id]["tickets"].append(tickets[ticket_id])
@@ -183,7 +184,12 @@ def _page(row: dict[str, Any], limit: int) -> Page:
 
 
 def _named(contacts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{**each, "id": each["hs_object_id"]} for each in contacts]
+    return [{**_unset(each), "id": each["hs_object_id"]} for each in contacts]
+
+
+def _unset(record: dict[str, Any]) -> dict[str, Any]:
+    """What was cleared is an empty text; it is unset like what never was."""
+    return {name: value or None for name, value in record.items()}
 
 
 def _place(link: list[str]) -> tuple[int, int]:

@@ -53,7 +53,7 @@ class Passwords:
 
     async def hash(self, password: str) -> str:
         """Hash a password."""
-        return await self._run(self._hasher.hash, password)
+        return await self._run(self._hash, password)
 
     async def verify(self, known: str | None, password: str) -> bool:
         """Tell whether a password is the right one; without a hash it takes as long, and is not."""
@@ -64,9 +64,12 @@ class Passwords:
         """Tell whether a hash was made at another cost."""
         return self._hasher.check_needs_rehash(known)
 
+    def _hash(self, password: str) -> str:
+        return self._hasher.hash(_bytes(password))
+
     def _fits(self, known: str, password: str) -> bool:
         try:
-            return self._hasher.verify(known, password)
+            return self._hasher.verify(known, _bytes(password))
         except (VerificationError, InvalidHashError):
             return False
 
@@ -78,3 +81,8 @@ class Passwords:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
         finally:
             self._waiting -= 1
+
+
+def _bytes(password: str) -> bytes:
+    """Encode whatever JSON can say, halves of characters too."""
+    return password.encode("utf-8", "surrogatepass")
