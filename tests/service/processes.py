@@ -187,11 +187,15 @@ class Installation:
 
     def members(self, program: str = "") -> list[psutil.Process]:
         """Everything that runs for a scan of this installation, or one program of that only."""
-        found = []
+        found, runs = [], f"{self.folder}/runs/"
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
-                ours = str(self.folder / "runs") in process.environ().get("SCAN_RUN_FOLDER", "")
-                names = [Path(word).name for word in process.cmdline()[:2]]
+                words = process.cmdline()
+                names = [Path(word).name for word in words[:2]]
+                # Forked programs name their run in their arguments, executed ones inherit it.
+                ours = any(word.startswith(runs) for word in words) or (
+                    runs in process.environ().get("SCAN_RUN_FOLDER", "")
+                )
                 if ours and (not program or program in names):
                     found.append(process)
         return found

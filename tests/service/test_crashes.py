@@ -9,11 +9,11 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import psutil
 import pytest
 from harness.database import Cluster
 from hubspot_simulator import Portal, Simulator
 from pydantic import SecretStr
+from scan_service.engine.leash import TITLE
 from scan_service.ledger.migrations import migrate
 from service.kit import TOKEN
 from service.processes import Installation, wait_for
@@ -296,11 +296,7 @@ def test_a_run_whose_worker_and_leash_both_died_is_swept_up(
 ) -> None:
     first = service.work()
     in_the_middle(service, slow)
-    (leash,) = [
-        process
-        for process in psutil.Process(first.pid).children()
-        if "scan_service.engine.leash" in process.cmdline()
-    ]
+    (leash,) = service.members(TITLE)
     leash.kill()
     first.kill()
     (folder,) = service.run_folders()

@@ -1,4 +1,4 @@
-"""Small parts by themselves: words, limits, the vault, the leash, the log of a run."""
+"""Small parts by themselves: words, limits, the vault, the log of a run."""
 
 from __future__ import annotations
 
@@ -7,18 +7,15 @@ import json
 import os
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import psutil
 import pytest
 from pydantic import SecretStr, ValidationError
 from scan_service import units
 from scan_service.db import Database
 from scan_service.engine import processes
-from scan_service.engine.leash import LEASE_LOST, is_held
 from scan_service.guard.vault import Vault, VaultError, new_key
 from scan_service.moments import bounds, timestamp
 from scan_service.pipeline.run_log import LogReader
@@ -149,74 +146,6 @@ def test_a_bucket_refills_at_the_promised_rate(ledger: Ledger) -> None:
     assert after.headers()["X-RateLimit-Remaining"] == "9"
 
 
-async def leashed(folder: Path, script: str, lease: float) -> processes.Leashed:
-    return await processes.leashed(
-        [sys.executable, "-c", script],
-        folder=folder,
-        log=folder / "run.log",
-        environment={**processes.allowed_environment(), "SCAN_RUN_FOLDER": str(folder)},
-        lease=lease,
-    )
-
-
-SLEEPER = (
-    "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
-)
-
-
-def descendants(leash: processes.Leashed) -> list[psutil.Process]:
-    until = time.monotonic() + 10
-    while len(found := leash._members()) < 2 and time.monotonic() < until:
-        time.sleep(0.05)
-    return found
-
-
-def all_gone(members: list[psutil.Process]) -> bool:
-    gone, _ = psutil.wait_procs(members, timeout=5)
-    return len(gone) == len(members)
-
-
-def test_silence_ends_a_run_with_its_grandchildren_and_its_folder(tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    folder.mkdir()
-
-    async def silent() -> int | None:
-        leash = await leashed(folder, SLEEPER, lease=1.5)
-        members = await asyncio.to_thread(descendants, leash)
-        assert len(members) == 2
-        assert is_held(folder)
-        code = await leash.wait(10)
-        assert await asyncio.to_thread(all_gone, members)
-        return code
-
-    assert asyncio.run(silent()) == LEASE_LOST
-    assert not folder.exists()
-
-
-def test_words_in_time_let_a_run_go_on_and_its_exit_code_come_through(tmp_path: Path) -> None:
-    async def kept() -> int | None:
-        leash = await leashed(tmp_path, "import time; time.sleep(2); raise SystemExit(7)", lease=1)
-        for _ in range(40):
-            leash.beat()
-            if (code := await leash.wait(0.2)) is not None:
-                return code
-        return None
-
-    assert asyncio.run(kept()) == 7
-    assert (tmp_path / "run.log").stat().st_mode & 0o777 == 0o600
-    assert not is_held(tmp_path)
-
-
-def test_a_run_can_be_asked_to_end(tmp_path: Path) -> None:
-    async def asked() -> int | None:
-        leash = await leashed(tmp_path, "import time; time.sleep(60)", lease=30)
-        await asyncio.sleep(1)
-        assert leash.terminate()
-        return await leash.wait(10)
-
-    assert asyncio.run(asked()) == 128 + 15
-
-
 def lines(*entries: dict[str, Any] | str) -> str:
     texts = (entry if isinstance(entry, str) else json.dumps(entry) for entry in entries)
     return "\n".join(texts) + "\n"
@@ -337,8 +266,9 @@ def test_each_secret_of_the_trade_has_one_room() -> None:
     assert modules_that(
         lambda text: "import procrastinate" in text or "from procrastinate" in text
     ) == {"jobs"}
-    assert modules_that(lambda text: "create_subprocess" in text) == {"processes"}
-    assert modules_that(lambda text: "Popen(" in text) == {"leash"}
+    assert modules_that(lambda text: "await asyncio.create_subprocess" in text) == {"processes"}
+    assert modules_that(lambda text: "os.fork()" in text) == {"forkserver", "leash"}
+    assert modules_that(lambda text: "Popen(" in text) == set()
     assert modules_that(lambda text: " Place(SCHEMA" in text or "ConnectionPool(" in text) == {"db"}
     assert modules_that(
         lambda text: "access_token.get_secret_value" in text or "Fernet(" in text
@@ -368,7 +298,7 @@ def test_every_setting_and_every_module_is_in_the_documentation() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux closes a process's memory")
 def test_a_process_with_secrets_is_closed_to_the_others_of_its_user() -> None:
     program = (
-        "import ctypes, resource; from scan_service.engine.processes import keep_private;"
+        "import ctypes, resource; from scan_service.engine.privacy import keep_private;"
         "keep_private(); cores = resource.getrlimit(resource.RLIMIT_CORE);"
         "print(ctypes.CDLL(None).prctl(3), cores)"
     )

@@ -17,7 +17,7 @@ from service_base.logs import configure, logger
 
 from scan_service.db import Database, connect
 from scan_service.door.app import create_app
-from scan_service.engine.processes import keep_private
+from scan_service.engine.privacy import keep_private
 from scan_service.guard import auth
 from scan_service.guard.vault import Vault, new_key
 from scan_service.ledger.migrations import migrate, pending

@@ -1,57 +1,38 @@
-"""Knows how to let a command live only as long as its worker does; runs as a process of its own.
+"""Knows how to let a command live only as long as its worker does; each run has such a process.
 
-    python -m scan_service.engine.leash FOLDER SECONDS COMMAND...
+The worker holds the other end of a socket: it says first what to run, and then sends a byte now
+and then. Silence for a lease (a frozen worker, a database that took the scan away) or the end of
+the socket (a dead worker) ends the command with everything it started and removes the run's folder,
+which holds secrets.
 
-The worker holds the other end of stdin and writes a byte now and then. Silence for SECONDS (a
-frozen worker, a database that took the lease away) or the end of stdin (a dead worker) ends the
-command with everything it started and removes FOLDER, which holds secrets. Only the standard
-library is imported: this process waits beside every run.
+The command's programs are forked from here (see `programs`), so that they are in its group and
+end, by the kernel, with this process.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
-import select
+import selectors
 import shutil
 import signal
-import subprocess
-import sys
+import socket
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scan_service.engine.programs import Program, asked, call_it
+from scan_service.engine.stand_in import CODE_BYTES, FORWARDED
+
+if TYPE_CHECKING:
+    from scan_service.engine.programs import Scripts
 
 LEASE_LOST = 75
-_TICK_SECONDS = 0.1
-
-
-def main(folder: Path, seconds: float, command: list[str]) -> int:
-    """Run the command until it ends, or until its worker is gone."""
-    hold(folder, "leash")
-    # Not SIG_IGN: the command would inherit that, and could not be asked to end any more.
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: None)
-    # A group of its own, so that it can be ended without ending this process.
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0)
-    heard = time.monotonic()
-    while (code := child.poll()) is None:
-        ready, _, _ = select.select([0], [], [], _TICK_SECONDS)
-        if ready:
-            if not os.read(0, 4096):
-                break  # the worker is gone
-            heard = time.monotonic()
-        if time.monotonic() - heard > seconds:
-            break
-    if code is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-        shutil.rmtree(folder, ignore_errors=True)
-        return LEASE_LOST
-    # What it started and left behind: nothing of a run outlives it.
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(child.pid, signal.SIGKILL)
-    return 128 - code if code < 0 else code
+TITLE = "scan-service-leash"
+_LONGEST_ORDER = 1 << 16
+_REQUEST_DESCRIPTORS = 5  # the stand-in's socket, the request, and the three streams
 
 
 def hold(folder: Path, name: str) -> int:
@@ -77,5 +58,188 @@ def is_held(folder: Path) -> bool:
     return False
 
 
-if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), float(sys.argv[2]), sys.argv[3:]))
+def order(
+    *, command: list[str], folder: Path, log: Path, environment: dict[str, str], lease: float
+) -> bytes:
+    """Return what a worker sends first: the command, its environment, and how to watch it."""
+    said = {
+        "command": command, "folder": str(folder), "log": str(log), "environment": environment,
+        "lease": lease,
+    }  # fmt: skip
+    return json.dumps(said).encode() + b"\n"
+
+
+class Leash:
+    """The process between a worker and one run.
+
+    Args:
+        worker: the socket to it.
+        scripts: which programs need not be executed.
+    """
+
+    def __init__(self, worker: socket.socket, scripts: Scripts) -> None:
+        self._worker = worker
+        self._scripts = scripts
+        self._folder = Path()
+        self._lease = 0.0
+        self._heard = 0.0
+        self._command = 0
+        self._code: int | None = None
+        # The stand-ins of the programs that run, by the programs' processes.
+        self._programs: dict[int, socket.socket] = {}
+        self._watched = selectors.DefaultSelector()
+        self._control, self._starts = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+    def keep(self) -> Program | None:
+        """Run what the worker says until it ends, or until its worker is gone.
+
+        Returns:
+            In the processes that are forked meanwhile: what they are to be.
+        """
+        if (said := self._order()) is None:
+            return None
+        self._folder, self._lease = Path(said["folder"]), said["lease"]
+        call_it(TITLE, str(self._folder))
+        lock = hold(self._folder, "leash")
+        log = os.open(said["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        for stream in (1, 2):
+            os.dup2(log, stream)
+        os.close(log)
+        wake = self._heed_signals()
+        mine = os.getpid()
+        self._command = os.fork()
+        if not self._command:
+            os.setpgid(0, 0)
+            self._forget()
+            return Program(
+                said["command"], said["environment"], str(self._folder), self._scripts, mine,
+                self._starts.detach(),
+            )  # fmt: skip
+        self._join(self._command)
+        self._worker.sendall(mine.to_bytes(CODE_BYTES))
+        self._watched.register(wake, selectors.EVENT_READ, lambda: os.read(wake, 64) and None)
+        self._watched.register(self._worker, selectors.EVENT_READ, self._listen)
+        self._watched.register(self._control, selectors.EVENT_READ, self._start)
+        if (program := self._watch()) is not None:
+            return program
+        os.close(lock)
+        code = self._end()
+        with contextlib.suppress(OSError):
+            self._worker.sendall(code.to_bytes(CODE_BYTES))
+        return None
+
+    def _join(self, process: int) -> None:
+        """Take a process into the command's group, which ends as one; it does the same itself."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.setpgid(process, self._command)
+
+    def _forget(self) -> None:
+        """In a forked process: close what is the leash's, before its numbers are used again."""
+        signal.set_wakeup_fd(-1)
+        self._watched.close()
+        for each in (self._worker, self._control, *self._programs.values()):
+            each.close()
+
+    def _order(self) -> dict[str, Any] | None:
+        """Return what the worker says first; None if it died before."""
+        text = b""
+        while not text.endswith(b"\n"):
+            if not (piece := self._worker.recv(_LONGEST_ORDER)):
+                return None
+            text += piece
+        said: dict[str, Any] = json.loads(text)
+        return said
+
+    @staticmethod
+    def _heed_signals() -> int:
+        """Let no signal end this process; return the descriptor that tells of ended children."""
+        # Not SIG_IGN: an executed command would inherit that, and could not be asked to end.
+        for number in (*FORWARDED, signal.SIGCHLD):
+            signal.signal(number, lambda *_: None)
+        wake, woken = os.pipe()
+        for end in (wake, woken):
+            os.set_blocking(end, False)
+        signal.set_wakeup_fd(woken)
+        return wake
+
+    def _watch(self) -> Program | None:
+        """Watch until the command has ended or is to end."""
+        self._heard = time.monotonic()
+        while self._code is None:
+            left = self._heard + self._lease - time.monotonic()
+            if left <= 0:
+                return None
+            for key, _ in self._watched.select(left):
+                program: Program | None = key.data()
+                if program is not None:
+                    return program
+            self._reap()
+        return None
+
+    def _listen(self) -> None:
+        """Hear the worker, or that it is gone."""
+        self._heard = time.monotonic() if self._worker.recv(4096) else -self._lease
+
+    def _start(self) -> Program | None:
+        """Fork what a stand-in asks for."""
+        _, found, _, _ = socket.recv_fds(self._control, 1, _REQUEST_DESCRIPTORS)
+        if len(found) != _REQUEST_DESCRIPTORS:
+            for each in found:
+                os.close(each)
+            return None
+        stand, request, *streams = found
+        mine = os.getpid()
+        if not (process := os.fork()):
+            os.setpgid(0, self._command)
+            self._forget()
+            self._starts.close()
+            for number, stream in enumerate(streams):
+                os.dup2(stream, number)
+            return asked(request, self._scripts, folder=str(self._folder), parent=mine)
+        self._join(process)
+        for each in (request, *streams):
+            os.close(each)
+        self._programs[process] = connection = socket.socket(fileno=stand)
+        self._watched.register(
+            connection, selectors.EVENT_READ, lambda: self._pass_on(process, connection)
+        )
+        return None
+
+    def _pass_on(self, process: int, connection: socket.socket) -> None:
+        """Give a program the signals that its stand-in got; a killed stand-in's program dies."""
+        try:
+            signals = connection.recv(64)
+        except ConnectionResetError:
+            signals = b""
+        for number in signals or [signal.SIGKILL]:
+            os.kill(process, number)
+        if not signals:
+            self._watched.unregister(connection)
+
+    def _reap(self) -> None:
+        """Take note of every child that has ended."""
+        with contextlib.suppress(ChildProcessError):
+            while (found := os.waitpid(-1, os.WNOHANG))[0]:
+                process, status = found
+                code = os.waitstatus_to_exitcode(status)
+                if process == self._command:
+                    self._code = code
+                elif connection := self._programs.pop(process, None):
+                    with contextlib.suppress(KeyError):
+                        self._watched.unregister(connection)
+                    with connection, contextlib.suppress(OSError):
+                        connection.sendall(code.to_bytes(CODE_BYTES, signed=True))
+
+    def _end(self) -> int:
+        """End what is left of the run; return its exit code."""
+        code = self._code
+        # What it started and left behind: nothing of a run outlives it.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._command, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, 0)[0]:
+                pass
+        if code is None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            return LEASE_LOST
+        return 128 - code if code < 0 else code

@@ -4,35 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
+import errno
 import os
-import resource
 import shutil
 import signal
+import socket
 import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import psutil
 
+from scan_service.engine.leash import order
+from scan_service.engine.stand_in import CODE_BYTES
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
 _BEAT = b"."
-_POLL_SECONDS = 0.1
-_PR_SET_DUMPABLE = 4
+_STAND_IN = "stand_in.py"
 
 
-def keep_private() -> None:
-    """Let no other process of this user read this one's memory or environment, and no core file.
-
-    What a process starts is not covered: the kernel makes a new program readable again. Only
-    Linux knows the first; elsewhere the second is all there is.
-    """
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+# What the interpreter and its libraries read while they are imported.
+PLAIN = {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "1000", "PYTHONUNBUFFERED": "1"}
 
 
 class Piped:
@@ -93,19 +88,31 @@ def allowed_environment() -> dict[str, str]:
 class Leashed:
     """A command on a leash (see `leash.py`): it lives while this process says so."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
+    def __init__(
+        self, leash: psutil.Process, words: asyncio.StreamReader, ear: asyncio.StreamWriter
+    ) -> None:
+        self._leash = leash
+        self._ear = ear
+        self._end = asyncio.ensure_future(self._code(words))
+
+    async def _code(self, words: asyncio.StreamReader) -> int:
+        """Return the command's exit code once the leash has ended too; it may die without one."""
+        try:
+            said = await words.read()
+        except ConnectionError:
+            said = b""
+        self._ear.close()
+        return int.from_bytes(said) if said else 128 + signal.SIGKILL
 
     def beat(self) -> None:
         """Let the command live for another lease."""
-        stdin = self._process.stdin
-        if stdin and not stdin.is_closing():
-            stdin.write(_BEAT)
+        if not self._ear.is_closing():
+            self._ear.write(_BEAT)
 
     async def wait(self, seconds: float) -> int | None:
         """Return the exit code, or None if the command is still running after a while."""
         try:
-            return await asyncio.wait_for(asyncio.shield(self._process.wait()), seconds)
+            return await asyncio.wait_for(asyncio.shield(self._end), seconds)
         except TimeoutError:
             return None
 
@@ -115,8 +122,10 @@ class Leashed:
         for process in self._members():
             with contextlib.suppress(psutil.Error):
                 # The command itself, or its interpreter's script: Meltano's arguments name the tap.
-                words = [os.path.basename(word) for word in process.cmdline()[:2]]  # noqa: PTH119
-                if not names or any(name in words for name in names):
+                words = [os.path.basename(word) for word in process.cmdline()[:3]]  # noqa: PTH119
+                if _STAND_IN in words:
+                    continue  # it would only pass on what its program is told here
+                if not names or any(name in words[:2] for name in names):
                     process.terminate()
                     found = True
         return found
@@ -126,48 +135,105 @@ class Leashed:
         for process in self._members():
             with contextlib.suppress(psutil.Error):
                 process.kill()
-        if self._process.returncode is None:
-            if await self.wait(1.0) is None:
-                self._process.kill()
-            await self._process.wait()
+        if not self._end.done() and await self.wait(1.0) is None:
+            with contextlib.suppress(psutil.Error):
+                self._leash.kill()
+            await self._end
 
     def _members(self) -> list[psutil.Process]:
         """Return all below the leash, not the leash itself."""
         try:
-            return list(psutil.Process(self._process.pid).children(recursive=True))
+            return list(self._leash.children(recursive=True))
         except psutil.Error:
             return []
 
 
-async def leashed(
-    command: list[str], *, folder: Path, log: Path, environment: Mapping[str, str], lease: float
-) -> Leashed:
-    """Start a command on a leash, in a session of its own, its output going to a file."""
-    with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "scan_service.engine.leash",
-            str(folder),
-            str(lease),
-            *command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=output,
-            stderr=output,
-            env=dict(environment),
-            start_new_session=True,
-            umask=0o077,
+class ForkServer:
+    """What starts commands on leashes: a process that has imported them (see `forkserver.py`).
+
+    Args:
+        directory: where the runs' folders are.
+        programs: console scripts of this environment that commands are, or start, and modules.
+    """
+
+    def __init__(self, directory: Path, programs: tuple[str, ...] = ()) -> None:
+        self._directory = directory
+        self._programs = programs
+        self._process: asyncio.subprocess.Process | None = None
+        self._ear: socket.socket | None = None
+        self._turn = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Start it, or another one if it has died; commands wait until it has imported all."""
+        async with self._turn:
+            if self._process is None or self._process.returncode is not None:
+                await self.close()
+                await self._begin()
+
+    async def _begin(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "scan_service.engine.forkserver",
+                str(self._directory),
+                *self._programs,
+                stdin=theirs.fileno(),
+                stdout=asyncio.subprocess.DEVNULL,
+                env={**allowed_environment(), **PLAIN},
+                start_new_session=True,
+                umask=0o077,
+            )
+        self._ear = ours
+
+    async def close(self) -> None:
+        """End it; what it has started goes on."""
+        if self._ear:
+            self._ear.close()
+        if self._process:
+            await self._process.wait()
+
+    async def leashed(
+        self,
+        command: list[str],
+        *,
+        folder: Path,
+        log: Path,
+        environment: Mapping[str, str],
+        lease: float,
+    ) -> Leashed:
+        """Start a command on a leash, in a session of its own, its output going to a file.
+
+        Raises:
+            OSError: it could not be started.
+        """
+        await self.start()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            assert self._ear  # noqa: S101 - for the type checker
+            socket.send_fds(self._ear, [_BEAT], [theirs.fileno()])
+        words, ear = await asyncio.open_connection(sock=ours)
+        ear.write(
+            order(
+                command=command, folder=folder, log=log, environment=dict(environment), lease=lease
+            )
         )
-    return Leashed(process)
+        try:
+            number = int.from_bytes(await words.readexactly(CODE_BYTES))
+            return Leashed(psutil.Process(number), words, ear)
+        except (asyncio.IncompleteReadError, psutil.Error) as error:
+            ear.close()
+            raise OSError(errno.ECHILD, "the fork server ended") from error
 
 
 def end_abandoned(folder: Path) -> None:
-    """End this user's processes whose environment names a run's folder, and remove the folder."""
+    """End this user's processes that name a run's folder, and remove the folder."""
     mark, user = str(folder), os.geteuid()
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             if process.pid == os.getpid() or process.uids().effective != user:
                 continue
-            if process.environ().get("SCAN_RUN_FOLDER") == mark:
+            if mark in process.cmdline() or process.environ().get("SCAN_RUN_FOLDER") == mark:
                 process.send_signal(signal.SIGKILL)
     shutil.rmtree(folder, ignore_errors=True)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from scan_service.db import Database
     from scan_service.engine.jobs import Engine
+    from scan_service.engine.processes import ForkServer
     from scan_service.guard.vault import Vault
     from scan_service.settings import Settings
 
@@ -40,9 +41,16 @@ class Attempt:
     """One run of one scan."""
 
     def __init__(
-        self, settings: Settings, db: Database, vault: Vault, engine: Engine, scan: dict[str, Any]
+        self,
+        settings: Settings,
+        db: Database,
+        vault: Vault,
+        engine: Engine,
+        forks: ForkServer,
+        scan: dict[str, Any],
     ) -> None:
         self._settings = settings
+        self._forks = forks
         self._db = db
         self._vault = vault
         self._engine = engine
@@ -99,7 +107,7 @@ class Attempt:
 
     async def _follow(self, run: meltano.Pipeline, stop: asyncio.Future[str]) -> Verdict | None:
         """Follow a run; None if the scan has been given to another one meanwhile."""
-        leash = await meltano.begin(run, self._settings, self._vault, self._scan)
+        leash = await meltano.begin(run, self._settings, self._vault, self._forks, self._scan)
         began = reported = time.monotonic()
         stopping: float | None = None
         ends = asyncio.ensure_future(self._exit(leash))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from scan_service.db import RESULTS
 from scan_service.engine import processes
 from scan_service.pipeline.folders import private_folder
+from scan_service.pipeline.project import cut
 from scan_service.pipeline.run_catalog import catalog
 from scan_service.pipeline.run_log import LogReader
 from scan_service.pipeline.verdicts import TAP, TARGET
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
 
 _ENVIRONMENT = "prod"
 _SUFFIX = "scan"
+# One that is gone in a newer Meltano costs every run its import, and nothing else.
+_LATE = (
+    "alembic.command", "meltano.core.meltano_file", "meltano.core.state_store.filesystem",
+    "meltano.migrations.utils.dialect_typing", "sqlalchemy.dialects.sqlite", "tzdata.zoneinfo",
+)  # fmt: skip
 _STATE_ID = f"{_ENVIRONMENT}:{TAP}-to-{TARGET}:{_SUFFIX}"
 
 
@@ -66,6 +72,11 @@ def _singer_state(content: dict[str, Any]) -> dict[str, Any] | None:
     return None
 
 
+def programs(settings: Settings) -> tuple[str, ...]:
+    """Return what a run starts, and the modules that Meltano imports only while it runs."""
+    return (TAP, TARGET, os.path.basename(settings.meltano), *_LATE)  # noqa: PTH119 - a name
+
+
 @contextmanager
 def prepared(settings: Settings, scan: Mapping[str, Any]) -> Iterator[Pipeline]:
     """Make what a run of a scan needs, and remove it whatever happens.
@@ -80,7 +91,11 @@ def prepared(settings: Settings, scan: Mapping[str, Any]) -> Iterator[Pipeline]:
 
 
 async def begin(
-    run: Pipeline, settings: Settings, vault: Vault, scan: Mapping[str, Any]
+    run: Pipeline,
+    settings: Settings,
+    vault: Vault,
+    forks: processes.ForkServer,
+    scan: Mapping[str, Any],
 ) -> processes.Leashed:
     """Start `meltano run` for a scan, from its bookmark if it has one."""
     if scan["state"]:
@@ -92,7 +107,19 @@ async def begin(
     selection = run.folder / "catalog.json"
     _write(selection, catalog(_streams(scan)))
     secrets = vault.environment(scan["token"], tenant_id=scan["tenant_id"])
-    run.leash = await processes.leashed(
+    environment = {
+        **processes.allowed_environment(),
+        **_meltano(settings, run.folder),
+        **_tap(settings, scan, selection),
+        **_target(settings),
+        **secrets,
+    }
+    if text := cut(settings.project_root, {"extractors": TAP, "loaders": TARGET}, environment):
+        project = run.folder / "project"
+        project.mkdir(mode=0o700)
+        _write(project / "meltano.yml", text)
+        environment["MELTANO_PROJECT_ROOT"] = str(project)
+    run.leash = await forks.leashed(
         [
             settings.meltano, "--log-format", "json", "--env-file", os.devnull,
             "run", "--no-install", "--force", TAP, TARGET,
@@ -100,13 +127,7 @@ async def begin(
         folder=run.folder,
         log=run.log.path,
         lease=settings.lease_seconds,
-        environment={
-            **processes.allowed_environment(),
-            **_meltano(settings, run.folder),
-            **_tap(settings, scan, selection),
-            **_target(settings),
-            **secrets,
-        },
+        environment=environment,
     )  # fmt: skip
     return run.leash
 
@@ -136,10 +157,7 @@ def _meltano(settings: Settings, folder: Path) -> dict[str, str]:
         "MELTANO_CLI_LOG_LEVEL": "info",
         # A line may be half of it. What a slow target lets pile up in Meltano is at most this.
         "MELTANO_ELT_BUFFER_SIZE": str(128 * 1024 * 1024),
-        "NO_COLOR": "1",
-        "TERM": "dumb",
-        "COLUMNS": "1000",
-        "PYTHONUNBUFFERED": "1",
+        **processes.PLAIN,
     }
 
 

@@ -13,10 +13,12 @@ from service_base.database import AWAY
 from service_base.logs import logger
 
 from scan_service.engine.jobs import Engine
+from scan_service.engine.processes import ForkServer
 from scan_service.guard import audit
 from scan_service.ledger import deliveries, removals, repairs, runs, schedules
 from scan_service.pipeline.attempt import Attempt
 from scan_service.pipeline.folders import wipe_abandoned
+from scan_service.pipeline.meltano import programs
 from scan_service.pipeline.telling import Teller
 
 if TYPE_CHECKING:
@@ -41,10 +43,12 @@ class Worker:
         self._vault = vault
         self._engine = Engine()
         self._teller = Teller(db, vault, private=settings.private_webhooks)
+        self._forks = ForkServer(settings.run_directory, programs(settings))
         self._name = f"{socket.gethostname()}:{os.getpid()}"
 
     async def work(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; a database that goes away is waited for."""
+        await self._forks.start()
         behind = [
             asyncio.create_task(self._sweep_for_ever()),
             asyncio.create_task(self._remove_for_ever()),
@@ -66,6 +70,7 @@ class Worker:
             for task in behind:
                 task.cancel()
             await asyncio.gather(*behind, return_exceptions=True)
+            await self._forks.close()
             _log.info("worker stopped", worker=self._name)
 
     async def _run(self, scan: uuid.UUID, job: int, leaving: Callable[[], bool]) -> None:
@@ -76,7 +81,9 @@ class Worker:
         stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         # The body is never cancelled: it has processes to end, files to remove, a slot to free.
         body = asyncio.create_task(
-            Attempt(self._settings, self._db, self._vault, self._engine, taken).run(stop)
+            Attempt(self._settings, self._db, self._vault, self._engine, self._forks, taken).run(
+                stop
+            )
         )
         try:
             await asyncio.shield(body)

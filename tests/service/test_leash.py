@@ -1,0 +1,254 @@
+"""Runs on their leashes: how they begin without imports, and how they end in any case."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+from scan_service.engine import processes
+from scan_service.engine.leash import LEASE_LOST, TITLE, is_held
+from service.kit import TENANT, TOKEN
+from service.processes import BIN, Installation, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from hubspot_simulator import Simulator
+
+
+@pytest.fixture
+def service(postgres_server: str, hubspot: Simulator, tmp_path: Path) -> Iterator[Installation]:
+    installation = Installation.fresh(postgres_server, tmp_path, hubspot.url)
+    try:
+        installation.serve()
+        yield installation
+    finally:
+        hubspot.latency_ms = 0
+        installation.stop()
+
+
+def fork_server(worker: int) -> psutil.Process:
+    (found,) = (
+        child
+        for child in psutil.Process(worker).children()
+        if "scan_service.engine.forkserver" in child.cmdline()
+    )
+    return found
+
+
+def memory(process: int) -> bytes:
+    """All that a process has written; whoever runs the tests must be root."""
+    pieces = []
+    proc = Path("/proc") / str(process)
+    with (proc / "maps").open() as maps, (proc / "mem").open("rb", 0) as written:
+        for line in maps:
+            place, rights = line.split()[:2]
+            if rights.startswith("rw"):
+                begin, end = (int(number, 16) for number in place.split("-"))
+                written.seek(begin)
+                pieces.append(written.read(end - begin))
+    return b"".join(pieces)
+
+
+@asynccontextmanager
+async def leashed(folder: Path, script: str, lease: float) -> AsyncIterator[processes.Leashed]:
+    forks = processes.ForkServer(folder.parent)
+    try:
+        yield await forks.leashed(
+            [sys.executable, "-c", script],
+            folder=folder,
+            log=folder / "run.log",
+            environment={**processes.allowed_environment(), "SCAN_RUN_FOLDER": str(folder)},
+            lease=lease,
+        )
+    finally:
+        await forks.close()
+
+
+SLEEPER = (
+    "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
+)
+
+
+def descendants(leash: processes.Leashed) -> list[psutil.Process]:
+    until = time.monotonic() + 10
+    while len(found := leash._members()) < 2 and time.monotonic() < until:
+        time.sleep(0.05)
+    return found
+
+
+def all_gone(members: list[psutil.Process]) -> bool:
+    gone, _ = psutil.wait_procs(members, timeout=5)
+    return len(gone) == len(members)
+
+
+def test_silence_ends_a_run_with_its_grandchildren_and_its_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+
+    async def silent() -> int | None:
+        async with leashed(folder, SLEEPER, lease=1.5) as leash:
+            members = await asyncio.to_thread(descendants, leash)
+            assert len(members) == 2
+            assert is_held(folder)
+            code = await leash.wait(10)
+            assert await asyncio.to_thread(all_gone, members)
+            return code
+
+    assert asyncio.run(silent()) == LEASE_LOST
+    assert not folder.exists()
+
+
+def test_words_in_time_let_a_run_go_on_and_its_exit_code_come_through(tmp_path: Path) -> None:
+    async def kept() -> int | None:
+        script = "import time; time.sleep(2); raise SystemExit(7)"
+        async with leashed(tmp_path, script, lease=1) as leash:
+            for _ in range(40):
+                leash.beat()
+                if (code := await leash.wait(0.2)) is not None:
+                    return code
+        return None
+
+    assert asyncio.run(kept()) == 7
+    assert (tmp_path / "run.log").stat().st_mode & 0o777 == 0o600
+    assert not is_held(tmp_path)
+
+
+def test_a_run_can_be_asked_to_end(tmp_path: Path) -> None:
+    async def asked() -> int | None:
+        async with leashed(tmp_path, "import time; time.sleep(60)", lease=30) as leash:
+            await asyncio.sleep(1)
+            assert leash.terminate()
+            return await leash.wait(10)
+
+    assert asyncio.run(asked()) == 128 + 15
+
+
+def test_a_script_of_this_environment_is_forked_and_another_command_executed(
+    tmp_path: Path,
+) -> None:
+    async def output(*command: str) -> tuple[int | None, str]:
+        folder = tmp_path / str(len(command))
+        folder.mkdir()
+        forks = processes.ForkServer(tmp_path, ("scan-service",))
+        try:
+            leash = await forks.leashed(
+                [*command], folder=folder, log=folder / "log", lease=30,
+                environment={"SAID": "in its environment", "PATH": os.environ["PATH"]},
+            )  # fmt: skip
+            code = await leash.wait(20)
+            return code, (folder / "log").read_text()
+        finally:
+            await forks.close()
+
+    code, told = asyncio.run(output(str(BIN / "scan-service"), "nonsense"))
+    assert code == 2
+    assert "invalid choice: 'nonsense'" in told
+    assert "importtime" not in told
+    assert asyncio.run(output("/bin/sh", "-c", 'echo "$SAID"; exit 3')) == (
+        3, "in its environment\n",
+    )  # fmt: skip
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0, reason="reads memory: root, Linux"
+)
+def test_the_fork_server_never_holds_what_a_run_is_given(service: Installation) -> None:
+    worker = service.work()
+    forks = fork_server(worker.pid)
+    service.start("first")
+    assert service.finished("first")["status"] == "completed"
+
+    held = memory(forks.pid)
+    secrets = [
+        value.encode()
+        for name, value in service.environment.items()
+        if name in ("DATABASE_URL", "SCAN_SERVICE_SECRET_KEYS")
+    ]
+
+    assert b"scan_service.engine.forkserver" in held, "memory is read at all"
+    assert [
+        secret for secret in (*secrets, TOKEN.encode(), TENANT.encode()) if secret in held
+    ] == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere programs are executed")
+def test_the_programs_of_a_run_are_named_and_show_no_token(
+    service: Installation, hubspot: Simulator
+) -> None:
+    service.work()
+    hubspot.latency_ms = 1500
+    service.start("slow", batchSize=10)
+    names = ("meltano", "tap-hubspot-deals", "target-deals-postgres", TITLE)
+    wait_for(lambda: all(service.members(name) for name in names), seconds=40)
+    (folder,) = service.run_folders()
+
+    for name in names:
+        (process,) = service.members(name)
+        assert [word for word in process.cmdline() if word] == [name, str(folder)]
+    shown = [Path(f"/proc/{each.pid}/environ").read_bytes() for each in service.members()]
+    assert not any(TOKEN.encode() in each for each in shown)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere programs are executed")
+def test_a_run_whose_leash_is_killed_ends_with_it(
+    service: Installation, hubspot: Simulator
+) -> None:
+    service.work()
+    hubspot.latency_ms = 1500
+    service.start("slow", batchSize=10)
+    wait_for(lambda: service.members("target-deals-postgres"), seconds=40)
+
+    for leash in service.members(TITLE):
+        leash.kill()
+    wait_for(lambda: not service.members(), seconds=5, why="nothing outlives its leash")
+
+    hubspot.latency_ms = 0
+    assert service.finished("slow")["status"] == "completed"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere programs are executed")
+@pytest.mark.parametrize("name", ["tap-hubspot-deals", "target-deals-postgres"])
+def test_a_program_ends_with_its_stand_in(
+    service: Installation, hubspot: Simulator, name: str
+) -> None:
+    service.work()
+    hubspot.latency_ms = 1500
+    service.start("slow", batchSize=10)
+    (program,) = wait_for(lambda: service.members(name), seconds=40)
+    (meltano,) = service.members("meltano")
+    stand_ins = meltano.children()
+    assert len(stand_ins) <= 2
+
+    for stand_in in stand_ins:
+        stand_in.kill()
+
+    psutil.wait_procs([program], timeout=10)
+    assert not program.is_running() or program.status() == psutil.STATUS_ZOMBIE
+    hubspot.latency_ms = 0
+    assert service.finished("slow")["status"] == "completed"
+
+
+def test_a_killed_fork_server_is_replaced_and_takes_no_run_with_it(
+    service: Installation, hubspot: Simulator
+) -> None:
+    worker = service.work()
+    hubspot.latency_ms = 500
+    service.start("running", batchSize=10)
+    wait_for(lambda: service.members("tap-hubspot-deals"), seconds=40)
+
+    os.kill(fork_server(worker.pid).pid, signal.SIGKILL)
+    service.start("next")
+    hubspot.latency_ms = 0
+
+    assert service.finished("running")["status"] == "completed"
+    assert service.finished("next")["status"] == "completed"
+    assert service.row("running")["runs"] == 1
