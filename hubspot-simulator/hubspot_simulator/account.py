@@ -231,10 +231,22 @@ class Account:
         with self.lock:
             return truth_of(self.records(object_type))
 
-    def truth_at(self, moment: datetime | int, object_type: str = "deals") -> dict[str, TrueRecord]:
-        """Tell which records were there at a moment, with the values they had, by id."""
+    def truth_at(
+        self,
+        moment: datetime | int,
+        object_type: str = "deals",
+        *,
+        names: Iterable[str] | None = None,
+    ) -> dict[str, TrueRecord]:
+        """Tell which records were there at a moment, with the values they had, by id.
+
+        Args:
+            moment: A datetime or epoch milliseconds.
+            object_type: Which records.
+            names: The properties to tell; all by default.
+        """
         with self.lock:
-            return truth_at(self.records(object_type), milliseconds_of(moment))
+            return truth_at(self.records(object_type), milliseconds_of(moment), names)
 
     def true_links(self, from_type: str = "deals", to_type: str = "contacts") -> set[TrueLink]:
         with self.lock:

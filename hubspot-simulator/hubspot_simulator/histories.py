@@ -110,8 +110,8 @@ class Histories:
         at, source = self._began.get(record.id, (record.created_ms, BY_HAND))
         return [Version(value, at, source)]
 
-    def at(self, record: Record, moment: int) -> Record | None:
-        """A record as it was at a moment; None where it was not there, or in the recycle bin."""
+    def at(self, record: Record, moment: int, names: Iterable[str]) -> Record | None:
+        """Some of a record's values at a moment; None where it was not there, or in the bin."""
         began, _ = self._began.get(record.id, (record.created_ms, BY_HAND))
         end = self.ends.get(record.id)
         if moment < began or (end is not None and end.at <= moment):
@@ -121,7 +121,7 @@ class Histories:
             return None
         values = {
             name: next((v.value for v in reversed(self.of(record, name)) if v.at <= moment), None)
-            for name in record.properties
+            for name in names
         }
         return replace(record, properties=values, archived_ms=None)
 

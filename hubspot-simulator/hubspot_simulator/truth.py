@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from hubspot_simulator.instants import iso
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from hubspot_simulator.record import Record
     from hubspot_simulator.records import Records
 
@@ -64,12 +66,14 @@ def true_record(record: Record, names: list[str]) -> TrueRecord:
     )
 
 
-def truth_at(records: Records, moment: int) -> dict[str, TrueRecord]:
+def truth_at(
+    records: Records, moment: int, only: Iterable[str] | None = None
+) -> dict[str, TrueRecord]:
     """The records that were there at a moment, gone ones included, as they were then."""
-    names = records.definitions.names()
+    names = records.definitions.names() if only is None else list(only)
     ids = [*records.ids_from(), *records.ids_from(archived=True)]
     last = [*map(records.get, ids), *(end.record for end in records.histories.ends.values())]
-    then = (records.histories.at(record, moment) for record in last if record is not None)
+    then = (records.histories.at(record, moment, names) for record in last if record is not None)
     return {str(each.id): true_record(each, names) for each in then if each is not None}
 
 

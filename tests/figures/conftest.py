@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,14 +23,13 @@ if TYPE_CHECKING:
 
     from psycopg2.extensions import connection
 
-DEALS = int(os.environ.get("FIGURES_DEALS", "400"))
 HISTORY = ["amount_in_home_currency", "hubspot_owner_id"]
 
 
 def mirror(url: str, hubspot: Simulator, folder: Path, state: Any = None) -> Any:
     """Run tap and target once; gives the state."""
     config = config_for(hubspot, history=HISTORY, archived=True, associations=[])
-    messages, log = start(folder, config, state=state).communicate(timeout=280)
+    messages, log = start(folder, config, state=state).communicate(timeout=1200)
     target = folder / "target.json"
     target.write_text(json.dumps({"database_url": url}))
     done = subprocess.run(
@@ -87,14 +86,20 @@ def go_on(portal: Portal) -> None:
     portal.clock.advance(60)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def world(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A small world."""
+    with made(postgres_server, tmp_path_factory.mktemp("figures"), 400) as small:
+        yield small
+
+
+@contextmanager
+def made(postgres_server: str, folder: Path, deals: int) -> Iterator[World]:
     """Two runs of tap and target, and what happened before, between and after."""
     portal = Portal()
     portal.add_stage_properties()
-    add_lives(portal, DEALS, seed=11)
+    add_lives(portal, deals, seed=11)
     url = new_database(postgres_server)
-    folder = tmp_path_factory.mktemp("figures")
     with Simulator([portal]) as hubspot:
         state = mirror(url, hubspot, folder)
         known = {*portal.ids(), *portal.ids(archived=True)}

@@ -1,44 +1,58 @@
-"""The figures equal the simulator replayed to that moment, to the cent.
-
-`FIGURES_DEALS=10000 FIGURES_MOMENTS=500 pytest tests/figures/test_equality.py` is the long run.
-"""
+"""The figures equal the simulator replayed to that moment, to the cent."""
 
 from __future__ import annotations
 
-import os
 from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
 
-from .conftest import moments
+from .conftest import made, moments
 from .oracle import STEPS, Oracle
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from .conftest import World
 
-MOMENTS = int(os.environ.get("FIGURES_MOMENTS", "20"))
+HEAVY = [pytest.mark.heavy, pytest.mark.timeout(3000)]
+
+
+@pytest.fixture(scope="module", params=["small", pytest.param("large", marks=HEAVY)])
+def lived(
+    request: pytest.FixtureRequest, postgres_server: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
+    """The small world of the other tests, or one of 10,000 deals."""
+    if request.param == "small":
+        yield request.getfixturevalue("world")
+        return
+    with made(postgres_server, tmp_path_factory.mktemp("large"), 10_000) as large:
+        yield large
 
 
 @pytest.fixture(scope="module")
-def oracle(world: World) -> Oracle:
-    return Oracle(world.portal, world.known)
+def oracle(lived: World) -> Oracle:
+    return Oracle(lived.portal, lived.known)
 
 
-def test_the_pipeline_at_any_moment_is_what_it_was(world: World, oracle: Oracle) -> None:
-    for moment in moments(world.portal, Random(1), MOMENTS):
-        rows = world.ask(
+def count(world: World) -> int:
+    """How many moments are compared."""
+    return 500 if len(world.known) > 5000 else 20
+
+
+def test_the_pipeline_at_any_moment_is_what_it_was(lived: World, oracle: Oracle) -> None:
+    for moment in moments(lived.portal, Random(1), count(lived)):
+        rows = lived.ask(
             "SELECT pipeline, stage, deals, amount FROM pipeline_on('acme', %s)", moment
         )
         told = {(pipeline, stage): (deals, amount) for pipeline, stage, deals, amount in rows}
         assert told == oracle.pipeline_on(moment), moment
 
 
-def test_a_waterfall_is_what_happened_and_adds_up(world: World, oracle: Oracle) -> None:
-    for since, until in pairs(world, 2):
-        rows = world.ask("SELECT step, deals, amount FROM waterfall('acme', %s, %s)", since, until)
+def test_a_waterfall_is_what_happened_and_adds_up(lived: World, oracle: Oracle) -> None:
+    for since, until in pairs(lived, 2):
+        rows = lived.ask("SELECT step, deals, amount FROM waterfall('acme', %s, %s)", since, until)
         told = {step: (deals, amount) for step, deals, amount in rows}
         assert told == oracle.waterfall(since, until), (since, until)
         assert [step for step, *_ in rows] == list(STEPS)
@@ -47,13 +61,13 @@ def test_a_waterfall_is_what_happened_and_adds_up(world: World, oracle: Oracle) 
 
 
 def pairs(world: World, seed: int) -> list[tuple[datetime, datetime]]:
-    found = moments(world.portal, Random(seed), max(4, MOMENTS // 4))
-    return [(min(pair), max(pair)) for pair in zip(found, found[::-1], strict=True)]
+    found = moments(world.portal, Random(seed), max(8, count(world) // 10))
+    return [(min(pair), max(pair)) for pair in zip(found[::2], found[1::2], strict=True)]
 
 
-def test_times_in_stages_are_those_of_the_log(world: World, oracle: Oracle) -> None:
-    for since, until in pairs(world, 3):
-        rows = world.ask(
+def test_times_in_stages_are_those_of_the_log(lived: World, oracle: Oracle) -> None:
+    for since, until in pairs(lived, 3):
+        rows = lived.ask(
             "SELECT pipeline, stage, deals, stays, seconds FROM time_in_stage('acme', %s, %s)",
             since,
             until,
@@ -63,17 +77,17 @@ def test_times_in_stages_are_those_of_the_log(world: World, oracle: Oracle) -> N
 
 
 @pytest.mark.parametrize("pipeline", ["default", "74513908"])
-def test_a_funnel_counts_who_came_how_far(world: World, oracle: Oracle, pipeline: str) -> None:
-    for since, until in pairs(world, 4):
-        rows = world.ask(
+def test_a_funnel_counts_who_came_how_far(lived: World, oracle: Oracle, pipeline: str) -> None:
+    for since, until in pairs(lived, 4):
+        rows = lived.ask(
             "SELECT stage, entered, reached FROM funnel('acme', %s, %s, %s)", pipeline, since, until
         )
         assert rows == oracle.funnel(pipeline, since, until), (since, until)
 
 
-def test_win_rates_count_what_closed(world: World, oracle: Oracle) -> None:
-    for since, until in pairs(world, 5):
-        rows = world.ask(
+def test_win_rates_count_what_closed(lived: World, oracle: Oracle) -> None:
+    for since, until in pairs(lived, 5):
+        rows = lived.ask(
             "SELECT pipeline, won, lost, won_amount, lost_amount, rate "
             "FROM win_rate('acme', %s, %s)",
             since,
@@ -83,23 +97,23 @@ def test_win_rates_count_what_closed(world: World, oracle: Oracle) -> None:
         assert all(round(float(row[5]) - row[1] / (row[1] + row[2]), 6) == 0 for row in rows)
 
 
-def test_stalled_deals_are_those_that_did_not_move(world: World, oracle: Oracle) -> None:
-    for moment in moments(world.portal, Random(6), MOMENTS // 2):
-        rows = world.ask("SELECT deal FROM stalled('acme', %s, 30)", moment)
+def test_stalled_deals_are_those_that_did_not_move(lived: World, oracle: Oracle) -> None:
+    for moment in moments(lived.portal, Random(6), count(lived) // 10):
+        rows = lived.ask("SELECT deal FROM stalled('acme', %s, 30)", moment)
         assert {deal for (deal,) in rows} == oracle.stalled(moment, 30)
         assert len(rows) == len(set(rows))
 
 
-def test_an_owner_board_counts_each_owners_deals(world: World, oracle: Oracle) -> None:
-    for since, until in pairs(world, 7):
-        rows = world.ask("SELECT * FROM owner_board('acme', %s, %s)", since, until)
+def test_an_owner_board_counts_each_owners_deals(lived: World, oracle: Oracle) -> None:
+    for since, until in pairs(lived, 7):
+        rows = lived.ask("SELECT * FROM owner_board('acme', %s, %s)", since, until)
         assert {row[0]: row[1:] for row in rows} == oracle.owner_board(since, until)
 
 
-def test_the_stays_of_a_mirror_have_no_fault(world: World) -> None:
-    assert world.ask("SELECT * FROM stage_faults('acme')") == []
+def test_the_stays_of_a_mirror_have_no_fault(lived: World) -> None:
+    assert lived.ask("SELECT * FROM stage_faults('acme')") == []
 
 
-def test_of_another_tenant_nothing_is_told(world: World) -> None:
-    assert world.ask("SELECT * FROM pipeline_on('other', now())") == []
-    assert world.ask("SELECT * FROM stage_faults('other')") == []
+def test_of_another_tenant_nothing_is_told(lived: World) -> None:
+    assert lived.ask("SELECT * FROM pipeline_on('other', now())") == []
+    assert lived.ask("SELECT * FROM stage_faults('other')") == []

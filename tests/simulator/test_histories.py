@@ -154,8 +154,10 @@ def test_the_world_at_a_moment_is_what_it_was_then() -> None:
         }
         for moment in seen
     }
+    amounts = portal.truth_at(START_MS + 200 * DAY, names=["amount"])
 
     assert then == seen
+    assert {name for record in amounts.values() for name in record.properties} == {"amount"}
 
 
 def test_lives_follow_from_their_seed_and_hold_everything_that_happens_to_deals() -> None:
