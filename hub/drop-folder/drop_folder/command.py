@@ -172,12 +172,19 @@ def _run(mapping: Mapping, folder: Folder, job: Job) -> int:
         except OSError as error:
             LOGGER.error("The folder cannot be written: %s.", error.strerror)  # noqa: TRY400
             return DISK
-        trouble = send_reports(mapping.mail, folder.work)
-        if trouble:
-            LOGGER.warning("%s", trouble)
+        _tidy(mapping, folder)
         if reports:
             LOGGER.info("%(files)d files, %(rows)d rows, %(rejected)d rejected", told(reports))
         return max(status_of(reports), LATER if job.is_stopping else OK)
+
+
+def _tidy(mapping: Mapping, folder: Folder) -> None:
+    """Let old files go, and send what there is to tell."""
+    if gone := folder.age_out():
+        LOGGER.info("%d files of processed and errorprocessed were old enough to go", gone)
+    trouble = send_reports(mapping.mail, folder.work)
+    if trouble:
+        LOGGER.warning("%s", trouble)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,10 @@ import fcntl
 import fnmatch
 import hashlib
 import os
+import re
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 UNFINISHED = (".part", ".tmp", ".filepart", ".crdownload")
 EMPTY_SECONDS = 600.0
 MARK = "__"
+STAMPED = "%Y%m%dT%H%M%S%fZ"
+STAMP = re.compile(
+    r"\.(\d{8}T\d{12}Z)\.(?:[0-9a-f]{8}\.(?:duplicate\.)?csv|fehler\.csv|bericht\.txt)$"
+)
 
 
 class FolderError(Exception):
@@ -104,7 +109,9 @@ class Folder:
     def ready(self) -> list[Path]:
         """The files that are finished, by name and age."""
         found = [path for path in self.inbox.iterdir() if self._is_candidate(path)]
-        if self._mapping.settle_seconds and found:
+        if self._mapping.marker:
+            found = [path for path in found if self._marker_of(path).exists()]
+        elif self._mapping.settle_seconds and found:
             sizes = {path: path.stat().st_size for path in found}
             time.sleep(1)
             found = [p for p in found if p.exists() and p.stat().st_size == sizes[p]]
@@ -119,19 +126,25 @@ class Folder:
         if path.is_symlink() or not path.is_file():
             return False
         stat = path.stat()
-        settle = self._mapping.settle_seconds
+        settle = 0.0 if self._mapping.marker else self._mapping.settle_seconds
         wanted = max(EMPTY_SECONDS, settle) if settle and not stat.st_size else settle
         return time.time() - stat.st_mtime >= wanted
 
     def claim(self, path: Path) -> Claim | None:
         """Take a file; None where somebody else did."""
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
+        stamp = datetime.now(UTC).strftime(STAMPED)
         taken = self.work / f"{stamp}{MARK}{path.name}"
         try:
             path.rename(taken)
         except FileNotFoundError:
             return None
+        if self._mapping.marker:
+            self._marker_of(path).unlink(missing_ok=True)
         return Claim(taken, path.name, stamp)
+
+    def _marker_of(self, path: Path) -> Path:
+        """The file that says that another one is finished."""
+        return path.with_name(f"{path.name}{self._mapping.marker}")
 
     def fingerprint(self, claim: Claim) -> str:
         """The first signs of the content's hash."""
@@ -162,7 +175,29 @@ class Folder:
         home = self.inbox / claim.name
         if home.exists():
             home = self.inbox / f"{claim.stem}.{claim.stamp}.csv"
+        if self._mapping.marker:
+            self._marker_of(home).touch()
         _settle(claim.path, home)
+
+    def age_out(self) -> int:
+        """Delete files that were kept long enough, if the mapping says how long; tell how many.
+
+        Only what carries a stamp of ours is deleted, and by the stamp: not by a time that a copy
+        or a backup may have changed.
+        """
+        if self._mapping.keep_days is None:
+            return 0
+        oldest = datetime.now(UTC) - timedelta(days=self._mapping.keep_days)
+        gone = 0
+        for home in (self.processed, self.errors):
+            for path in home.iterdir():
+                found = STAMP.search(path.name)
+                if found is None or path.is_symlink() or not path.is_file():
+                    continue
+                if datetime.strptime(found[1], STAMPED).replace(tzinfo=UTC) < oldest:
+                    path.unlink(missing_ok=True)
+                    gone += 1
+        return gone
 
 
 def _settle(path: Path, home: Path) -> None:

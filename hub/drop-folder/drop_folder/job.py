@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +84,9 @@ class Job:
             raise Stopped
         if report.verdict == "returned" and report.code == DIED:
             report = self._count_death(claim, report)
+        if report.verdict == "returned":
+            waited = time.time() - claim.path.stat().st_mtime
+            report.is_late = waited > 3600 * self._mapping.give_up_hours
         report.save(self._folder.work / "reports", f"{claim.stamp}.json")
         if report.verdict == "returned":
             self._folder.give_back(claim)

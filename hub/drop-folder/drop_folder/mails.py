@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from drop_folder.mapping import Mail, Smtp
 
 SECONDS = 10.0
-REPEAT_HOURS = 6.0
 PASSWORD = "DROP_FOLDER_SMTP_PASSWORD"  # noqa: S105 - the name of the variable
 
 
@@ -42,7 +41,9 @@ def send_reports(mail: Mail | None, work: Path) -> str:
     elif mail.when == "problems":
         wanted = [report for report in wanted if report.is_problem]
     memory = work / ".mailed"
-    wanted = [report for report in wanted if not _is_repeated(memory, report)]
+    if wanted and mail is not None:
+        hours = mail.repeat_hours
+        wanted = [each for each in wanted if not _is_repeated(memory, each, hours)]
     if wanted and mail is not None:
         try:
             _send(mail, wanted)
@@ -101,11 +102,16 @@ def _server(smtp: Smtp) -> Iterator[smtplib.SMTP]:
         yield server
 
 
-def _is_repeated(memory: Path, report: FileReport) -> bool:
+def _is_repeated(memory: Path, report: FileReport, hours: float) -> bool:
     if report.verdict != "returned":
         return False
-    last = _known(memory).get(report.code, 0.0)
-    return time.time() - last < REPEAT_HOURS * 3600
+    last = _known(memory).get(_trouble(report), 0.0)
+    return time.time() - last < hours * 3600
+
+
+def _trouble(report: FileReport) -> str:
+    """What trouble a report tells of; that a file has waited too long is one of its own."""
+    return f"{report.code} {report.name}" if report.is_late else report.code
 
 
 def _known(memory: Path) -> dict[str, float]:
@@ -118,7 +124,7 @@ def _known(memory: Path) -> dict[str, float]:
 
 def _remember(memory: Path, reports: Sequence[FileReport]) -> None:
     known = _known(memory)
-    known |= {each.code: time.time() for each in reports if each.verdict == "returned"}
+    known |= {_trouble(each): time.time() for each in reports if each.verdict == "returned"}
     if not any(each.verdict == "returned" for each in reports):
         known = {}  # it works again: the next trouble is news
     memory.write_text(json.dumps(known), "utf-8")

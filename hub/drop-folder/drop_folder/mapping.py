@@ -59,6 +59,7 @@ class Column(Part):
     on_bad: Literal["reject", "blank"] = "reject"
     required: bool = False
     append: bool = False
+    only_newer: bool = False
     label: str = ""
     options: list[str] = []
 
@@ -78,7 +79,15 @@ class Contacts(Part):
     def _has_key(self) -> Contacts:
         if self.key not in self.columns:
             raise ValueError(f"the key `{self.key}` is none of the columns")
+        newer = [name for name, column in self.columns.items() if column.only_newer]
+        if len(newer) > 1 or any(self.columns[name].type != "date" for name in newer):
+            raise ValueError(f"only_newer is for one date column: {', '.join(newer)}")
         return self
+
+    @property
+    def newer(self) -> str | None:
+        """The property that says how new a row is."""
+        return next((name for name, each in self.columns.items() if each.only_newer), None)
 
 
 class KeyValue(Part):
@@ -125,6 +134,7 @@ class Mail(Part):
     to: Annotated[list[str], Field(min_length=1)]
     sender: str = Field(alias="from")
     when: Literal["always", "problems", "never"] = "always"
+    repeat_hours: float = 6.0
     smtp: Smtp = Smtp()
 
 
@@ -148,6 +158,9 @@ class Mapping(Part):
     folder: Path
     pattern: str = "*.csv"
     settle_seconds: float = 60.0
+    marker: str | None = None
+    keep_days: Annotated[int, Field(ge=1)] | None = None
+    give_up_hours: float = 24.0
     lock_path: Path | None = None
     on_duplicate: Literal["skip", "process"] = "skip"
     allow_bank_data: bool = False

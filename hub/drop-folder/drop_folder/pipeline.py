@@ -94,7 +94,7 @@ class Pipeline:
             "left_out": sorted(left_out),
             "site": self._mapping.site_of(claim.name),
         }
-        target = {
+        target: dict[str, Any] = {
             "base_url": self._mapping.hubspot.base_url,
             "api_version": self._mapping.hubspot.api_version,
             "report_path": str(report),
@@ -103,6 +103,8 @@ class Pipeline:
             "dry_run": self._dry_run,
             "null_handling": "clear",
         }
+        if stream == "contacts" and self._mapping.contacts.newer:
+            target["streams"] = {"contacts": {"only_newer": self._mapping.contacts.newer}}
         status, log = self._pipe(
             self._config(base, "tap", tap), self._config(base, "target", target)
         )

@@ -41,6 +41,7 @@ class FileReport:
         faults: What is wrong with rows: line and sentence.
         reason: Why the file was refused, or stays.
         code: The code of what kept HubSpot from taking it.
+        is_late: Whether it has waited longer than anybody should.
     """
 
     name: str
@@ -52,6 +53,7 @@ class FileReport:
     faults: list[tuple[int, str]] = field(default_factory=list)
     reason: str = ""
     code: str = ""
+    is_late: bool = False
 
     @property
     def is_problem(self) -> bool:
@@ -63,6 +65,8 @@ class FileReport:
         lines = [f"{self.name}: {VERDICTS[self.verdict]}"]
         if self.reason:
             lines.append(f"  {self.reason}")
+        if self.is_late:
+            lines.append("  Wartet schon sehr lange / has waited for a very long time")
         if self.rows:
             lines.append(f"  Zeilen / rows: {self.rows}")
         for label, sums in (

@@ -51,8 +51,9 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         default={},
         title="Streams",
         description="How a stream is written, by its name: object (HubSpot's type), key (a unique "
-        "property), columns (field to property), sync_mode. Unnamed streams are called as their "
-        "object type and hold its properties.",
+        "property), columns (field to property), sync_mode, only_newer (property: an older record "
+        "fills what is empty, and overwrites nothing). Unnamed streams are called as their object "
+        "type and hold its properties.",
     ),
     th.Property(
         "sync_mode",
@@ -172,6 +173,7 @@ class StreamSettings:
     columns: Mapping[str, str] | None = None
     sync_mode: Literal["upsert", "update", "create"] | None = None
     keys: Mapping[str, str] = field(default_factory=dict)
+    only_newer: str | None = None
 
 
 @dataclass(frozen=True)
@@ -260,7 +262,7 @@ def _streams(given: Mapping[str, Any]) -> tuple[dict[str, StreamSettings], list[
             continue
         unknown = sorted(entry.keys() - StreamSettings.__dataclass_fields__.keys())
         faults += [f"`streams.{name}.{each}` is no setting of a stream." for each in unknown]
-        for key in ("object", "key"):
+        for key in ("object", "key", "only_newer"):
             if not isinstance(entry.get(key, ""), str):
                 faults.append(f"`streams.{name}.{key}` is no text.")
         for key in ("columns", "keys"):

@@ -100,6 +100,7 @@ def make_stream(
         key=key,
         clears=settings.clears,
         resets_lifecycle=settings.resets_lifecycle,
+        newer=chosen.only_newer if chosen else None,
     )
     expanded = _expanded(chosen, schema)
     columns = {

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 Mode = Literal["upsert", "update", "create"]
 RECORD_ID = "hs_object_id"
 ID_NAMES = ("id", RECORD_ID)
+ORDERED = {"date", "datetime", "number"}
+"""Types of which one value can be newer than another."""
 
 
 class PlanError(Exception):
@@ -71,6 +73,8 @@ class Plan:
             every row makes a record.
         clears: Whether an empty value clears a property; else it leaves it alone.
         resets_lifecycle: Whether `lifecyclestage` may go backwards.
+        newer: A property that says how new a row is: one that is older than what HubSpot has
+            fills what is empty and adds options, and overwrites nothing.
         dropped: Names of properties that are not written.
     """
 
@@ -80,6 +84,7 @@ class Plan:
     key: str | None = None
     clears: bool = False
     resets_lifecycle: bool = False
+    newer: str | None = None
     dropped: set[str] = field(default_factory=set)
 
     @property
@@ -99,6 +104,10 @@ class Plan:
             PlanError: Naming all that is unfit.
         """
         faults = [fault] if (fault := self._key_fault()) else []
+        if self.newer is not None:
+            newer = self.definitions.get(self.newer)
+            if newer is None or newer.type not in ORDERED:
+                faults.append(f"`{self.newer}` of {self.object_type} is no date and no number")
         for name in names:
             definition = self.definitions.get(name)
             if definition is not None and not definition.is_read_only:
@@ -113,6 +122,10 @@ class Plan:
                 faults.append(f"`{name}` of {self.object_type} is kept by HubSpot itself")
         if faults:
             raise PlanError(f"This cannot be written to HubSpot: {'; '.join(faults)}.")
+
+    def adds(self, name: str, text: str) -> bool:
+        """Whether a text adds options to those that are there."""
+        return text.startswith(";") and self.definitions[name].is_multi_select
 
     def _key_fault(self) -> str:
         if self.by_id:

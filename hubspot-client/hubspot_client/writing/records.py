@@ -9,21 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from hubspot_client.client import Nothing
 from hubspot_client.writing.batches import CONFLICT, Item, KeyRefusedError, Sender
+from hubspot_client.writing.collapsing import collapse, cut
 from hubspot_client.writing.lookup import look_up
 from hubspot_client.writing.outcomes import Outcome
-from hubspot_client.writing.values import UnfitError, is_same
+from hubspot_client.writing.values import UnfitError, is_before, is_same
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from hubspot_client.client import Client
     from hubspot_client.writing.lookup import Held
     from hubspot_client.writing.plan import Plan
 
 BATCH = 100
-BATCH_BYTES = 1_000_000
-"""HubSpot names no limit for a request; a hundred long texts would make megabytes."""
-
 IN_FLIGHT = 4
 LIFECYCLE = "lifecyclestage"
 Row = tuple[Any, "Mapping[str, Any]"]
@@ -56,7 +54,11 @@ class RecordWriter:
         self.plan = plan
         self._run = run
         self._compares = plan.key is not None and (
-            compare or dry_run or plan.mode != "upsert" or plan.resets_lifecycle
+            compare
+            or dry_run
+            or plan.mode != "upsert"
+            or plan.resets_lifecycle
+            or plan.newer is not None
         )
         self._dry_run = dry_run
         self._batch_size = min(batch_size, BATCH)
@@ -194,11 +196,17 @@ class RecordWriter:
             return Outcome("created") if self._dry_run else None
         if plan.mode == "create":
             return Outcome("unchanged", id=there.id, code="exists")
+        is_older = plan.newer is not None and is_before(
+            plan.definitions[plan.newer],
+            item.properties.get(plan.newer),
+            there.properties.get(plan.newer),
+        )
         item.properties = {
             name: text
             for name, text in item.properties.items()
             if not is_same(plan.definitions[name], text, there.properties.get(name))
             and not self._is_kept(name, text, there.properties.get(name))
+            and not (is_older and there.properties.get(name) and not plan.adds(name, text))
         }
         if not item.properties:
             return Outcome("unchanged", id=there.id)
@@ -272,42 +280,3 @@ class RecordWriter:
             if each.clears_stage
         ]
         self._sender.send("upsert", back)
-
-
-def collapse(items: Sequence[Item], plan: Plan) -> list[Item]:
-    """Make one item of all with one key: later values win, appended options add up."""
-    merged: dict[str, Item] = {}
-    for item in items:
-        first = merged.get(item.key or item.trace)
-        if first is None:
-            merged[item.key or item.trace] = replace(
-                item, properties=dict(item.properties), rows=list(item.rows)
-            )
-            continue
-        first.rows += item.rows
-        for name, text in item.properties.items():
-            before = first.properties.get(name, "")
-            adds = plan.definitions[name].is_multi_select and text.startswith(";")
-            first.properties[name] = _added(before, text) if adds and before else text
-    return list(merged.values())
-
-
-def _added(before: str, text: str) -> str:
-    """Options added to those of the row before, which may have been added themselves."""
-    chosen = dict.fromkeys(each for each in f"{before}{text}".split(";") if each)
-    return (";" if before.startswith(";") else "") + ";".join(chosen)
-
-
-def cut(items: Sequence[Item], size: int) -> Iterator[list[Item]]:
-    """Cut into batches of so many records, and of a megabyte at the most."""
-    batch: list[Item] = []
-    weight = 0
-    for item in items:
-        own = sum(len(name) + 4 * len(text) for name, text in item.properties.items())
-        if batch and (len(batch) >= size or weight + own > BATCH_BYTES):
-            yield batch
-            batch, weight = [], 0
-        batch.append(item)
-        weight += own
-    if batch:
-        yield batch

@@ -190,6 +190,17 @@ def is_same(definition: Definition, text: str, held: str | None) -> bool:
         return False
 
 
+def is_before(definition: Definition, text: str | None, held: str | None) -> bool:
+    """Whether a day, a moment or a number lies before what is there; not where one is empty."""
+    read = _READERS.get(definition.type)
+    if read is None or not (text and held):
+        return False
+    try:
+        return bool(read(text) < read(held))
+    except (ValueError, InvalidOperation):
+        return False
+
+
 def _moment(text: str) -> datetime:
     moment = datetime.fromisoformat(to_datetime(text))
     return moment - timedelta(microseconds=moment.microsecond % 1000)  # HubSpot keeps milliseconds
