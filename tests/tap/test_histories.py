@@ -244,6 +244,25 @@ def test_a_history_that_does_not_agree_is_listed(serve: Serve, tmp_path: Path) -
     assert f"do not agree with 2 of its records (the first is {first}" in output.log
 
 
+def test_of_several_times_in_a_stage_hubspot_may_tell_any(serve: Serve) -> None:
+    portal = Portal()
+    portal.add_stage_properties()
+    deal = portal.create("deals", {"pipeline": "default", "dealstage": STAGES[0]})
+    for stage in (STAGES[1], STAGES[0], STAGES[2]):
+        portal.clock.advance(60)
+        portal.change("deals", deal, {"dealstage": stage})
+    record = portal.records("deals").get(int(deal))
+    assert record is not None
+    name = f"hs_v2_date_entered_{STAGES[0]}"
+    told = [record.properties[name], record.properties["createdate"]]
+    hubspot = serve(portal)
+    for time in told:
+        record.properties[name] = time
+        rows = read(config_for(hubspot, history=["amount"])).records("deal_stages")
+        assert [r["disagreements"] for r in rows] == [None] * 4
+    assert told[0] != told[1]
+
+
 def test_tickets_have_stages_and_contacts_have_none(serve: Serve) -> None:
     portal = Portal()
     ticket = portal.create("tickets", {"hs_pipeline": "0", "hs_pipeline_stage": "1"})

@@ -142,21 +142,25 @@ def disagreements(
 
 
 def _against_calculated(history: History, names: tuple[str, str]) -> Iterator[str]:
-    """Compare with the times that HubSpot works out itself, where it has them."""
-    entered: dict[str, datetime] = {}
+    """Compare with the times that HubSpot works out itself, where it has them.
+
+    Of a stage that was entered more than once HubSpot's documentation does not say which time is
+    told; any of them will do.
+    """
+    entered: dict[str, list[datetime]] = {}
     cumulative: dict[str, Decimal] = {}
     stages = history.versions.get(names[1], [])
     for place, version in enumerate(stages):
         stage = version.value or ""
         if place == 0 or stages[place - 1].value != stage:
-            entered[stage] = version.at
+            entered.setdefault(stage, []).append(version.at)
         if place + 1 < len(stages):
             passed = _seconds(version.at, stages[place + 1].at)
             cumulative[stage] = cumulative.get(stage, Decimal(0)) + passed
-    for stage, at in entered.items():
+    for stage, times in entered.items():
         text = history.properties.get(ENTERED + stage)
-        if text and _differs(text, at):
-            yield f"stage '{stage}' was entered at {at.isoformat()}, HubSpot says {text}"
+        if text and all(_differs(text, at) for at in times):
+            yield f"stage '{stage}' was entered at {times[-1].isoformat()}, HubSpot says {text}"
     for stage, seconds in cumulative.items():
         text = history.properties.get(CUMULATIVE + stage)
         if text and stage != (stages[-1].value or "") and _is_other(text, seconds):
