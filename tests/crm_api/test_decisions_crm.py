@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -209,7 +210,7 @@ def test_decision_15_the_same_request_under_a_key_gets_its_first_answer_again(
         assert list(refused.json()["details"]) == ["Idempotency-Key"]
     assert his.json()["data"]["id"] != first.json()["data"]["id"]
     assert len(made(hubspot, "deals")) == before + 2
-    for bad in ("", "x" * 129):
+    for bad in ("", "x" * 129, "schl\xfcssel"):
         assert ada.post("/api/deals", DEAL, headers={"Idempotency-Key": bad}).status_code == 400
 
 
@@ -254,7 +255,8 @@ def test_decision_19_health_numbers_and_pages_are_outside_the_limits(
             answer = server.get(path)
             assert answer.status_code == 200
             assert "X-RateLimit-Limit" not in answer.headers
-    page = server.get("/docs").text
-    assert "https://" not in page.replace("https://www.w3.org", "")[:20_000] or "cdn" not in page
+    for path in ("/docs", "/redoc"):  # offline: nothing is loaded from elsewhere
+        page = server.get(path).text
+        assert re.findall(r"<(?:script|link)[^>]+(?:src|href)=[\"']https?:", page) == []
     assert "crm_api_requests_total" in server.get("/metrics").text
     assert server.get("/openapi.json").json()["openapi"] == "3.1.0"

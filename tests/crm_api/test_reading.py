@@ -3,72 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crm_api.crm.warehouse import Warehouse
 from crm_api.db import PLACE
 from crm_api.ledger.migrations import migrate
 from crm_api.settings import Settings
-from harness.crm_api import HUBSPOT_TOKEN, with_key
-from hubspot_simulator import Portal, Simulator
+from harness.crm_account import TENANT, filled, mirror
+from hubspot_simulator import Simulator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from crm_api.crm.listing import Page
     from harness.crm_api import Server, User
-
-BIN = Path(sys.executable).parent
-TENANT = "acme"
-OBJECTS = [
-    {"name": "deals", "associations": ["contacts", "tickets"]},
-    {"name": "contacts"},
-    {"name": "tickets"},
-]
-
-
-def filled(contacts: int, deals: int, tickets: int) -> Portal:
-    """An account in which deals are spread over contacts, and tickets over deals."""
-    portal = with_key(Portal.generate(
-        deals, seed=11, token=HUBSPOT_TOKEN, contacts=contacts, contacts_per_deal=0,
-        companies_per_deal=0, custom_properties=0, counts={"tickets": tickets},
-    ))  # fmt: skip
-    ids = {kind: portal.ids(kind) for kind in ("contacts", "deals", "tickets")}
-    for place, deal in enumerate(ids["deals"]):
-        portal.link("deals", deal, "contacts", ids["contacts"][place % contacts])
-    for place, ticket in enumerate(ids["tickets"]):
-        portal.link("deals", ids["deals"][place % deals], "tickets", ticket)
-    return portal
-
-
-def mirror(url: str, hubspot: Simulator, folder: Path) -> None:
-    """What `meltano run` of contacts, deals and tickets does."""
-    tap = {
-        "access_token": HUBSPOT_TOKEN, "tenant_id": TENANT, "base_url": hubspot.url,
-        "objects": OBJECTS,
-    }  # fmt: skip
-    (folder / "tap.json").write_text(json.dumps(tap))
-    target = {"database_url": url, "default_target_schema": "hubspot"}
-    (folder / "target.json").write_text(json.dumps(target))
-    reading = subprocess.Popen(
-        [str(BIN / "tap-hubspot-deals"), "--config", str(folder / "tap.json")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-    subprocess.run(
-        [str(BIN / "target-deals-postgres"), "--config", str(folder / "target.json")],
-        stdin=reading.stdout,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        check=True,
-    )
-    assert reading.stdout is not None
-    reading.stdout.close()
-    assert reading.wait() == 0
 
 
 def pages(user: User, limit: int) -> list[dict[str, Any]]:

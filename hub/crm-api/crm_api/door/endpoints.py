@@ -241,9 +241,11 @@ async def _create(
 ) -> Response:
     """Make a record once, however often the same request comes under its key."""
     body, name = await _body(request), request.headers.get(firsts.HEADER)
-    if name is not None and not (0 < len(name) <= LONGEST_KEY and name.isprintable()):
+    if name is not None and not (
+        0 < len(name) <= LONGEST_KEY and name.isascii() and name.isprintable()
+    ):
         raise ValidationFailedError.field(
-            firsts.HEADER, f"must have 1 to {LONGEST_KEY} printable characters"
+            firsts.HEADER, f"must have 1 to {LONGEST_KEY} printable characters of ASCII"
         )
     async with api.pool.connection() as connection:
         first = await firsts.begin(connection, user.id, name, path=request.url.path, body=body)
