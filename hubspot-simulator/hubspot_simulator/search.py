@@ -89,6 +89,9 @@ def search(call: Call) -> bytes:
             key, lambda: _sorted(records, matches, bounds, name, descending=descending)
         )
         ids = order[offset:end]
+    if call.portal.behaviour.unordered_searches and len(ids) > 1:
+        call.portal.behaviour.unordered_searches -= 1
+        ids.reverse()
     encoder = Encoder(call.portal.portal_id, records, body.properties or [])
     rows = encoder.encode(ids, written=records.indexed)
     more: dict[str, Any] = {"total": total}
