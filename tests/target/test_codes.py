@@ -121,3 +121,16 @@ def test_a_config_file_that_is_no_json_is_a_sentence(tmp_path: Path) -> None:
     assert ended.returncode == 1
     assert b"the file of --config cannot be read" in ended.stderr
     assert b"Traceback" not in ended.stderr
+
+
+def test_rejected_records_are_told_in_fields_with_each_batch(start: Any) -> None:
+    messages = [SCHEMA, NO_NUMBER, NO_NUMBER, record("a", 1)]
+    lines = "".join(f"{json.dumps(one)}\n" for one in messages).encode()
+
+    _, log = start(max_rejected_records=5).communicate(lines, timeout=60)
+
+    extras = [json.loads(line).get("extra") or {} for line in log.splitlines()]
+    told = [extra for extra in extras if "rejected_records" in extra]
+    assert sum(extra["rejected_records"] for extra in told) == 2
+    assert {extra["rejected_stream"] for extra in told} == {"t"}
+    assert all(extra["rejected_reason"] and '"x"' not in str(extra) for extra in told)

@@ -51,12 +51,19 @@ class Progress:
     # What holds this run up, for those who watch it (`pipeline.hindrances`).
     live: dict[str, Any] = field(default_factory=dict)
 
-    def count(self, before: Mapping[str, Any], written: Counter[str]) -> None:
-        """Add what a run has written, by object type, to what the scan had before it."""
+    def count(
+        self, before: Mapping[str, Any], written: Counter[str], refused: Counter[str]
+    ) -> None:
+        """Add what a run has handled, and refused, by object type, to what the scan had before."""
         self.processed = before["processed_items"] + written.total()
+        self.failed = min(before["failed_items"] + refused.total(), self.processed)
         if before["objects"] is not None:
             self.objects = {
-                name: {**counts, "processed": counts["processed"] + written[name]}
+                name: {
+                    **counts,
+                    "processed": counts["processed"] + written[name],
+                    "failed": counts["failed"] + refused[name],
+                }
                 for name, counts in before["objects"].items()
             }
 

@@ -163,7 +163,7 @@ class Attempt:
         """Read what the run has written down since the last look."""
         while run.log.follow():
             pass
-        self._progress.count(self._scan, run.log.written)
+        self._progress.count(self._scan, run.log.written, run.log.hindrances.refused)
         self._progress.live = run.log.hindrances.shown()
         self._progress.columns = columns_of(run.log.properties)
         if (state := run.read_state()) is not None:

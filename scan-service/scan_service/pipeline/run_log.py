@@ -62,7 +62,8 @@ class LogReader:
         plugin = str(entry.get("name") or entry.get("string_id") or "meltano")
         if isinstance(metric := entry.get("metric_info"), dict):
             self._metric(plugin, metric)
-        self.hindrances.note(plugin, entry)
+        if entry.get("rejected_stream") in (None, *self.streams):  # links are no items
+            self.hindrances.note(plugin, entry)
         if plugin == TAP and isinstance(nested := entry.get("nested_properties"), dict):
             self.properties[str(entry.get("object_type"))] = nested
         if isinstance(codes := entry.get("exit_codes"), dict):

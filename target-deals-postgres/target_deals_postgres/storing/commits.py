@@ -173,6 +173,7 @@ class Commits:
             part.destination.counts.add(outcome)
             for refused in outcome.refused:
                 self._rejections.tally(part.destination.rejected(*refused))
+        self._rejections.tell()
 
     # In the thread
 

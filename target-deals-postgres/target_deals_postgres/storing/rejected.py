@@ -77,6 +77,8 @@ class Rejections:
     count: int = 0
     _only_keys_missing: bool = True
     _is_listed: bool = True
+    # How many of each stream the log has not told of yet, and the last one's reason.
+    _untold: dict[str, tuple[int, str]] = field(default_factory=dict)
     _open: dict[str, dict[Key, str]] = field(default_factory=dict)
     _versions: set[tuple[str, int | None, str | None]] = field(default_factory=set)
 
@@ -110,9 +112,22 @@ class Rejections:
         """Count a record, and log the first few; never with their values."""
         self.count += 1
         self._only_keys_missing &= one.lacks_key
+        reason, _, _ = one.reason.partition(': "')  # what PostgreSQL quotes there is a value
+        before, _ = self._untold.get(one.stream, (0, ""))
+        self._untold[one.stream] = (before + 1, reason)
         if self.count <= MOST_LOGGED:
-            reason, _, _ = one.reason.partition(': "')  # what PostgreSQL quotes there is a value
             logger.warning("%s: a record was rejected: %s", one.stream, reason)
+
+    def tell(self) -> None:
+        """Say in fields of the log how many were rejected since this was said last."""
+        for stream, (count, reason) in self._untold.items():
+            logger.warning(
+                "%s: records rejected: %d", stream, count,
+                extra={
+                    "rejected_records": count, "rejected_stream": stream, "rejected_reason": reason
+                },
+            )  # fmt: skip
+        self._untold.clear()
 
     def insert(self, cur: cursor, rejected: Sequence[Rejected]) -> None:
         """Store records, in the transaction of the batch that they come from."""
