@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import pytest
+import requests
 from crm_taps.errors import RateLimitedError, StateError
 from crm_taps.pace import Limit, Pace
+from crm_taps.retries import retry_after
 from crm_taps.sources.callrail import TapCallRail
 from crm_taps.values import (
     BOOLEAN,
@@ -28,6 +30,7 @@ from crm_taps.values import (
 )
 from harness.vendors.callrail import CallRail
 from harness.vendors.running import BIN, load, read, rows, until
+from harness.vendors.settings_table import TAPS
 from singer_sdk.exceptions import ConfigValidationError
 
 if TYPE_CHECKING:
@@ -164,6 +167,49 @@ def test_a_limit_of_many_hours_ends_the_run_instead_of_holding_it() -> None:
     pace.take()
     with pytest.raises(RateLimitedError, match=r"24\.0 more hours"):
         pace.take()
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"),
+    [
+        ("7", 7.0),
+        ("0.5", 0.5),
+        ("-3", 0.0),
+        ("86400", 3600.0),
+        ("Wed, 21 Oct 2026 07:28:09 GMT", 9.0),
+        ("Wed, 21 Oct 2026 07:20:00 GMT", 0.0),
+        ("soon", None),
+        ("nan", None),
+        ("", None),
+    ],
+)
+def test_retry_after_is_read_in_seconds_or_as_a_time_by_the_source_s_clock(
+    told: str, seconds: float | None
+) -> None:
+    response = requests.Response()
+    response.headers["Retry-After"] = told
+    response.headers["Date"] = "Wed, 21 Oct 2026 07:28:00 GMT"
+
+    assert retry_after(response) == seconds
+    assert retry_after(None) is None
+
+
+@pytest.mark.parametrize(
+    ("tap", "limits"),
+    [
+        ("tap-callrail", [(1000, 3600), (10_000, 86_400)]),  # the vendor's, per account
+        ("tap-salesrabbit", [(50, 60)]),
+        ("tap-arrivy", [(30, 60)]),
+        ("tap-leadconduit", [(60, 60)]),
+        ("tap-five9", [(30, 60)]),
+        ("tap-marketsharp", []),
+        ("tap-salespro", []),  # AWS's client keeps AWS's limits
+    ],
+)
+def test_the_limits_are_those_that_are_known_of_each_source(
+    tap: str, limits: list[tuple[int, int]]
+) -> None:
+    assert [(limit.requests, limit.seconds) for limit in TAPS[tap].limits] == limits
 
 
 def test_requests_per_minute_takes_the_place_of_the_documented_limit() -> None:

@@ -122,6 +122,23 @@ def test_unknown_entities_bad_secrets_and_other_answers_end_the_run(sharp: Marke
         read(TapMarketSharp, config(sharp))
 
 
+def test_a_try_after_a_long_wait_has_a_signature_of_its_own(
+    sharp: MarketSharp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1_790_000_000.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    sharp.clock = lambda: now[0]
+    monkeypatch.setattr("crm_taps.sources.marketsharp.time.time", sharp.clock)
+    monkeypatch.setattr("backoff._sync.time.sleep", sleep)
+    sharp.fail(503, path="Leads", headers={"Retry-After": "900"})
+    output = read(TapMarketSharp, config(sharp))
+
+    assert sorted(r["id"] for r in output.records("leads")) == lead_ids(sharp)
+
+
 def test_names_become_plain() -> None:
     names = ["lastUpdate", "LeadSources", "contactOid", "URLName", "Last Agent"]
 

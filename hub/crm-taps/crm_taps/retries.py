@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 import backoff
@@ -66,9 +69,20 @@ def retrying(
 
 
 def retry_after(response: requests.Response | None) -> float | None:
-    """Seconds that an answer asks to wait, up to an hour; None where it names none."""
+    """Seconds that an answer asks to wait, up to an hour; None where it names none.
+
+    `Retry-After` has seconds, or a time by the source's own clock (RFC 9110, section 10.2.3).
+    """
+    headers = {} if response is None else response.headers
+    told = headers.get("Retry-After", "")
     try:
-        named = float("" if response is None else response.headers["Retry-After"])
-    except (KeyError, ValueError):
-        return None
-    return min(max(0.0, named), 3600.0)
+        named = float(told)
+    except ValueError:
+        try:
+            until = parsedate_to_datetime(told)
+            clock = headers.get("Date")
+            now = parsedate_to_datetime(clock) if clock else datetime.now(UTC)
+            named = (until - now).total_seconds()
+        except (ValueError, TypeError):
+            return None
+    return None if math.isnan(named) else min(max(0.0, named), 3600.0)

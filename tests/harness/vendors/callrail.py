@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
-from urllib.parse import unquote, urlencode
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from harness.vendors.server import Answer, Request, Vendor
@@ -112,7 +112,7 @@ class CallRail(Vendor):
             return Answer({"error": "Not found"}, 404)
         envelope, dated = ENVELOPES[kind]
         relative = request.first("relative_pagination") == "true"
-        if not parts[2].endswith(".json") and unquote(request.target) not in self._issued:
+        if not parts[2].endswith(".json") and request.target not in self._issued:
             return Answer({"error": "next_page was changed"}, 400)
         if request.first("order") and not (request.first("sort") or "api_sort[]" in request.query):
             return Answer({"error": "order needs sort"}, 400)
@@ -157,7 +157,6 @@ class CallRail(Vendor):
                 ("api_sort[]", "asc"),
                 ("offset", offset + 1),
             ],
-            safe="[]",
         )
         target = f"/a/{account}/calls?{query}"
         if more:

@@ -38,6 +38,7 @@ class MarketSharp(Vendor):
     def __init__(self, *, leads: int = 10, ties: int = 0, sources: int = 3) -> None:
         super().__init__()
         self.cap = MAX_PAGE
+        self.clock = time.time
         self.company, self.key = "4711", "ms-key"
         self.secret = base64.b64encode(b"ms-secret-bytes!").decode()
         self.begin = datetime.fromisoformat("2025-10-01T12:00:00")
@@ -87,7 +88,7 @@ class MarketSharp(Vendor):
             return False
         secret = base64.b64decode(self.secret)
         mac = hmac.new(secret, "".join(parts[:3]).encode(), hashlib.sha256).digest()
-        fresh = abs(time.time() - int(parts[2])) < 300
+        fresh = abs(self.clock() - int(parts[2])) < 300
         return fresh and base64.b64encode(mac).decode() == parts[3]
 
     def _metadata(self) -> str:
