@@ -170,6 +170,33 @@ def test_named_accounts_alone_are_read_and_unknown_ones_refused(callrail: CallRa
         read(TapCallRail, config(callrail, account_ids=["ACCnone"]))
 
 
+def test_what_is_taken_out_while_pages_are_read_hides_no_others(callrail: CallRail) -> None:
+    trackers = callrail.lists["ACCone", "trackers"]
+
+    def take_out(request: Any) -> None:
+        if "ACCone/trackers" in request.path and request.first("page") == "2" and callrail.hooks:
+            callrail.hooks.clear()
+            del trackers[0]
+
+    callrail.hooks.append(take_out)
+    output = read(TapCallRail, config(callrail))
+
+    assert ids(output, "trackers") >= kept(callrail, "trackers", None)
+
+
+def test_a_list_that_becomes_shorter_each_time_ends_the_run(callrail: CallRail) -> None:
+    trackers = callrail.lists["ACCone", "trackers"]
+    trackers += [{**trackers[0], "id": f"TRImore{n}"} for n in range(100)]
+
+    def take_out(request: Any) -> None:
+        if "ACCone/trackers" in request.path:
+            del trackers[0]
+
+    callrail.hooks.append(take_out)
+    with pytest.raises(InconsistentError, match="shorter each time"):
+        read(TapCallRail, config(callrail))
+
+
 def test_limits_and_faults_are_survived(callrail: CallRail) -> None:
     callrail.fail(429, path="ACCone/calls", nth=2, times=2)
     callrail.fail("reset", path="companies")

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from crm_taps.streams import Row
 
+MOST_AGAIN = 5
+"""How often a list that becomes shorter while it is read is begun again."""
 Token = TypeVar("Token", default=Any)
 
 
@@ -83,6 +85,9 @@ class RestStream(SourceStream, RESTStream[Token], Generic[Token]):
 class Pages(PageNumberPaginator):
     """Pages by number, where the answer tells how many there are.
 
+    A record that is taken out while they are read moves those after it to pages that are done: so a
+    list that became shorter is read again from its first page.
+
     Args:
         stream: Whose pages these are.
         start_value: The number of the first page.
@@ -91,6 +96,9 @@ class Pages(PageNumberPaginator):
     def __init__(self, stream: RestStream[int], start_value: int = 1) -> None:
         super().__init__(start_value)
         self.stream = stream
+        self._first = start_value
+        self._held: int | None = None
+        self._again = 0
 
     @override
     def continue_if_empty(self, response: requests.Response) -> bool:
@@ -99,11 +107,29 @@ class Pages(PageNumberPaginator):
 
     @override
     def has_more(self, response: requests.Response) -> bool:
-        """Whether the answer tells more pages than there were."""
+        """Whether the answer tells more pages than there were, or fewer records."""
         total = body_of(response, self.stream).get("total_pages")
         if not isinstance(total, int):
             raise self.stream.inconsistent("does not tell `total_pages`")
-        return self.current_value < total
+        return self.current_value < total or self._is_shorter(response)
+
+    @override
+    def get_next(self, response: requests.Response) -> int:
+        """The next page, or the first one again."""
+        shorter = self._is_shorter(response)
+        held = body_of(response, self.stream).get("total_records")
+        self._held = held if isinstance(held, int) else None
+        if not shorter:
+            return self.current_value + 1
+        self._again += 1
+        if self._again > MOST_AGAIN:
+            raise self.stream.inconsistent("becomes shorter each time that it is read")
+        return self._first
+
+    def _is_shorter(self, response: requests.Response) -> bool:
+        held = body_of(response, self.stream).get("total_records")
+        known = isinstance(held, int) and self._held is not None
+        return known and self.current_value > self._first and held < self._held
 
 
 class NextPages(BaseHATEOASPaginator):
