@@ -199,3 +199,44 @@ def test_a_bookmark_that_makes_no_sense_is_refused_where_there_is_one(source: So
             with pytest.raises(SourceError) as raised:
                 read(source.tap, config, state=state)
             assert raised.value.code == "state_invalid"
+
+
+DELETIONS = {
+    "marketsharp": lambda vendor: vendor.tables["Leads"].pop(3),
+    "salespro": lambda vendor: vendor.data.execute(
+        "delete from customer where customer_id = 'customer-3'"
+    ),
+    "graphql": lambda vendor: vendor.leads.pop(3),
+    "leadconduit": lambda vendor: vendor.events.pop(0),
+}
+"""A record in the middle that the source loses; LeadConduit forgets its oldest."""
+
+
+@pytest.mark.parametrize(
+    "source", [s for s in SOURCES if (s.api or s.name) in DELETIONS], ids=label
+)
+def test_a_full_refresh_marks_what_is_gone_where_a_source_lists_all(
+    source: Source, tmp_path: Path, database_url: str
+) -> None:
+    forgets = source.name == "leadconduit"
+    stream = "customers" if source.name == "salespro" else "leads"
+    marked = (
+        f"select count(*) filter (where _sdc_deleted_at is not null), count(*) from crm.{stream}"
+    )
+    with source.make(9) as vendor:
+        config = {**source.config(vendor), "emit_activate_version_messages": True}
+        first = load(tmp_path, f"tap-{source.name}", config, database_url)
+        DELETIONS[source.api or source.name](vendor)
+        later = load(tmp_path, f"tap-{source.name}", config, database_url, state=first.state)
+        spared = rows(database_url, marked) if not forgets else [(0, 9)]
+        since = {**config, "start_date": "2020-01-01"}
+        partly = load(tmp_path, f"tap-{source.name}", since, database_url)
+        spared += rows(database_url, marked) if not forgets else [(0, 9)]
+        anew = load(tmp_path, f"tap-{source.name}", config, database_url)
+
+    assert [run.codes for run in (first, later, partly, anew)] == [(0, 0)] * 4
+    assert spared == [(0, 9)] * 2
+    if forgets:
+        assert rows(database_url, "select count(*) from crm.leads") == [(9,)]
+    else:
+        assert rows(database_url, marked) == [(1, 9)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import logging
 from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk import Stream
@@ -38,12 +39,16 @@ class SourceStream(Stream, abc.ABC):
     Attributes:
         columns: The typed columns by name; `field_of` tells the source's names.
         keys: The columns that name a record within a tenant.
+        lists_all: Whether a read from the very beginning has all that there is, though the stream
+            has a bookmark: what it lacks is gone. Not where a source forgets, nor where pages may
+            shift while they are read and a row that was passed over would not be read again.
         late_edits: How long before the bookmark a run reads again, for records that are changed
             later where the source cannot be asked for changes.
     """
 
     columns: ClassVar[Mapping[str, Column]]
     keys: ClassVar[tuple[str, ...]] = ("id",)
+    lists_all: ClassVar[bool] = False
     late_edits: timedelta = timedelta()
     STATE_MSG_FREQUENCY = 500
 
@@ -97,13 +102,16 @@ class SourceStream(Stream, abc.ABC):
         """Never as the SDK does it, before the records: see `get_records`."""
         return False
 
-    @property
+    @cached_property
     def _activates(self) -> bool:
-        return bool(
-            self.config.get("emit_activate_version_messages")
-            and self.replication_method == "FULL_TABLE"
-            and not self.config.get("max_records")
-        )
+        # asked before the first record, which moves the bookmark
+        if not self.config.get("emit_activate_version_messages") or self.config.get("max_records"):
+            return False
+        if self.replication_method == "FULL_TABLE":
+            return True
+        states = [self.get_context_state(each) for each in self.partitions or []]
+        begins = not any("replication_key_value" in state for state in states)
+        return self.lists_all and begins and self.source_tap.start_date is None
 
     @override
     def get_records(self, context: Mapping[str, Any] | None) -> Iterator[Row]:

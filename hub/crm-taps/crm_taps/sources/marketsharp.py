@@ -136,6 +136,8 @@ class Entity(ODataStream):
         entity: What `Metadata` says about it.
     """
 
+    lists_all = True
+
     def __init__(self, tap: SourceTap, entity: Row) -> None:
         self.entity = str(entity["name"])
         self.path = f"/{self.entity}"

@@ -100,6 +100,7 @@ class QueryStream(SourceStream):
 
     source_tap: TapSalesPro
     is_sorted = True
+    lists_all = True
 
     def __init__(self, tap: TapSalesPro, given: Mapping[str, Any]) -> None:
         self._from = given.get("table") or f"({given['query']})"

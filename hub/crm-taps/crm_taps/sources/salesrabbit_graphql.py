@@ -145,6 +145,7 @@ class Leads(Query):
 
     name = "leads"
     replication_key = "last_modified"
+    lists_all = True
     late_edits = timedelta(minutes=15)
     query = """query GetLeads($cursor: String, $limit: Int) {
   leads(after: $cursor, first: $limit) {
