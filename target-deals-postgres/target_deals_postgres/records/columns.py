@@ -119,6 +119,15 @@ class Column:
     kind: Kind
 
 
+@dataclass(frozen=True)
+class Former:
+    """A column that held a property in an earlier type, whichever: it is emptied by new values."""
+
+    field: Field
+    name: str
+    kind: str
+
+
 def fields_of(schema: dict[str, Any]) -> list[Field]:
     """Read the properties of a stream's JSON schema, in its order.
 
@@ -131,6 +140,20 @@ def fields_of(schema: dict[str, Any]) -> list[Field]:
 def holds(kind: Kind, wanted: Kind) -> bool:
     """Whether a column of type `kind` stores every value of type `wanted` without loss."""
     return wanted in HOLDS.get(kind, {kind})
+
+
+def conversions(there: str, wanted: Kind) -> dict[Kind, str]:
+    """What a column may become so that it holds a type, best first, and by which SQL.
+
+    Args:
+        there: the type that it has.
+        wanted: the type of a property.
+    """
+    if there.endswith("[]") and wanted is Kind.JSONB:
+        return {Kind.JSONB: "to_jsonb({})"}
+    found = {kind: sql for (have, kind), sql in WIDENINGS.items() if have == there}
+    kinds = [one for one in (wanted, *found) if one in found and holds(one, wanted)]
+    return {kind: found[kind] for kind in kinds}
 
 
 def identifier(name: str, *, always_hash: bool = False) -> str:

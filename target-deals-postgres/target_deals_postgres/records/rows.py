@@ -14,6 +14,7 @@ from target_deals_postgres.records.columns import (
     VERSION,
     Column,
     Field,
+    Former,
     Kind,
 )
 from target_deals_postgres.records.decoding import RecordDecoder, struct_type
@@ -72,6 +73,7 @@ class Layout:
         version: where in a row stands its version; None when it has none.
         mark: where in a row stands when it was deleted; None when the records never say it.
         spelled: whether one key may be written in several ways.
+        cleared: the names of columns that only ever become NULL.
         keys: positions of the key in a row; empty for a stream without keys.
         replaced: how many values had characters that PostgreSQL cannot store.
     """
@@ -81,7 +83,7 @@ class Layout:
         columns: Sequence[Column],
         keys: Sequence[str],
         *,
-        cleared: Sequence[Column] = (),
+        cleared: Sequence[Former] = (),
         added: Sequence[tuple[str, str]] = (),
         extra: bool = False,
     ) -> None:
@@ -100,6 +102,7 @@ class Layout:
         tail: list[tuple[str, str]] = [(EXTRA.name, EXTRA.kind)] if extra else []
         tail += [(column.name, column.kind) for column in cleared]
         self._cleared = [NULL] * len(cleared)
+        self.cleared = frozenset(column.name for column in cleared)
         self.names = [column.name for column in columns] + [name for name, _ in [*tail, *added]]
         self.kinds: list[str] = [column.kind for column in columns] + [
             kind for _, kind in [*tail, *added]

@@ -18,10 +18,11 @@ from target_deals_postgres.errors import DatabaseRefusedError
 from target_deals_postgres.records.columns import (
     AS_IS,
     VARIANTS,
-    WIDENINGS,
     Column,
     Field,
+    Former,
     Kind,
+    conversions,
     holds,
     identifier,
 )
@@ -49,7 +50,7 @@ class Places:
 
     table: Table
     columns: tuple[Column, ...]
-    cleared: tuple[Column, ...]
+    cleared: tuple[Former, ...]
     extra: bool
 
 
@@ -111,7 +112,7 @@ class Evolution:
         # Keys first: they must have columns of their own, whatever the limit leaves to others.
         ordered = sorted(fields, key=lambda one: one.name not in keys)
         places: dict[str, Column] = {}
-        cleared: list[Column] = []
+        cleared: list[Former] = []
         for name, kind in added:
             self._ensure(name, kind, "")
         for one in ordered:
@@ -159,10 +160,11 @@ class Evolution:
 
     def _widened(self, one: Field, name: str, there: str, *, is_key: bool) -> Kind | None:
         # The type that the column has in the end; None when it cannot hold the property.
-        if conversion := WIDENINGS.get((there, one.kind)):
-            if self._retype(name, one.kind, conversion) or (there, one.kind) in AS_IS:
-                return one.kind
-        elif is_key:
+        found = conversions(there, one.kind)
+        for kind, conversion in found.items():
+            if self._retype(name, kind, conversion) or (there, kind) in AS_IS:
+                return kind
+        if is_key and not found:
             kind = Kind.JSONB if Kind.JSONB in {there, one.kind} else Kind.TEXT
             if self._retype(name, kind, "to_jsonb({})" if kind is Kind.JSONB else "{}::text"):
                 return kind
@@ -196,10 +198,10 @@ class Evolution:
     def _stores(self, column: str, one: Field) -> bool | None:
         return stores(self.table.comments.get(column, ""), one.name)
 
-    def _others(self, used: Column) -> list[Column]:
+    def _others(self, used: Column) -> list[Former]:
         # Columns that held the property in another type: a new value ends the old one there.
         return [
-            Column(used.field, name, Kind(type_) if type_ in set(Kind) else Kind.TEXT)
+            Former(used.field, name, type_)
             for name, type_ in self.table.types.items()
             if name not in {used.name, *self.table.generated}
             and (name == self._name(used.field) or self._stores(name, used.field))

@@ -232,9 +232,15 @@ class Statements:
         changes = _joined(
             SQL("{} = {}").format(self._names[at], value) for at, value in values.items()
         )
+        # A type of somebody else's may know no equality, and nothing but NULL comes there.
+        is_null = {at: SQL("({} IS NULL)") for at in compared if names[at] in self._layout.cleared}
+        plain = SQL("{}")
         is_changed = SQL("ROW({}) IS DISTINCT FROM ROW({})").format(
-            _joined(SQL("t.{}").format(self._names[at]) for at in compared),
-            _joined(values[at] for at in compared),
+            _joined(
+                is_null.get(at, plain).format(SQL("t.{}").format(self._names[at]))
+                for at in compared
+            ),
+            _joined(is_null.get(at, plain).format(values[at]) for at in compared),
         )
         return changes, is_changed
 
