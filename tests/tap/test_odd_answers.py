@@ -141,6 +141,22 @@ def test_a_chosen_property_that_was_deleted_is_done_without(
 # What the catalog selects
 
 
+def test_a_property_of_contacts_that_was_deleted_stops_neither_deals_nor_contacts(
+    mirroring: Mirroring,
+) -> None:
+    portal = mirroring.portal
+    contacts = {"name": "contacts", "properties": ["firstname", "custom_1"]}
+    settings: dict[str, Any] = {"objects": ["deals", contacts]}
+    mirroring.run(**settings)
+    portal.archive_property("contacts", "custom_1")
+    deal, contact = portal.ids()[0], portal.ids("contacts")[0]
+    portal.change("deals", deal, {"dealname": "changed"})
+    portal.change("contacts", contact, {"firstname": "Ada"})
+    output = mirroring.run(**settings)
+    assert output.ids() == [deal]
+    assert [(r["id"], r["firstname"]) for r in output.records("contacts")] == [(contact, "Ada")]
+
+
 def test_marks_go_out_whatever_is_selected(mirroring: Mirroring) -> None:
     catalog = discover(config_for(mirroring.hubspot))
     entry = next(s for s in catalog["streams"] if s["tap_stream_id"] == "deals")
