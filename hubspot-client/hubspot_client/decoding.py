@@ -1,7 +1,8 @@
 """Reading HubSpot's JSON: strictly first, and where that fails with numbers and booleans as text.
 
 HubSpot documents ids and values of properties as texts. Some of its services send numbers and
-booleans instead, which mean the same: 7 is "7", 12.50 is "12.50", true is "true".
+booleans instead, which mean the same: 7 is "7", 12.50 is "12.50", true is "true". A null where no
+null is documented is a field that is not there.
 """
 
 from __future__ import annotations
@@ -33,11 +34,12 @@ def decode(content: bytes | msgspec.Raw, shape: type[T]) -> T:
 
 
 def _as_text(value: Any, *, in_properties: bool = False) -> Any:
-    """The same with booleans among properties as text."""
+    """The same with booleans among properties as text, and without nulls elsewhere."""
     if isinstance(value, dict):
         return {
             k: _as_text(v, in_properties=in_properties or k == "properties")
             for k, v in value.items()
+            if v is not None or in_properties
         }
     if isinstance(value, list):
         return [_as_text(each) for each in value]

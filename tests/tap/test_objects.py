@@ -198,6 +198,15 @@ def test_a_sample_stops_at_its_limit_and_keeps_no_bookmark(crm: Simulator) -> No
     assert "replication_key_value" in bookmarks["deals"]["partitions"][0]
 
 
+@pytest.mark.parametrize("number", [1, 101])
+def test_a_sample_has_the_links_of_its_own_deals_alone(number: int) -> None:
+    with Simulator([Portal.generate(250)]) as hubspot:
+        output = read(config_for(hubspot, max_records=number))
+    links = {r["from_id"] for r in output.records("associations")}
+    assert len(output.ids()) == number
+    assert links == {r["id"] for r in output.records() if any(r["associations"].values())}
+
+
 def test_links_of_given_ids_are_read_without_reading_the_portal(crm: Simulator) -> None:
     wanted = crm.portal().ids("deals")[20:22]
     config = config_for(crm, association_ids=wanted, associations=["contacts"])

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from harness.singer import Mirroring, config_for, discover, read, select, tried
+from hubspot_client.decoding import decode
 from hubspot_client.errors import InconsistentError, MissingScopeError
+from hubspot_client.properties import Definitions
 from hubspot_simulator import Portal, Simulator
 
 if TYPE_CHECKING:
@@ -74,6 +77,15 @@ def test_ids_that_a_batch_leaves_out_end_the_run_and_are_read_by_the_next(
     portal.behaviour.batch_forgets_every = 0
     mirroring.run()
     assert mirroring.differences() == []
+
+
+def test_a_null_that_is_not_documented_is_a_field_that_is_not_there() -> None:
+    content = b"""{"results": [{"name": "tier", "type": "string", "label": "Tier",
+        "description": null, "groupName": null, "options": null}], "paging": null}"""
+    (definition,) = decode(content, Definitions).results
+    assert (definition.description, definition.options) == ("", [])
+    with pytest.raises(msgspec.ValidationError):
+        decode(b'{"results": [{"name": null, "type": "string"}]}', Definitions)
 
 
 def test_numbers_and_booleans_on_the_wire_are_the_texts_that_they_were(serve: Serve) -> None:

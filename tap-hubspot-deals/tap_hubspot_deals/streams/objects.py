@@ -310,7 +310,12 @@ class ObjectStream(TenantStream):
         """Leave of a page what may still go out; whether that is all of it."""
         before = len(page.records)
         page.records = page.records[: self._records_left(emitted)]
-        return len(page.records) == before
+        if len(page.records) == before:
+            return True
+        kept = {record["id"] for record in page.records}
+        for to_type, links in page.links.items():
+            page.links[to_type] = [link for link in links if link["from_id"] in kept]
+        return False
 
     def _records_left(self, emitted: int) -> int | None:
         """How many records a dry run or a sample may still give; None without a limit."""
