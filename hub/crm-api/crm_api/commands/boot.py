@@ -150,15 +150,17 @@ def _own_secret(path: Path) -> str:
 
 def _welcome(settings: Settings) -> str:
     url = f"http://{settings.host}:{settings.port}"
+    # A new person each time: a simulated HubSpot forgets, and the accounts stay.
+    email = f"ada.{secrets.token_hex(3)}@example.com"
     return f"""
 The CRM API answers on {url} (try {url}/docs). A whole day:
 
     URL={url}
     curl -s $URL/api/register -H "Content-Type: application/json" -d '{{
-      "email": "ada.example@example.com", "firstname": "Ada", "lastname": "Example",
+      "email": "{email}", "firstname": "Ada", "lastname": "Example",
       "password": "passworD@#1", "phone": "0711000001"}}'
     TOKEN=$(curl -s $URL/api/login -H "Content-Type: application/json" -d '{{
-      "email": "ada.example@example.com", "password": "passworD@#1"}}' |
+      "email": "{email}", "password": "passworD@#1"}}' |
       python3 -c 'import json, sys; print(json.load(sys.stdin)["data"]["access_token"])')
     curl -s "$URL/api/pipelines?object=deals" -H "Authorization: Bearer $TOKEN"
     DEAL=$(curl -s $URL/api/deals -H "Authorization: Bearer $TOKEN" \\
