@@ -56,7 +56,8 @@ def serve(settings: Settings) -> int:
             timeout_graceful_shutdown=20,
         )
     )
-    server.run()
+    with contextlib.suppress(KeyboardInterrupt):  # which uvicorn raises once more at its end
+        server.run()
     return 0 if server.started else 1
 
 
