@@ -49,6 +49,8 @@ LOCK_WAIT = 2.0
 """Seconds to wait after a 423: HubSpot documents that its locks last two."""
 
 LONGEST_WAIT = 60.0
+READS = ("/read", "/search")
+"""How the paths end to which HubSpot wants what is read to be posted."""
 
 
 class Nothing(msgspec.Struct):
@@ -221,7 +223,8 @@ class Client:
             self._token.refused(token)
             answer, _ = self._request(method, url, content, family, what)
         if answer.status >= 300:  # noqa: PLR2004
-            failure = self._failure(answer, family, what)
+            writes = method == "POST" and not url.endswith(READS)
+            failure = self._failure(answer, family, what, writes=writes)
             if isinstance(failure, AuthenticationError | StopCleanlyError):
                 self._end(failure)
             raise failure
@@ -262,8 +265,8 @@ class Client:
         )
         return answer, token
 
-    def _failure(self, answer: Answer, family: str, what: str) -> HubSpotError:
-        failure = error_for(answer.status, answer.headers, answer.content, what=what)
+    def _failure(self, answer: Answer, family: str, what: str, *, writes: bool) -> HubSpotError:
+        failure = error_for(answer.status, answer.headers, answer.content, what=what, writes=writes)
         self._answered = self._answered or answer.status >= 400  # noqa: PLR2004
         if isinstance(failure, RateLimitedError):
             with self._lock:

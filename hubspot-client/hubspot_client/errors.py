@@ -51,7 +51,7 @@ class AuthenticationError(HubSpotError):
 
 
 class MissingScopeError(HubSpotError):
-    """The token is good but may not read what was asked."""
+    """The token is good but may not do what was asked."""
 
     code = "hubspot_missing_scope"
 
@@ -171,7 +171,7 @@ def refuse_partial(errors: Sequence[ErrorBody], *, what: str) -> None:
 
 
 def error_for(
-    status: int, headers: Mapping[str, str], content: bytes, *, what: str
+    status: int, headers: Mapping[str, str], content: bytes, *, what: str, writes: bool = False
 ) -> HubSpotError:
     """The exception that fits an answer of 400 or more.
 
@@ -179,25 +179,32 @@ def error_for(
         status: The HTTP status.
         headers: The answer's headers, for `Retry-After`.
         content: The answer's body: HubSpot's error object, HTML or anything.
-        what: What was being read, as it should stand in the sentence: "deals (list)".
+        what: What was being read or written, as it should stand in the sentence: "deals (list)".
+        writes: Whether it was being written.
 
     Returns:
         An exception to raise; its class says how to recover.
     """
     body = read_error_body(content)
-    failure = _failure_for(status, headers, body, len(content), what)
+    failure = _failure_for(status, headers, body, len(content), what, writes=writes)
     failure.body = body
     return failure
 
 
 def _failure_for(
-    status: int, headers: Mapping[str, str], body: ErrorBody, size: int, what: str
+    status: int,
+    headers: Mapping[str, str],
+    body: ErrorBody,
+    size: int,
+    what: str,
+    *,
+    writes: bool,
 ) -> HubSpotError:
     said = body.message[:MESSAGE_LIMIT] or f"no readable message ({size} bytes)"
     reference = f" (correlation id {body.correlation_id})" if body.correlation_id else ""
     wait = retry_after(headers)
     if status == 429:  # noqa: PLR2004
-        return _rate_limit_error(body, said, wait, what)
+        return _rate_limit_error(body, said, wait, what, writes=writes)
     if status == 477:  # noqa: PLR2004
         hint = f"in {wait:.0f} seconds" if wait else "in up to 24 hours"
         return AccountMovingError(
@@ -211,16 +218,19 @@ def _failure_for(
         )
     if status in {401, 530}:
         return AuthenticationError(
-            f"HubSpot refused the credentials while reading {what} ({status}: {said}). "
+            f"HubSpot refused the credentials while {'writing' if writes else 'reading'} {what} "
+            f"({status}: {said}). "
             "Check the setting `access_token` (or `client_id`, `client_secret`, `refresh_token`).",
             status=status,
         )
     if status == 403:  # noqa: PLR2004
         scopes = " or ".join(body.required_scopes()) or "a scope that HubSpot did not name"
+        remedy = (
+            ", or do without: deselect the stream, or take the object type out of `associations`"
+        )
         return MissingScopeError(
-            f"The token may not read {what}: it needs {scopes}. "
-            "Add the scope in HubSpot, or do without: deselect the stream, or take the object type "
-            f"out of `associations`.{reference}",
+            f"The token may not {'write' if writes else 'read'} {what}: it needs {scopes}. "
+            f"Add the scope in HubSpot{'' if writes else remedy}.{reference}",
             status=status,
         )
     if status == 414:  # noqa: PLR2004
@@ -230,12 +240,15 @@ def _failure_for(
     return HubSpotError(f"HubSpot answered {status} for {what}: {said}{reference}", status=status)
 
 
-def _rate_limit_error(body: ErrorBody, said: str, wait: float | None, what: str) -> HubSpotError:
+def _rate_limit_error(
+    body: ErrorBody, said: str, wait: float | None, what: str, *, writes: bool
+) -> HubSpotError:
     """The daily limit ends the run; the short ones (ten-secondly, secondly) are waited for."""
     policy = (body.policy_name or "").upper()
     if policy == "DAILY" or "daily limit" in body.message.lower():
         return DailyLimitError(
-            f"The account's daily limit of HubSpot requests is used up (reading {what}). "
+            f"The account's daily limit of HubSpot requests is used up "
+            f"({'writing' if writes else 'reading'} {what}). "
             "Run again after midnight in the account's time zone; the state is saved.",
             status=429,
         )

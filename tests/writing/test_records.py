@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hubspot_client.errors import AuthenticationError, MissingScopeError, TransientError
+from hubspot_client.errors import (
+    AuthenticationError,
+    DailyLimitError,
+    MissingScopeError,
+    TransientError,
+)
 from hubspot_client.writing.outcomes import Sums
 from hubspot_client.writing.plan import PlanError
 
@@ -307,15 +312,24 @@ def test_a_property_that_hubspot_keeps_is_named(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "error"), [("expired", AuthenticationError), ("missing_scope", MissingScopeError)]
+    ("kind", "error", "said"),
+    [
+        ("expired", AuthenticationError, "while writing contacts"),
+        (
+            "missing_scope",
+            MissingScopeError,
+            r"may not write contacts \(upsert\).*in HubSpot\. \(corr",
+        ),
+        ("daily", DailyLimitError, "writing contacts"),
+    ],
 )
 def test_what_concerns_the_token_ends_the_run(
-    hubspot: Simulator, writer_of: MakeWriter, kind: Any, error: type[Exception]
+    hubspot: Simulator, writer_of: MakeWriter, kind: Any, error: type[Exception], said: str
 ) -> None:
     writer = writer_of()
     hubspot.fail(kind, endpoint="batch_upsert")
 
-    with pytest.raises(error):
+    with pytest.raises(error, match=said):
         writer.write(rows(250, city="Ulm"))
 
 
