@@ -15,8 +15,10 @@ from harness.vendors.running import load, read, rows
 from singer_sdk.testing import get_tap_test_class
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from harness.meltano import Project
 
 pytestmark = pytest.mark.filterwarnings("ignore:No records were available to test")
 FAKE = MarketSharp().start()
@@ -161,3 +163,24 @@ def test_rows_reach_postgresql_and_faults_are_survived(tmp_path: Path, database_
     assert rows(database_url, "select count(*), min(sold_amount) from crm.leads")[0][0] == 11000
     assert sharp.secret not in loaded.log
     assert sharp.key not in loaded.log
+
+
+@pytest.mark.heavy
+def test_the_tap_for_sql_server_installs_and_tells_a_refused_connection(
+    installed: Callable[..., Project], database_url: str
+) -> None:
+    ours = installed(
+        "tap-marketsharp-mssql",
+        TAP_MARKETSHARP_MSSQL_TENANT_ID="acme",
+        TAP_MARKETSHARP_MSSQL_HOST="127.0.0.1",
+        TAP_MARKETSHARP_MSSQL_PORT="9",
+        TAP_MARKETSHARP_MSSQL_DATABASE="ms",
+        TAP_MARKETSHARP_MSSQL_USER="reader",
+        TAP_MARKETSHARP_MSSQL_PASSWORD="hidden-word",
+        TARGET_DEALS_POSTGRES_DATABASE_URL=database_url,
+    )
+    finished = ours.run("marketsharp-mssql-all")
+
+    assert finished.code == 1
+    assert "127.0.0.1" in finished.text
+    assert "hidden-word" not in finished.text
