@@ -89,7 +89,7 @@ def meaning(text: str, kind: Kind) -> Any:
 
 
 @pytest.mark.parametrize("extra", [False, True])
-@settings(suppress_health_check=[HealthCheck.too_slow])  # of a busy machine
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # of a busy machine
 @given(some=st.lists(st.tuples(records, st.booleans()), min_size=1, max_size=3))
 def test_both_ways_agree(extra: bool, some: list[tuple[dict[str, Any], bool]]) -> None:  # noqa: FBT001
     quick, complete = layout(extra=extra), layout(extra=extra)
