@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
@@ -18,6 +19,7 @@ from scan_service.db import Database
 from scan_service.engine import processes
 from scan_service.guard.vault import Vault, VaultError, new_key
 from scan_service.moments import bounds, timestamp
+from scan_service.pipeline.attempt import end
 from scan_service.pipeline.run_log import LogReader
 from scan_service.settings import Settings
 from service.kit import ROOT, TENANT, TOKEN, Ledger
@@ -171,8 +173,8 @@ def test_progress_adds_up_from_pieces_of_a_growing_log(tmp_path: Path) -> None:
         "no json",
         counted("target-deals-postgres", 40),
     )
-    for end in range(0, len(text) + 97, 97):
-        log.write_text(text[:end])
+    for upto in range(0, len(text) + 97, 97):
+        log.write_text(text[:upto])
         reader.follow()
 
     assert (reader.read, reader.written) == ({"deals": 100}, {"deals": 100})
@@ -256,6 +258,21 @@ def test_every_type_that_a_token_may_not_read_is_in_the_reason(tmp_path: Path) -
     reason = reader.verdict(1).message
 
     assert [name for name in names if name not in reason] == []
+
+
+def test_a_task_that_misses_its_cancellation_is_cancelled_again() -> None:
+    async def forgetful() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        await asyncio.sleep(60)
+
+    async def both() -> bool:
+        task = asyncio.create_task(forgetful())
+        await asyncio.sleep(0)
+        await asyncio.wait_for(end(task), 10)
+        return task.cancelled()
+
+    assert asyncio.run(both())
 
 
 def modules_that(says: Callable[[str], bool]) -> set[str]:

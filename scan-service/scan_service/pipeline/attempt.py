@@ -35,6 +35,19 @@ _INSIST_SECONDS = 60.0
 _KILL_SECONDS = 3.0
 _CANCEL_SECONDS = 4.0
 _RETRY_SECONDS = 5
+_RECANCEL_SECONDS = 1.0
+
+
+async def end(*tasks: asyncio.Task[None]) -> None:
+    """Cancel tasks until they have ended.
+
+    Once is not enough before Python 3.12: `wait_for`, which psycopg uses, forgets a cancellation
+    that comes together with what it waits for (python/cpython#86296).
+    """
+    while left := {task for task in tasks if not task.done()}:
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left, timeout=_RECANCEL_SECONDS)
 
 
 class Attempt:
@@ -231,8 +244,7 @@ class Attempt:
                 lambda: runs.finish(self._db, self._engine, self._run_id, status, progress)
             )
         finally:
-            reporting.cancel()
-            await asyncio.gather(reporting, return_exceptions=True)
+            await end(reporting)
         self._log.info(
             "scan ended", status=final, processed=progress.processed, reason=verdict.message
         )

@@ -16,7 +16,7 @@ from scan_service.engine.jobs import Engine
 from scan_service.engine.processes import ForkServer
 from scan_service.guard import audit
 from scan_service.ledger import deliveries, removals, repairs, runs, schedules
-from scan_service.pipeline.attempt import Attempt
+from scan_service.pipeline.attempt import Attempt, end
 from scan_service.pipeline.folders import wipe_abandoned
 from scan_service.pipeline.meltano import programs
 from scan_service.pipeline.telling import Teller
@@ -67,9 +67,7 @@ class Worker:
                     _log.warning("worker interrupted, starting again", reason=repr(error))
                     await _wait(stop, _RESTART_SECONDS)
         finally:
-            for task in behind:
-                task.cancel()
-            await asyncio.gather(*behind, return_exceptions=True)
+            await end(*behind)
             await self._forks.close()
             _log.info("worker stopped", worker=self._name)
 
