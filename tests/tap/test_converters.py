@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from hubspot_client.properties import CONVERTERS, to_bool, to_date, to_datetime, to_list
+from hubspot_client import properties
+from hubspot_client.properties import CONVERTERS, Memo, to_bool, to_date, to_datetime, to_list
 from hubspot_client.properties import to_number as number
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -114,6 +115,20 @@ def test_no_converter_fails_otherwise_than_by_value_error(text: str) -> None:
             convert(text)
         except ValueError:
             continue
+
+
+@given(st.lists(st.integers(0, 5).map(str) | st.sampled_from(["x", ""])))
+def test_what_is_remembered_is_what_would_be_made(texts: list[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(properties, "REMEMBERED", 3)
+        memo = Memo(number)
+        for text in texts:
+            if text.isdecimal():
+                assert memo[text] == number(text)
+            else:
+                with pytest.raises(ValueError):  # noqa: PT011 - as without it
+                    memo[text]
+            assert len(memo) <= 3
 
 
 @given(st.lists(st.text(st.characters(exclude_characters=";"), min_size=1)))
