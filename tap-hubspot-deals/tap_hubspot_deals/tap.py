@@ -99,6 +99,13 @@ class TapHubspotDeals(SingerTap):
         else:
             raise Terminated(signum)
 
+    def put_state(self) -> None:
+        """Write how far all streams have come."""
+        for stream in self.loaded_streams:
+            if isinstance(stream, ObjectStream):
+                stream.settle()
+        self.writer.write_message(singer.StateMessage(value=self.state))
+
     def finish(self) -> None:
         """Tell what the run cost and where it got to."""
         if "account" not in self.__dict__:  # it ended before anything was asked
@@ -154,7 +161,7 @@ class TapHubspotDeals(SingerTap):
                 tap.tell_beginnings()
                 tap.sync_all()
             except Terminated:
-                tap.writer.write_message(singer.StateMessage(value=tap.state))
+                tap.put_state()
                 raise
             finally:
                 tap.finish()

@@ -55,6 +55,18 @@ def test_a_full_read_needs_hardly_more_requests_than_the_least(serve: Serve, dea
     assert paid(hubspot) <= 1.15 * minimum(deals, links=2) + 2
 
 
+def test_states_are_a_small_part_of_what_goes_out(serve: Serve) -> None:
+    hubspot = serve(Portal.generate(5000, custom_properties=0, archived=50))
+    output = read(config_for(hubspot, properties=["dealname"]))
+    sizes = {"STATE": [0], "RECORD": [0]}
+    for message in output.messages:
+        sizes.setdefault(message["type"], []).append(len(json.dumps(message)))
+    states = sizes["STATE"]
+    assert len(states) > 10
+    # The last ones come whatever went before: of pipelines, properties, deals and owners.
+    assert sum(states) - 3 * max(states) < sum(sizes["RECORD"]) / 12
+
+
 def test_an_incremental_run_over_a_large_portal_costs_few_requests(serve: Serve) -> None:
     hubspot = serve(Portal.generate(12_000, custom_properties=0, archived=250))
     mirroring = Mirroring(hubspot)

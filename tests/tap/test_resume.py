@@ -210,7 +210,7 @@ def test_every_state_is_one_to_go_on_from(serve: Serve) -> None:
     hubspot = serve(Portal.generate(700, archived=150, custom_properties=1))
     whole = read(config_for(hubspot, page_size=20, archived=True))
     states = [i for i, m in enumerate(whole.messages) if m["type"] == "STATE"]
-    assert len(states) > 30
+    assert len(states) > 15
     for position in states[::6]:
         mirroring = Mirroring(hubspot)
         mirroring.mirror.take(Output(whole.messages[: position + 1]))

@@ -9,8 +9,8 @@ The bookmark of a stream is one dictionary per tenant, under Singer's `partition
 
 `replication_key_value` is the end of the last closed window, never past the start of its run.
 `properties` are those that all records have which went out, `ended_at` is when the last read ended.
-`held` is what went out, see `reading.holdings`. `progress`, `recent` (what went out
-since) and `coming` (what may have) stand there only while a run is unfinished.
+`held` is what went out, see `reading.holdings`. `progress`, and `recent` and `coming` (see
+`streams.journal`), stand there only while a run is unfinished.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ import msgspec
 from hubspot_client.clock import EPOCH, iso, milliseconds, parse_time
 
 from tap_hubspot_deals.ending import StateError
-from tap_hubspot_deals.reading.holdings import Holdings, pack_marks, unpack_marks
+from tap_hubspot_deals.reading.holdings import Holdings
 from tap_hubspot_deals.reading.progress import PROGRESS_FIELDS, Phase, Progress
 from tap_hubspot_deals.streams.coverage import Coverage
+from tap_hubspot_deals.streams.journal import Journal
 from tap_hubspot_deals.streams.selection import selection_of
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ class Bookmark:
         self._full = full
         self._settings = settings
         self._selection = selection_of(settings, selected)
+        self._journal = Journal(state)
+        self._progress: Progress | None = None
         self._coverage = Coverage(state, definitions)
         for name in ("replication_key_value", "full_read_at", "ended_at"):
             _check_time(state, name)
@@ -199,30 +202,46 @@ class Bookmark:
         goes_on = (state.get("progress") or {}).get("started_at") == progress.started_at
         try:
             held = Holdings(state.get("held"), per_pair=bool(state.get("per_pair")))
-            for packed in state.get("recent") or ():
-                held.take(unpack_marks(packed), seen=goes_on)
-            if "coming" in state:
-                coming = unpack_marks(state["coming"])
-                held.expect(coming)
-                if goes_on:  # the next page takes the place of `coming`, which may have gone out
-                    before = Holdings(state.get("held"), per_pair=held.per_pair)
-                    before.expect(coming)
-                    state["held"] = before.pack()
+            for marks in self._journal.recent():
+                held.take(marks, seen=goes_on)
+            coming = self._journal.coming()
+            held.expect(coming)
+            if coming and goes_on:  # the next page takes its place, though it may have gone out
+                before = Holdings(state.get("held"), per_pair=held.per_pair)
+                before.expect(coming)
+                state["held"] = before.pack()
+                del state["coming"]
             held.per_pair = self._settings.associations_per_pair
         except ValueError as exc:
             fault = f"The state's `held` is damaged ({exc}). Run without state to read everything."
             raise StateError("State validation failed", errors=[fault]) from None
-        if not goes_on and (state.get("recent") or "coming" in state):
+        if not goes_on and (state.get("recent") or coming):
             state["held"] = held.pack()
-            state["recent"] = []
-            state.pop("coming", None)
+            self._journal.clear()
         return held
 
+    def intend(self, marks: list[Mark], progress: Progress) -> None:
+        """Take what is about to go out: a run that is killed then must not forget it.
+
+        Args:
+            marks: One for each record.
+            progress: Where the read stands now.
+        """
+        self._journal.intend(marks)
+        self._progress = progress
+
     def save(self, progress: Progress) -> None:
-        """Note where an unfinished run stands: what was coming is out."""
-        if "coming" in self._state:
-            self._state.setdefault("recent", []).append(self._state.pop("coming"))
-        self._note(progress)
+        """Take where an unfinished run stands: what was coming is out."""
+        self._journal.went_out()
+        self._progress = progress
+
+    def settle(self) -> None:
+        """Bring the state up to date, to be written."""
+        if self._progress is not None:
+            if self.mirrors:
+                self._state["per_pair"] = self._settings.associations_per_pair
+                self._journal.note()
+            self._note(self._progress)
 
     def _note(self, progress: Progress) -> None:
         self._state["progress"] = {
@@ -231,26 +250,15 @@ class Bookmark:
             "properties": self._coverage.pack(),
         }
 
-    def intend(self, marks: list[Mark], progress: Progress) -> None:
-        """Note what is about to go out: a run that is killed then must not forget it.
-
-        Args:
-            marks: One for each record.
-            progress: Where the read stands now.
-        """
-        self._note(progress)
-        self._state["per_pair"] = self._settings.associations_per_pair
-        self._state["coming"] = pack_marks(marks)
-
     def finish(self, progress: Progress, replication_key: str, held: Holdings) -> None:
         """Move the bookmark: the run has read all it set out for."""
         state = self._state
-        state.pop("progress", None)
-        state.pop("recent", None)
-        state.pop("coming", None)
-        state.pop("archived_ids", None)  # of older versions
         if self.mirrors:
             state["held"] = held.pack()
+        self._progress = None
+        self._journal.clear()
+        state.pop("progress", None)
+        state.pop("archived_ids", None)  # of older versions
         state["ended_at"] = iso(self._now())
         if progress.mode != "changes":
             self._coverage.finish()

@@ -43,7 +43,7 @@ ALWAYS_RETURNED = (
 SMALL_STATE = 32_000
 """Bytes of a state that is written before each page: that of some thousand records."""
 
-DATA_PER_STATE = 4
+DATA_PER_STATE = 16
 """So many times a larger state's own length goes out before the next one."""
 
 
@@ -78,6 +78,7 @@ class ObjectStream(TenantStream):
         self.settings = settings
         self.bookmarks: tuple[str | None, str | None] = (None, None)
         self.not_compared: dict[str, int] = {}
+        self._bookmark: Bookmark | None = None
 
     @property
     @override
@@ -114,7 +115,7 @@ class ObjectStream(TenantStream):
         if self.settings.nest_properties:
             self._tell_properties()
         definitions = self._selected_definitions()
-        bookmark = self._bookmark(definitions)
+        bookmark = self._bookmark = self._find_bookmark(definitions)
         self.bookmarks = (bookmark.value, bookmark.value)
         if bookmark.mirrors and not bookmark.asks_for_something_else:
             self._histories = Histories(histories, bookmark.value)
@@ -137,6 +138,16 @@ class ObjectStream(TenantStream):
         self._tell_unparsed()
         for each in histories:
             each.tell()
+
+    def settle(self) -> None:
+        """Bring the state up to date, to be written."""
+        if self._bookmark is not None:
+            self._bookmark.settle()
+
+    @override
+    def put_state(self) -> None:
+        self.settle()
+        super().put_state()
 
     def _tell_properties(self) -> None:
         """Tell which properties the nested objects may hold, for whoever follows the run."""
@@ -224,7 +235,7 @@ class ObjectStream(TenantStream):
             held.take(page.marks)
             yield page
 
-    def _bookmark(self, definitions: list[Definition]) -> Bookmark:
+    def _find_bookmark(self, definitions: list[Definition]) -> Bookmark:
         own = [name for name in self._fields.own if self.mask["properties", name]]
         selected: list[Any] = [self.selected, sorted(self._links), own]
         if histories := sorted(stream.name for stream in self._histories.streams):
