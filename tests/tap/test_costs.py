@@ -15,7 +15,8 @@ import pytest
 from harness.singer import TAP, Mirroring, config_for, read, run
 from hubspot_simulator import Portal
 from tap_hubspot_deals.reading import holdings
-from tap_hubspot_deals.reading.holdings import LINK_LIMIT, Holdings, Mark
+from tap_hubspot_deals.reading.holdings import LINK_LIMIT, Holdings
+from tap_hubspot_deals.reading.packing import Mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tap_hubspot_deals.reading import holdings
-from tap_hubspot_deals.reading.holdings import Holdings, IdSet, Mark, pack_marks, unpack_marks
+from tap_hubspot_deals.reading import holdings, idsets
+from tap_hubspot_deals.reading.holdings import Holdings
+from tap_hubspot_deals.reading.idsets import IdSet
+from tap_hubspot_deals.reading.link_keys import LinkKey, link_keys, pack_keys, unpack_keys
+from tap_hubspot_deals.reading.packing import Mark, pack, pack_marks, unpack_marks
 
 IDS = st.integers(1, 40)
 STEPS = st.lists(st.tuples(st.booleans(), st.lists(IDS)))
@@ -18,7 +21,7 @@ def test_a_set_of_ids_is_a_set(
     begin: set[int], steps: list[tuple[bool, list[int]]], overlay: int
 ) -> None:
     patch = pytest.MonkeyPatch()
-    patch.setattr(holdings, "OVERLAY", overlay)
+    patch.setattr(idsets, "OVERLAY", overlay)
     ids, plain = IdSet(sorted(begin)), set(begin)
     for adds, numbers in steps:
         (ids.add if adds else ids.discard)(numbers)
@@ -35,10 +38,13 @@ def test_a_set_of_ids_is_a_set(
     assert ids.between(10, 30) == sorted(i for i in plain if 10 <= i <= 30)
 
 
+def packed(links: list[LinkKey]) -> bytes:
+    return pack_keys(links, per_pair=False)
+
+
 LINKS = st.lists(st.tuples(st.just("contacts"), IDS.map(str), st.just("X"), st.integers(1, 3)))
-MARKS = st.lists(
-    st.builds(Mark, IDS, st.sampled_from(["live", "archived", "merged", "gone"]), st.none() | LINKS)
-)
+KINDS = st.sampled_from(["live", "archived", "merged", "gone"])
+MARKS = st.lists(st.builds(Mark, IDS, KINDS, st.none() | LINKS.map(packed)))
 
 
 @settings(deadline=None)
@@ -76,10 +82,75 @@ def test_a_hundred_thousand_ids_take_some_two_bytes_each() -> None:
 def test_links_beyond_the_limit_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(holdings, "LINK_LIMIT", 3)
     held = Holdings()
-    held.take([Mark(1, "live", [("contacts", str(i), "X", 1) for i in range(4)])])
+    held.take([Mark(1, "live", packed([("contacts", str(i), "X", 1) for i in range(4)]))])
     assert held.links is None
     assert Holdings(held.pack()).links is None
     assert held.links_of(1) == set()
+
+
+@given(LINKS, LINKS)
+def test_links_of_the_two_ways_are_told_apart(one: list[LinkKey], other: list[LinkKey]) -> None:
+    both = packed(one) + pack_keys(other, per_pair=True)
+    assert list(unpack_keys(both, per_pair=False)) == one
+    assert list(unpack_keys(both, per_pair=True)) == other
+
+
+@given(before=LINKS, now=LINKS)
+def test_the_difference_of_links_is_what_went(before: list[LinkKey], now: list[LinkKey]) -> None:
+    held = Holdings()
+    held.take([Mark(1, "live", packed([*before, ("companies", "7", "Y", 9)]))])
+    links = {
+        "contacts": [
+            {"id": i, "types": [{"category": c, "type_id": t, "label": None}]} for _, i, c, t in now
+        ]
+    }
+    assert link_keys(links) == now
+    known, gone = held.relink(1, links, ["contacts"])
+    assert set(gone) == set(before) - set(now)
+    held.take([Mark(1, "live", known)])
+    assert held.links_of(1) == {*now, ("companies", "7", "Y", 9)}  # nobody asked for companies
+
+
+@pytest.mark.parametrize("per_pair", [False, True])
+def test_states_of_before_there_were_columns_are_read(*, per_pair: bool) -> None:
+    own, other = ("contacts", "5", "X", 1), ("contacts", "6", "X", 2)
+    names = ("*contacts", "contacts") if per_pair else ("contacts", "*contacts")
+    linked = [[7, None, [[names[0], *own[1:]], [names[1], *other[1:]]]]]
+    ids = {"live": [7, 2], "archived": [], "merged": [3]}
+    held = Holdings(pack({"ids": ids, "linked": linked, "turns": {"live": 7}}), per_pair=per_pair)
+    assert [list(held.ids[kind]) for kind in holdings.KINDS] == [[7, 9], [], [3]]
+    assert held.turn("live", 1) == [9]
+    assert held.links_of(7) == {own}
+    recent = pack([[9, "archived", [list(own)]], [7, "live", None], [8, "live", []]])
+    held.take(unpack_marks(recent, per_pair=per_pair))
+    assert held.links_of(7) == held.links_of(9) == {own}
+    assert list(held.live) == [7, 8]
+    held.per_pair = not per_pair
+    assert held.links_of(7) == {other}
+    again = Holdings(held.pack(), per_pair=per_pair)
+    assert again.links_of(7) == {own}
+    assert Holdings(pack({"ids": ids, "linked": None})).links is None
+
+
+def test_ten_thousand_links_take_some_four_bytes_each() -> None:
+    held = Holdings()
+    held.take(
+        Mark(
+            21_000_000_000 + i * 37,
+            "live",
+            packed([("contacts", str(30_000_000_000 + i * 7919 % 100_003 * 37), "X", 3)]),
+        )
+        for i in range(10_000)
+    )
+    with_links = len(held.pack())
+    held.links = None
+    assert (with_links - len(held.pack())) / 10_000 < 5
+
+
+def test_columns_that_do_not_fit_together_are_damage() -> None:
+    columns = {"kinds": [], "ids": [1], "went": [1], "counts": [1], "types": [0], "to": [5]}
+    with pytest.raises(ValueError, match="index"):
+        unpack_marks(pack(columns))
 
 
 @pytest.mark.parametrize("packed", ["", "nonsense", "a b", "\u20ac"])

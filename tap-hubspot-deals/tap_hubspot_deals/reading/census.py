@@ -23,7 +23,7 @@ from tap_hubspot_deals.settings import Filters
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tap_hubspot_deals.reading.holdings import IdSet
+    from tap_hubspot_deals.reading.idsets import IdSet
     from tap_hubspot_deals.reading.objects import ObjectReader, Source
     from tap_hubspot_deals.reading.searching import Stretch
 

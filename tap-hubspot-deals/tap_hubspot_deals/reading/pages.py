@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hubspot_client.clock import iso
 
 from tap_hubspot_deals.reading.histories import BATCH as HISTORY_BATCH
+from tap_hubspot_deals.reading.link_keys import link_keys
 from tap_hubspot_deals.reading.links import BATCH
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from hubspot_client.clock import Clock
 
     from tap_hubspot_deals.reading.histories import History, HistoryReader
-    from tap_hubspot_deals.reading.holdings import LinkKey
     from tap_hubspot_deals.reading.legs import Step
+    from tap_hubspot_deals.reading.link_keys import LinkKey
     from tap_hubspot_deals.reading.links import LinkReader, Links
     from tap_hubspot_deals.reading.objects import CrmObject, ObjectPage
     from tap_hubspot_deals.reading.progress import Progress
@@ -165,13 +166,3 @@ class LinkAsker:
             for record_id, links in future.result().items():
                 found.setdefault(record_id, set()).update(link_keys({to_type: links}))
         return found
-
-
-def link_keys(links: Links) -> list[LinkKey]:
-    """What tells one record's links apart."""
-    return [
-        (to_type, linked["id"], link_type["category"], link_type["type_id"])
-        for to_type, all_linked in links.items()
-        for linked in all_linked
-        for link_type in linked["types"]
-    ]

@@ -14,7 +14,7 @@ from tap_hubspot_deals.reading.objects import CrmObject, ObjectPage
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tap_hubspot_deals.reading.holdings import IdSet
+    from tap_hubspot_deals.reading.idsets import IdSet
     from tap_hubspot_deals.reading.objects import ObjectReader
     from tap_hubspot_deals.reading.progress import Window
     from tap_hubspot_deals.settings import Filters

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import abc
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from hubspot_client.clock import iso
 from hubspot_client.errors import MissingScopeError
 from typing_extensions import override
 
 from tap_hubspot_deals.ending import StateError
-from tap_hubspot_deals.reading.holdings import pack_text, unpack_text
+from tap_hubspot_deals.reading.packing import pack_text, unpack_text
 from tap_hubspot_deals.sdk import SingerStream
 from tap_hubspot_deals.streams.records import AUTOMATIC, PRESENT, REMOVAL, removed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from hubspot_client.client import Client
 
@@ -82,21 +84,27 @@ class TenantStream(SingerStream):
         return self.identity.annotations
 
     def write_records(
-        self, records: list[dict[str, Any]], *, version: int | None, time: str
+        self,
+        records: Sequence[Any],
+        *,
+        version: int | None,
+        time: str,
+        common: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         """Write RECORD messages, the short way where nothing is deselected, mapped or flattened.
 
         Args:
-            records: Records that conform to the stream's schema.
+            records: Dictionaries or structs that conform to the stream's schema.
             version: The table version, when versions are used.
             time: When they were extracted, ISO 8601.
+            common: Fields that all of them have besides.
         """
         self.emitted += len(records)
         if self.is_plain:
-            self.writer.write_records(self.name, records, version=version, time=time)
+            self.writer.write_records(self.name, records, common=common, version=version, time=time)
             self.records_written()
         else:
-            self.write_mapped(records, version=version)
+            self.write_mapped((_whole(each, common) for each in records), version=version)
 
     def put_state(self) -> None:
         """Write the state."""
@@ -106,6 +114,11 @@ class TenantStream(SingerStream):
         """Say that rows of an older version are gone."""
         if self.settings.activate_versions:
             self.write_version(version)
+
+
+def _whole(record: dict[str, Any] | msgspec.Struct, common: Mapping[str, Any]) -> dict[str, Any]:
+    own = msgspec.structs.asdict(record) if isinstance(record, msgspec.Struct) else record
+    return {**common, **own}
 
 
 class FedStream(TenantStream):

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from hubspot_client.properties import Definition
 
-    from tap_hubspot_deals.reading.holdings import Mark
+    from tap_hubspot_deals.reading.packing import Mark
     from tap_hubspot_deals.settings import Settings
 
 MOMENT = timedelta(minutes=1)

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from tap_hubspot_deals.ending import StateError
-from tap_hubspot_deals.reading.holdings import pack_text, unpack_text
+from tap_hubspot_deals.reading.packing import pack_text, unpack_text
 from tap_hubspot_deals.streams.selection import is_text, signature
 
 if TYPE_CHECKING:

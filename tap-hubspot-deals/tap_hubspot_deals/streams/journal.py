@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tap_hubspot_deals.reading.holdings import pack_marks, unpack_marks
+from tap_hubspot_deals.reading.packing import pack_marks, unpack_marks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tap_hubspot_deals.reading.holdings import Mark
+    from tap_hubspot_deals.reading.packing import Mark
 
 
 class Journal:
@@ -57,7 +57,7 @@ class Journal:
         Raises:
             ValueError: If the state holds something else.
         """
-        return map(unpack_marks, self._state.get("recent") or ())
+        return (self._unpacked(each) for each in self._state.get("recent") or ())
 
     def coming(self) -> list[Mark]:
         """What the unfinished run of a state may have sent; empty where it told of nothing.
@@ -65,7 +65,10 @@ class Journal:
         Raises:
             ValueError: If the state holds something else.
         """
-        return unpack_marks(self._state["coming"]) if "coming" in self._state else []
+        return self._unpacked(self._state["coming"]) if "coming" in self._state else []
+
+    def _unpacked(self, packed: str) -> list[Mark]:
+        return unpack_marks(packed, per_pair=bool(self._state.get("per_pair")))
 
     def clear(self) -> None:
         """Forget it all: it is in what the bookmark holds."""

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from singer_sdk import metrics
 from typing_extensions import override
 
-from tap_hubspot_deals.reading.holdings import Mark
 from tap_hubspot_deals.reading.links import LinkReader
 from tap_hubspot_deals.reading.objects import MERGED_IDS, ObjectReader
+from tap_hubspot_deals.reading.packing import Mark
 from tap_hubspot_deals.reading.runs import Run
 from tap_hubspot_deals.sdk import METRIC_INTERVAL
 from tap_hubspot_deals.streams.base import FedStream, TenantStream
@@ -131,7 +131,7 @@ class ObjectStream(TenantStream):
             for progress in due:
                 for page in self._read(run, progress, bookmark, write=write):
                     counter.increment(len(page.records))
-                    links_counter.increment(sum(map(len, page.links.values())))
+                    links_counter.increment(page.count_of_links())
                     yield from page.records
         self.bookmarks = (self.bookmarks[0], bookmark.value)
         self.not_compared = run.not_compared
@@ -210,7 +210,7 @@ class ObjectStream(TenantStream):
             bookmark.intend(page.marks, progress)
         length = self.writer.state_length
         enough = self.writer.written_since_state >= DATA_PER_STATE * length
-        small = length <= SMALL_STATE and (page.records or any(page.links.values()))
+        small = length <= SMALL_STATE and (page.records or page.count_of_links())
         if bookmark.kept and (enough or small):
             self.put_state()
 
@@ -299,9 +299,14 @@ class ObjectStream(TenantStream):
         seem to have lost them.
         """
         for to_type, of_type in page.links.items():
+            stream = self._links[to_type]
             if of_type:
-                stream = self._links[to_type]
-                stream.write_records(of_type, version=page.version, time=page.read_at)
+                common = page.common_of(to_type)
+                stream.write_records(
+                    of_type, common=common, version=page.version, time=page.read_at
+                )
+            if gone := page.unlinked.get(to_type):
+                stream.write_records(gone, version=page.version, time=page.read_at)
         self._histories.write(page.histories, time=page.read_at)
         if page.records:
             self.write_records(page.records, version=page.version, time=page.read_at)
@@ -312,7 +317,7 @@ class ObjectStream(TenantStream):
             return
         if self.selected:
             self.activate_version(progress.version)
-            held.take([Mark(i, "gone", []) for i in held.unseen("merged")])
+            held.take([Mark(i, "gone", b"") for i in held.unseen("merged")])
         for stream in self._links.values():
             if stream.whole:
                 stream.activate_version(progress.version)
@@ -325,7 +330,9 @@ class ObjectStream(TenantStream):
             return True
         kept = {record["id"] for record in page.records}
         for to_type, links in page.links.items():
-            page.links[to_type] = [link for link in links if link["from_id"] in kept]
+            page.links[to_type] = [link for link in links if link.from_id in kept]
+        for to_type, gone in page.unlinked.items():
+            page.unlinked[to_type] = [link for link in gone if link["from_id"] in kept]
         return False
 
     def _records_left(self, emitted: int) -> int | None:

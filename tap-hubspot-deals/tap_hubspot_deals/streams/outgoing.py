@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tap_hubspot_deals.reading.holdings import Mark
+import msgspec
+
 from tap_hubspot_deals.reading.objects import merged_ids
-from tap_hubspot_deals.reading.pages import link_keys
+from tap_hubspot_deals.reading.packing import Mark
 from tap_hubspot_deals.streams.records import PRESENT, removed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from tap_hubspot_deals.reading.holdings import Holdings, Kind, LinkKey
+    from tap_hubspot_deals.reading.holdings import Holdings
     from tap_hubspot_deals.reading.links import Links
     from tap_hubspot_deals.reading.objects import CrmObject
+    from tap_hubspot_deals.reading.packing import Kind
     from tap_hubspot_deals.reading.pages import LinkedPage
     from tap_hubspot_deals.reading.progress import Progress
     from tap_hubspot_deals.settings import Settings
@@ -28,21 +30,43 @@ class OutgoingPage:
 
     Args:
         records: The records of the object type, markers included.
-        links: The records of their links, by the object type they lead to.
+        links: Their links, by the object type they lead to, without what all of a page have.
+        of_links: What all links of the page have; each besides the type that it leads to.
         marks: What of it the next run has to know.
         read_at: When it was read, ISO 8601.
         version: The table version, when versions are used.
         progress: Where the read stands once the page is out.
         histories: The records of what the records were, by stream.
+        unlinked: The records that say which links are gone, by the object type they led to.
     """
 
     records: list[dict[str, Any]]
-    links: dict[str, list[dict[str, Any]]]
+    links: dict[str, list[LinkRecord]]
+    of_links: dict[str, Any]
     marks: list[Mark]
     read_at: str
     version: int | None
     progress: Progress
     histories: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    unlinked: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    def common_of(self, to_type: str) -> dict[str, Any]:
+        """What all links to an object type have in common."""
+        return {**self.of_links, "to_object_type": to_type}
+
+    def count_of_links(self) -> int:
+        """How many records of links there are, those of links that are gone included."""
+        return sum(map(len, self.links.values())) + sum(map(len, self.unlinked.values()))
+
+
+class LinkRecord(msgspec.Struct):
+    """The fields of a link that its page's others do not share."""
+
+    from_id: str
+    to_id: str
+    category: str
+    type_id: int
+    label: str | None
 
 
 class Composer:
@@ -84,18 +108,25 @@ class Composer:
             found: The page as it was read.
             held: What went out before.
         """
-        links: dict[str, list[dict[str, Any]]] = {to_type: [] for to_type in self._to_types}
-        version = found.progress.version if self._versions else None
-        page = OutgoingPage([], links, [], found.read_at, version, found.progress)
+        page = OutgoingPage(
+            records=[],
+            links={to_type: [] for to_type in self._to_types},
+            of_links={**self._head, "read_at": found.read_at, **self._present},
+            marks=[],
+            read_at=found.read_at,
+            version=found.progress.version if self._versions else None,
+            progress=found.progress,
+        )
         for one, raw in found.page.pairs():
             for old in (i for i in merged_ids(one) if int(i) in held):
                 self._add_merged(page, old, one, held)
             own = found.links_of(one.id)
-            keys = None
-            if self._mirrors and (own is not None or one.archived):
-                keys = link_keys(own or {})
-            known = self._add_links(page, one.id, own, held, keys)
+            if own:
+                _add_links(page, one.id, own)
             if self._mirrors:
+                known = None
+                if own is not None or one.archived:
+                    known = self._compare_links(page, one.id, own or {}, held)
                 page.marks.append(Mark(int(one.id), "archived" if one.archived else "live", known))
             record = self._fields.record(one, own, found.read_at, raw)
             if own is None and found.only is not None:
@@ -109,7 +140,7 @@ class Composer:
             (None, found.unattached),
         ]
         page.marks += [
-            Mark(int(i), kind, self._add_links(page, i, {}, held, []))
+            Mark(int(i), kind, self._compare_links(page, i, {}, held))
             for kind, ids in ends
             for i in ids
         ]
@@ -121,47 +152,33 @@ class Composer:
         self, page: OutgoingPage, old: str, survivor: CrmObject, held: Holdings
     ) -> None:
         """Say that a record is gone, because another took its place."""
-        known = self._add_links(page, old, {}, held, [])
+        known = self._compare_links(page, old, {}, held)
         page.marks.append(Mark(int(old), "merged", known))
         page.records.append(self._fields.merged_marker(old, survivor, page.read_at))
 
-    def _add_links(
-        self,
-        page: OutgoingPage,
-        from_id: str,
-        links: Links | None,
-        held: Holdings,
-        now: list[LinkKey] | None,
-    ) -> list[LinkKey] | None:
-        """The records of one record's links, those that it had and has no more included.
-
-        Args:
-            page: Where they go.
-            from_id: Whose links.
-            links: All it has; empty where the record is gone; None where they were not read.
-            held: What went out before.
-            now: What tells the links apart; None where nobody will ask.
-
-        Returns:
-            What the next run has to know of this record's links; None where that stays as it was.
-        """
-        head = {**self._head, "from_id": from_id}
-        tail = {"read_at": page.read_at, **self._present}
-        for to_type, of_type in page.links.items() if links else ():
-            of_pair = {**head, "to_object_type": to_type}
-            of_type += [
-                {**of_pair, "to_id": linked["id"], **link_type, **tail}
-                for linked in (links or {}).get(to_type, ())
-                for link_type in linked["types"]
-            ]
-        if now is None:
-            return None
-        known = [key for key in now if key[0] in page.links]
-        if before := held.links_of(int(from_id)):
-            for to_type, to_id, category, type_id in sorted(before.difference(now)):
-                if to_type in page.links:
-                    key = {"to_object_type": to_type, "to_id": to_id}
-                    kind = {"category": category, "type_id": type_id}
-                    page.links[to_type].append({**head, **key, **kind, **removed(page.read_at)})
-            known += [key for key in before if key[0] not in page.links]
+    def _compare_links(
+        self, page: OutgoingPage, from_id: str, links: Links, held: Holdings
+    ) -> bytes | None:
+        """Say which links a record had and has no more; gives what the next run has to know."""
+        known, gone = held.relink(int(from_id), links, self._to_types)
+        for to_type, to_id, category, type_id in gone:
+            record = {
+                **self._head,
+                "from_id": from_id,
+                "to_object_type": to_type,
+                "to_id": to_id,
+                "category": category,
+                "type_id": type_id,
+                **removed(page.read_at),
+            }
+            page.unlinked.setdefault(to_type, []).append(record)
         return known
+
+
+def _add_links(page: OutgoingPage, from_id: str, links: Links) -> None:
+    for to_type, of_type in page.links.items():
+        of_type += [
+            LinkRecord(from_id, linked["id"], each["category"], each["type_id"], each["label"])
+            for linked in links.get(to_type, ())
+            for each in linked["types"]
+        ]

@@ -12,9 +12,10 @@ from singer_sdk.singerlib.encoding.base import GenericSingerWriter
 from singer_sdk.singerlib.messages import Message, RecordMessage, StateMessage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 FLUSH_AT = 64 * 1024
+COMMA = ord(",")
 
 
 class MessageWriter(GenericSingerWriter[bytearray, Message]):
@@ -59,17 +60,27 @@ class MessageWriter(GenericSingerWriter[bytearray, Message]):
                 self._flush()
 
     def write_records(
-        self, stream: str, records: Iterable[dict[str, Any]], *, version: int | None, time: str
+        self,
+        stream: str,
+        records: Iterable[Any],
+        *,
+        common: Mapping[str, Any],
+        version: int | None,
+        time: str,
     ) -> None:
         """Write many records of one stream without a message object for each.
 
         Args:
             stream: The stream's name.
-            records: Dictionaries that already conform to the stream's schema.
+            records: What already conforms to the stream's schema: dictionaries or structs, none of
+                them empty.
+            common: Fields that all of them have besides; they are encoded once.
             version: The table version, when versions are used.
             time: When the records were extracted, ISO 8601.
         """
         head = b'{"type":"RECORD","stream":' + self._encoder.encode(stream) + b',"record":'
+        shared = self._encoder.encode(common)[:-1] if common else b""
+        head += shared
         tail = b',"version":%d' % version if version is not None else b""
         tail += b',"time_extracted":' + self._encoder.encode(time) + b"}\n"
         buffer = self._buffer
@@ -78,7 +89,10 @@ class MessageWriter(GenericSingerWriter[bytearray, Message]):
             for record in records:
                 before = len(buffer)
                 buffer += head
+                begin = len(buffer)
                 encode_into(record, buffer, -1)
+                if shared:
+                    buffer[begin] = COMMA  # in place of the brace: the object is open already
                 buffer += tail
                 self.written_since_state += len(buffer) - before
                 if len(buffer) >= FLUSH_AT:
