@@ -7,15 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self
 
 from hubspot_client.clock import parse_time
-from hubspot_client.errors import AuthenticationError, HubSpotError, StopCleanlyError
+from hubspot_client.errors import HubSpotError
 
 from tap_hubspot_deals.reading.audit import Audit
 from tap_hubspot_deals.reading.backfill import has_any, is_dearer_than_all
+from tap_hubspot_deals.reading.extents import SearchedExtent
 from tap_hubspot_deals.reading.filtering import is_asked_for
 from tap_hubspot_deals.reading.legs import BAD_REQUEST, Leg, OutOfOrder
 from tap_hubspot_deals.reading.pages import LinkAsker
 from tap_hubspot_deals.reading.progress import BEGINNING
-from tap_hubspot_deals.reading.searching import SearchSource, extent, names_at_once
+from tap_hubspot_deals.reading.searching import SearchSource, names_at_once
 from tap_hubspot_deals.reading.sources import IdSource, ListSource
 from tap_hubspot_deals.reading.walks import Walk
 
@@ -69,6 +70,7 @@ class Run:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="hubspot")
         only = frozenset(settings.association_ids) or None
         self._links = LinkAsker(links, only, reader.client.clock, self._pool, history)
+        self._extent = SearchedExtent(reader, settings, logger)
         self._audit = Audit(reader, self._links, settings, logger)
 
     def __enter__(self) -> Self:
@@ -234,15 +236,3 @@ class Run:
             return ListSource(self._reader)
         fresh = progress.window is not None
         return SearchSource(self._reader, self._settings.filters, progress.window, fresh=fresh)
-
-    def _extent(self) -> tuple[int, int | None]:
-        """How many pages there are, and the highest id; a count that fails costs only cutting."""
-        try:
-            total, highest = extent(self._reader, self._settings.filters)
-        except (AuthenticationError, StopCleanlyError):
-            raise
-        except HubSpotError as exc:
-            self._logger.warning("Reading with one cursor, because: %s", exc)
-            return 0, None
-        pages = total // self._settings.page_size
-        return pages, None if highest is None else int(highest)
