@@ -30,7 +30,7 @@ def service(
     found = Installation.fresh(
         postgres_server, tmp_path_factory.mktemp("slow"), hubspot.url,
         requests_per_minute=60_000, burst=60_000, export_connections=3,
-        request_seconds=2, stall_seconds=8, connections_per_address=20, proxies="192.0.2.1",
+        request_seconds=2, stall_seconds=15, connections_per_address=20, proxies="192.0.2.1",
     )  # fmt: skip
     try:
         found.serve()
