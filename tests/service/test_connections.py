@@ -97,8 +97,8 @@ def test_readers_that_stop_hold_no_connection_of_the_database(
 ) -> None:
     clients = [asking(service, CSV, keys[TENANT]) for _ in range(2)]
     try:
-        wait_for(lambda: b"200 OK" in clients[1].recv(200, socket.MSG_PEEK), seconds=10)
-        wait_for(lambda: snapshots(service) == 0, seconds=10)
+        wait_for(lambda: b"200 OK" in clients[1].recv(200, socket.MSG_PEEK), seconds=30)
+        wait_for(lambda: snapshots(service) == 0, seconds=30)
         mine = service.ask("GET", CSV, keys[TENANT])
         other = service.ask("GET", CSV, keys[OTHER])
     finally:
