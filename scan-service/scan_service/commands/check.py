@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg import sql
 
-from scan_service.commands.keys import say
+from scan_service.commands.keys import SEALED, say
 from scan_service.db import RESULTS, become, connect
 from scan_service.door.hubspot import HubSpot
 from scan_service.guard.vault import Vault, VaultError
@@ -122,8 +122,14 @@ async def _secrets(settings: Settings) -> str:
         raise Fault(str(error)) from None
     if await pending(settings.database_url):
         return "well-formed"
+    query = sql.SQL(" union all ").join(
+        sql.SQL("select {0} as sealed from {1} where {0} is not null").format(
+            sql.Identifier(column), sql.Identifier(table)
+        )
+        for table, column in SEALED
+    )
     async with await connect(settings.database_url) as connection:
-        rows = await (await connection.execute(_SEALED)).fetchall()
+        rows = await (await connection.execute(query)).fetchall()
     shut = 0
     for row in rows:
         try:
@@ -133,13 +139,6 @@ async def _secrets(settings: Settings) -> str:
     if shut:
         raise Fault(f"no key opens {shut} of {len(rows)} kept tokens; put the older key back")
     return f"all {len(rows)} kept tokens open"
-
-
-_SEALED = """
-select token as sealed from scan where token is not null
-union all select token from schedule where token is not null union all select secret from webhook
-union all select secret from connection where secret is not null
-"""
 
 
 async def _meltano(settings: Settings) -> str:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from scan_service.settings import Settings
 
 
-_SEALED = (
+# All that is encrypted with the keys of SCAN_SERVICE_SECRET_KEYS.
+SEALED = (
     ("scan", "token"), ("schedule", "token"), ("webhook", "secret"), ("connection", "secret"),
 )  # fmt: skip
 
@@ -73,12 +74,7 @@ async def reseal(settings: Settings, connection: Connection) -> int:
     """Encrypt every kept token with the first key, so that the others can be taken away."""
     vault, count = Vault(settings.secret_keys), 0
     async with connection.transaction():
-        for table, column in (
-            ("scan", "token"),
-            ("schedule", "token"),
-            ("webhook", "secret"),
-            ("connection", "secret"),
-        ):
+        for table, column in SEALED:
             names = {"table": sql.Identifier(table), "column": sql.Identifier(column)}
             cursor = await connection.execute(
                 sql.SQL(
