@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING
 
 from psycopg import sql
+
+from service_base.database import AWAY
+from service_base.logs import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +21,10 @@ if TYPE_CHECKING:
     from service_base.database import Place
 
     Files = Callable[[set[str]], list[tuple[str, str]]]
+
+
+_log = logger(__name__)
+_WAIT_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -71,6 +80,15 @@ class Migrations:
                 return [name for name, _ in self.files(set())]
             rows = await (await connection.execute("select name from migration")).fetchall()
             return [name for name, _ in self.files({row["name"] for row in rows})]
+
+    async def pending_when_there(self, url: SecretStr) -> list[str]:
+        """Return what `pending` does, and wait up to a minute for a database that is away."""
+        for _ in range(_WAIT_SECONDS - 1):
+            with contextlib.suppress(*AWAY):
+                return await self.pending(url)
+            _log.info("waiting for the database")
+            await asyncio.sleep(1)
+        return await self.pending(url)
 
 
 def files_of(package: str, done: set[str]) -> list[tuple[str, str]]:

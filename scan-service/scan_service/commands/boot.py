@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from service_base.connections import protocol
-from service_base.database import AWAY
 from service_base.logs import configure, logger
 
 from scan_service.db import Database, connect
@@ -20,7 +19,7 @@ from scan_service.door.app import create_app
 from scan_service.engine.privacy import keep_private
 from scan_service.guard import auth
 from scan_service.guard.vault import Vault, new_key
-from scan_service.ledger.migrations import migrate, pending
+from scan_service.ledger.migrations import migrate, pending_when_there
 from scan_service.pipeline.folders import RunDirectoryError, prepare
 from scan_service.pipeline.worker import Worker
 from scan_service.settings import Settings, find_project
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 
 
 _log = logger(__name__)
-_WAIT_SECONDS = 60
 
 
 class NotReadyError(Exception):
@@ -94,16 +92,7 @@ async def _check(settings: Settings, *, works: bool = True) -> None:
         works: whether it carries out scans, and needs what runs need.
     """
     Vault(settings.secret_keys)
-    for attempt in range(_WAIT_SECONDS):
-        try:
-            missing = await pending(settings.database_url)
-        except AWAY:
-            if attempt == _WAIT_SECONDS - 1:
-                raise
-            _log.info("waiting for the database")
-            await asyncio.sleep(1)
-        else:
-            break
+    missing = await pending_when_there(settings.database_url)
     if missing:
         raise NotReadyError(
             f"The database lacks {len(missing)} migrations; run `scan-service migrate` first"

@@ -14,7 +14,6 @@ import msgspec
 import uvicorn
 from hubspot_client.errors import HubSpotError
 from service_base.connections import protocol
-from service_base.database import AWAY
 from service_base.logs import configure, logger
 
 from crm_api.commands.people import say
@@ -22,14 +21,13 @@ from crm_api.crm.catalog import KEY
 from crm_api.crm.talk import HubSpot
 from crm_api.door.app import create_app
 from crm_api.guard.tokens import Tokens
-from crm_api.ledger.migrations import migrate, pending
+from crm_api.ledger.migrations import migrate, pending_when_there
 from crm_api.settings import IGNORED, Settings
 
 if TYPE_CHECKING:
     from crm_api.crm.talk import Talk
 
 _log = logger(__name__)
-_WAIT_SECONDS = 60
 _TAKEN = 409
 _GROUPS = {"deals": "dealinformation", "tickets": "ticketinformation"}
 
@@ -72,16 +70,7 @@ async def _check(settings: Settings) -> None:
         )
     if ignored := [name for name in IGNORED if name in os.environ]:
         _log.warning("settings that mean nothing here", names=ignored)
-    for attempt in range(_WAIT_SECONDS):
-        try:
-            missing = await pending(settings.database_url)
-        except AWAY:
-            if attempt == _WAIT_SECONDS - 1:
-                raise
-            _log.info("waiting for the database")
-            await asyncio.sleep(1)
-        else:
-            break
+    missing = await pending_when_there(settings.database_url)
     if missing:
         raise NotReadyError(
             f"The database lacks {len(missing)} migrations; run `crm-api migrate` first"

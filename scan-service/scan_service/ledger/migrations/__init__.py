@@ -22,3 +22,4 @@ def _files(done: set[str]) -> list[tuple[str, str]]:
 _MIGRATIONS = Migrations(PLACE, 7_312_640_551_204, _files)
 migrate = _MIGRATIONS.apply
 pending = _MIGRATIONS.pending
+pending_when_there = _MIGRATIONS.pending_when_there

@@ -8,4 +8,4 @@ from crm_api.db import PLACE
 
 _MIGRATIONS = Migrations(PLACE, 7_312_640_551_205, lambda done: files_of(__name__, done))
 migrate = _MIGRATIONS.apply
-pending = _MIGRATIONS.pending
+pending_when_there = _MIGRATIONS.pending_when_there
