@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from psycopg.errors import UniqueViolation
-
-from scan_service.errors import ConflictError, NotFoundError
+from scan_service.errors import NotFoundError
+from scan_service.ledger.entries import one_more
 
 if TYPE_CHECKING:
     import uuid
@@ -43,16 +42,7 @@ async def create(
         ConflictError: there is one of that name, or there are enough.
     """
     async with db.tenant(tenant_id) as connection:
-        await connection.execute(
-            "select pg_advisory_xact_lock(hashtextextended('connections/' || %s, 0))", [tenant_id]
-        )
-        cursor = await connection.execute(
-            "select count(*) as n from connection where tenant_id = %s", [tenant_id]
-        )
-        row = await cursor.fetchone() or {"n": 0}
-        if row["n"] >= _MOST:
-            raise ConflictError(f"There are {_MOST} connections already")
-        try:
+        async with one_more(connection, "connection", tenant_id, most=_MOST):
             cursor = await connection.execute(
                 "insert into connection (tenant_id, connection_id, kind, secret, connected_at,"
                 " state_hash, verifier, asked_until) values (%s, %s, %s, %s,"
@@ -65,8 +55,6 @@ async def create(
                     secret is not None, _ASK_MINUTES,
                 ],
             )  # fmt: skip
-        except UniqueViolation:
-            raise ConflictError("Connection with this ID already exists") from None
         return await cursor.fetchone() or {}
 
 

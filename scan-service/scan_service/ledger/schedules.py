@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from cronsim import CronSim
-from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
 from service_base.database import AWAY
 from service_base.logs import logger
@@ -16,6 +15,7 @@ from scan_service.db import become, step_out
 from scan_service.errors import ConflictError, NotFoundError, ServiceError
 from scan_service.guard.vault import VaultError
 from scan_service.ledger import connections, scans
+from scan_service.ledger.entries import one_more
 from scan_service.ledger.extraction import Extraction
 
 if TYPE_CHECKING:
@@ -47,18 +47,7 @@ async def create(
 ) -> dict[str, Any]:
     """Enter a schedule into the ledger; return its row."""
     async with db.tenant(config.tenant_id) as connection:
-        await connection.execute(
-            "select pg_advisory_xact_lock(hashtextextended('schedules/' || %s, 0))",
-            [config.tenant_id],
-        )
-        cursor = await connection.execute(
-            "select count(*) as n, clock_timestamp() as now from schedule where tenant_id = %s",
-            [config.tenant_id],
-        )
-        row = await cursor.fetchone() or {}
-        if row["n"] >= _MOST:
-            raise ConflictError(f"There are {_MOST} schedules already")
-        try:
+        async with one_more(connection, "schedule", config.tenant_id, most=_MOST) as now:
             cursor = await connection.execute(
                 "insert into schedule (tenant_id, schedule_id, organization_id, cron, config,"
                 " fingerprint, token, next_run_at, keep_last)"
@@ -67,11 +56,9 @@ async def create(
                 [
                     config.tenant_id, schedule_id, config.organization_id, cron,
                     Jsonb(config.stored()), config.fingerprint(), token,
-                    next_time(cron, row["now"]), keep_last,
+                    next_time(cron, now), keep_last,
                 ],
             )  # fmt: skip
-        except UniqueViolation:
-            raise ConflictError("Schedule with this ID already exists") from None
         return await cursor.fetchone() or {}
 
 

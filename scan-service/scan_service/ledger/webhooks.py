@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
 
-from scan_service.errors import ConflictError, NotFoundError
+from scan_service.errors import NotFoundError
+from scan_service.ledger.entries import one_more
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,23 +38,12 @@ async def create(
         ConflictError: there is one of that name, or there are enough.
     """
     async with db.tenant(tenant_id) as connection:
-        await connection.execute(
-            "select pg_advisory_xact_lock(hashtextextended('webhooks/' || %s, 0))", [tenant_id]
-        )
-        cursor = await connection.execute(
-            "select count(*) as n from webhook where tenant_id = %s", [tenant_id]
-        )
-        row = await cursor.fetchone() or {"n": 0}
-        if row["n"] >= _MOST:
-            raise ConflictError(f"There are {_MOST} webhooks already")
-        try:
+        async with one_more(connection, "webhook", tenant_id, most=_MOST):
             cursor = await connection.execute(
                 "insert into webhook (tenant_id, webhook_id, url, secret, events)"
                 " values (%s, %s, %s, %s, %s) returning *",
                 [tenant_id, webhook_id, url, secret, list(events)],
             )
-        except UniqueViolation:
-            raise ConflictError("Webhook with this ID already exists") from None
         return await cursor.fetchone() or {}
 
 
