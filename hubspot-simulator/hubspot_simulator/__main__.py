@@ -35,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
     add("--limits", action="store_true", help="enforce HubSpot's rate limits")
     add("--latency-ms", type=float, default=0, help="added to every answer")
     add("--search-lag", type=float, default=0, help="seconds until search knows of a write")
+    add("--time-zone", default="US/Eastern", help="of the accounts")
     add("--token", default=FIRST_TOKEN, help="of the first portal")
     add("--second-token", default=SECOND_TOKEN, help="of the second portal")
     return arguments
@@ -65,6 +66,7 @@ def portals(options: argparse.Namespace) -> list[Portal]:
     for portal in made:
         portal.limits = RateLimits(enabled=options.limits)
         portal.search_lag = options.search_lag
+        portal.time_zone = options.time_zone
         portal.add_oauth_client(refresh_token=f"refresh-{portal.portal_id}")
     return made
 

@@ -41,8 +41,10 @@ class Account:
         scopes: Iterable[str] | None = None,
         behaviour: Behaviour | None = None,
         limits: RateLimits | None = None,
+        time_zone: str = "US/Eastern",
     ) -> None:
         self.portal_id = portal_id
+        self.time_zone = time_zone
         self.token = token
         self.behaviour = behaviour or Behaviour()
         self.limits = limits or RateLimits()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from hubspot_simulator.errors import ApiError, invalid
-from hubspot_simulator.instants import iso
+from hubspot_simulator.instants import MILLISECOND, iso, milliseconds_of
 from hubspot_simulator.properties import DEFINED_MS
 
 if TYPE_CHECKING:
@@ -133,14 +135,16 @@ def _schema(call: Call, object_type: ObjectType) -> dict[str, Any]:
 
 
 def account_details(call: Call) -> dict[str, Any]:
+    local = _local_now(call)
+    offset = f"{local:%z}"
     return {
         "portalId": call.portal.portal_id,
         "accountType": "STANDARD",
-        "timeZone": "US/Eastern",
+        "timeZone": call.portal.time_zone,
         "companyCurrency": "USD",
         "additionalCurrencies": ["EUR"],
-        "utcOffset": "-05:00",
-        "utcOffsetMilliseconds": -18_000_000,
+        "utcOffset": f"{offset[:3]}:{offset[3:]}",
+        "utcOffsetMilliseconds": (local.utcoffset() or timedelta()) // MILLISECOND,
         "uiDomain": "app.hubspot.com",
         "dataHostingLocation": "na1",
     }
@@ -148,6 +152,9 @@ def account_details(call: Call) -> dict[str, Any]:
 
 def api_usage(call: Call) -> dict[str, Any]:
     limits, now = call.portal.limits, call.portal.clock.now_ms()
+    # The day of the limit is the account's own (HubSpot docs: "API usage guidelines").
+    tomorrow = _local_now(call).date() + timedelta(days=1)
+    midnight = datetime.combine(tomorrow, time(), ZoneInfo(call.portal.time_zone))
     return {
         "results": [
             {
@@ -156,7 +163,12 @@ def api_usage(call: Call) -> dict[str, Any]:
                 "currentUsage": limits.used_today + limits.others_daily,
                 "collectedAt": iso(now),
                 "fetchStatus": "SUCCESS",
-                "resetsAt": iso(now - now % 86_400_000 + 86_400_000),
+                "resetsAt": iso(milliseconds_of(midnight)),
             }
         ]
     }
+
+
+def _local_now(call: Call) -> datetime:
+    zone = ZoneInfo(call.portal.time_zone)
+    return datetime.fromtimestamp(call.portal.clock.now_ms() / 1000, zone)

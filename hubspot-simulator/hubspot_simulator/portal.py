@@ -52,6 +52,7 @@ class Portal(Account):
         custom_objects: Iterable[str] = (),
         behaviour: Behaviour | None = None,
         limits: RateLimits | None = None,
+        time_zone: str = "US/Eastern",
     ) -> Portal:
         """Make a portal from a seed.
 
@@ -76,6 +77,7 @@ class Portal(Account):
             custom_objects: Names of custom objects to define; `counts` may fill them.
             behaviour: What HubSpot leaves open.
             limits: The rate limits, off by default.
+            time_zone: The account's, by its name in the tz database.
         """
         portal = cls(
             token=token,
@@ -83,6 +85,7 @@ class Portal(Account):
             scopes=scopes,
             behaviour=behaviour,
             limits=limits,
+            time_zone=time_zone,
         )
         for name in custom_objects:
             portal.add_object_type(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -119,6 +120,22 @@ def test_the_account_tells_its_id_and_usage(api: Api, portal: Portal) -> None:
 
     assert details["portalId"] == portal.portal_id
     assert usage["usageLimit"] == 625_000
+
+
+@pytest.mark.parametrize(
+    ("zone", "offset", "midnight"),
+    [("US/Eastern", "-05:00", "T05:00:00Z"), ("Asia/Kolkata", "+05:30", "T18:30:00Z")],
+)
+def test_an_account_has_a_time_zone_and_its_own_midnight(
+    api: Api, portal: Portal, zone: str, offset: str, midnight: str
+) -> None:
+    portal.time_zone = zone
+    portal.clock.advance(datetime(2040, 1, 10, 12, tzinfo=UTC).timestamp() - portal.clock.now())
+    details = api.get("/account-info/v3/details").json()
+    usage = api.get("/account-info/v3/api-usage/daily/private-apps").json()["results"][0]
+
+    assert (details["timeZone"], details["utcOffset"]) == (zone, offset)
+    assert usage["resetsAt"].endswith(midnight)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Serve = Callable[..., Simulator]
 
-METADATA = ("properties", "pipelines", "owners", "labels")
+METADATA = ("properties", "pipelines", "owners", "labels", "account")
 
 
 def paid(hubspot: Simulator) -> int:
@@ -145,7 +145,7 @@ def test_an_idle_run_over_a_million_deals_costs_fifteen_requests(
     print(f"\n{paid(hubspot)} requests, {states} STATEs of {size:,} bytes, {seconds:.1f} s")
     assert output.ids() == []
     assert paid(hubspot) <= 15
-    assert states <= 1 + 5  # the one at its start, and one a stream
+    assert states <= 1 + 6  # the one at its start, and one a stream
 
 
 def test_a_run_with_nothing_to_do_lists_a_small_portal_and_its_links(mirroring: Mirroring) -> None:
@@ -154,7 +154,7 @@ def test_a_run_with_nothing_to_do_lists_a_small_portal_and_its_links(mirroring: 
     output = mirroring.run()
     # A search for changes, a count, three pages of ids, the links to two types.
     assert paid(mirroring.hubspot) == 7
-    assert len(output.of("STATE")) <= 1 + 5  # the one at its start, and one a stream
+    assert len(output.of("STATE")) <= 1 + 6  # the one at its start, and one a stream
 
 
 def test_a_run_with_nothing_to_do_counts_a_large_portal(serve: Serve) -> None:
@@ -166,7 +166,7 @@ def test_a_run_with_nothing_to_do_counts_a_large_portal(serve: Serve) -> None:
     output = mirroring.run(**settings)
     assert output.ids() == []
     assert paid(hubspot) <= 15
-    assert len(output.of("STATE")) <= 1 + 5
+    assert len(output.of("STATE")) <= 1 + 6
     hubspot.requests.clear()
     assert mirroring.run(properties=["dealname"], archived=True).ids() == []
 

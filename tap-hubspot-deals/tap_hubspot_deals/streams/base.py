@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from hubspot_client.clock import iso
-from hubspot_client.errors import MissingScopeError
+from hubspot_client.errors import HubSpotError, MissingScopeError
 from typing_extensions import override
 
 from tap_hubspot_deals.ending import StateError
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 OLD_DIGEST = 16
 """Characters of what earlier versions kept in place of the keys."""
+
+
+REFUSED = {403, 404}
+"""Answers that say that a token, or an account, has not got something."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +145,11 @@ class MetadataStream(TenantStream):
 
     Its table version stays while no record has gone, so that unchanged rows are not written again.
     Records that have gone since the last run go out once more, as removed.
+
+    `is_extra` says whether a run is good without it: where HubSpot refuses it, the log says so.
     """
+
+    is_extra = False
 
     def __init__(
         self, account: Account, name: str, *, key: str, properties: dict[str, Any]
@@ -161,8 +169,9 @@ class MetadataStream(TenantStream):
         if self._found is None:
             try:
                 self._found = list(self.read())
-            except MissingScopeError as exc:
-                if not self.settings.skip_missing_scopes:
+            except HubSpotError as exc:
+                skips = isinstance(exc, MissingScopeError) and self.settings.skip_missing_scopes
+                if not skips and not (self.is_extra and exc.status in REFUSED):
                     raise
                 self.logger.warning("Skipped: %s", exc)
                 self.selected = False

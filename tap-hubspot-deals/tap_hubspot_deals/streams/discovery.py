@@ -16,6 +16,7 @@ from tap_hubspot_deals.reading.objects import MERGED_IDS
 from tap_hubspot_deals.settings import ALL
 from tap_hubspot_deals.streams.associations import AssociationsStream
 from tap_hubspot_deals.streams.metadata import (
+    DetailsStream,
     OwnersStream,
     Pipeline,
     PipelinesStream,
@@ -89,6 +90,7 @@ class Discovery:
         parents = [s for s in found if isinstance(s, ObjectStream)]
         self._refuse_forbidden(nothing_left=not parents)
         found += [*self._association_streams(parents), OwnersStream(self._account)]
+        found.append(DetailsStream(self._account))
         _refuse_namesakes(found)
         return found
 

@@ -1,4 +1,4 @@
-"""The small streams that describe an account: pipelines, owners and property definitions."""
+"""The small streams that describe an account: itself, pipelines, owners, property definitions."""
 
 from __future__ import annotations
 
@@ -157,6 +157,42 @@ class OwnersStream(MetadataStream):
                 return
             cursors.check(str(cursor.get("after")), following, empty=not page.results)
             cursor = {"after": following}
+
+
+class _Details(msgspec.Struct, rename="camel"):
+    portal_id: int
+    account_type: str | None = None
+    time_zone: str | None = None
+    company_currency: str | None = None
+    additional_currencies: list[str] | None = None
+    ui_domain: str | None = None
+    data_hosting_location: str | None = None
+
+
+class DetailsStream(MetadataStream):
+    """The account itself, in one record: above all its time zone, by which its people have days."""
+
+    FIELDS: ClassVar[dict[str, Any]] = {
+        "id": {**KEY_TEXT, "title": "Hub ID"},
+        "account_type": TEXT,
+        "time_zone": {**TEXT, "title": "Its name in the tz database, as in `AT TIME ZONE`"},
+        "company_currency": TEXT,
+        "additional_currencies": {"type": ["array", "null"], "items": {"type": "string"}},
+        "ui_domain": TEXT,
+        "data_hosting_location": TEXT,
+    }
+    is_extra = True
+
+    def __init__(self, account: Account) -> None:
+        super().__init__(account, "account_details", key="id", properties=self.FIELDS)
+
+    @override
+    def read(self) -> Iterable[dict[str, Any]]:
+        found = self.hubspot.get(
+            self.hubspot.paths.account(), family="account", what="account details", shape=_Details
+        )
+        details = msgspec.structs.asdict(found)
+        yield {"id": str(details.pop("portal_id")), **details}
 
 
 class PropertiesStream(MetadataStream):
