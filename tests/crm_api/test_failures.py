@@ -5,14 +5,17 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from harness.crm_api import DEAL, HUBSPOT_TOKEN, PASSWORD, PERSON, TICKET, Server, made, with_key
+from harness.database import Cluster
 from hubspot_simulator import Portal, Simulator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     import requests
     from harness.crm_api import User
@@ -304,7 +307,7 @@ def test_pipelines_are_served_from_the_last_copy_while_hubspot_is_away(
     assert user.get("/api/pipelines?object=calls").status_code == 400
 
 
-def test_a_database_that_is_away_is_a_503_in_our_own_shape(
+def test_a_table_that_is_missing_is_a_500_and_cut_sessions_are_opened_anew(
     serve: Callable[..., Server],
     hubspot: Simulator,  # noqa: ARG001
 ) -> None:
@@ -322,3 +325,41 @@ def test_a_database_that_is_away_is_a_503_in_our_own_shape(
         " and datname = current_database()"
     )
     assert user.get("/api/pipelines").status_code == 200
+
+
+def test_while_the_database_is_stopped_every_answer_is_a_503_and_then_all_goes_on(
+    hubspot: Simulator, tmp_path: Path
+) -> None:
+    cluster = Cluster()
+    server = None
+    try:
+        server = Server.fresh(cluster.start(), tmp_path, hubspot.url)
+        user = server.join(f"stopped-{next(_numbers)}@example.com")
+        deal = user.post("/api/deals", DEAL).json()["data"]["id"]
+        asked: list[Callable[[], requests.Response]] = [
+            lambda: server.post("/api/register", newcomer()),
+            lambda: server.post("/api/login", {"email": user.email, "password": PASSWORD}),
+            lambda: user.get("/api/new-crm-objects"),
+            lambda: user.get("/api/pipelines"),
+            lambda: user.post("/api/deals", DEAL),
+            lambda: user.post(f"/api/tickets/{deal}", TICKET),
+        ]
+        sent = len(hubspot.requests)
+
+        cluster.stop()
+        with ThreadPoolExecutor(len(asked)) as people:  # each is held for a while, for a restart
+            answers = list(people.map(lambda ask: ask(), asked))
+        for answer in answers:
+            assert answer.status_code == 503, answer.text
+            assert int(answer.headers["Retry-After"]) >= 1
+            assert "postgres" not in answer.text.lower()
+        assert len(hubspot.requests) == sent, "HubSpot is not asked for what nobody can note"
+        cluster.start()
+
+        for ask in asked:
+            assert ask().ok
+        assert server.processes[0].poll() is None
+    finally:
+        if server is not None:
+            server.stop()
+        cluster.remove()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from harness.singer import Mirroring, config_for, read
 from hubspot_client import budget, budgets
+from hubspot_client.access import Access
+from hubspot_client.client import Client
+from hubspot_client.errors import RateLimitedError
 from hubspot_simulator import Portal, RateLimits, Simulator
 
 if TYPE_CHECKING:
@@ -80,3 +84,50 @@ def test_waiting_ends_when_the_run_does() -> None:
     threading.Timer(0.1, stop.set).start()
     with pytest.raises(budget.Stopped):
         limit.take()
+
+
+def test_who_has_no_patience_is_told_when_a_turn_may_come_and_nothing_is_taken() -> None:
+    limit = budget.Budget(10, burst=1, stop=threading.Event())
+    limit.close(30)
+    started = time.monotonic()
+    with pytest.raises(budget.Crowded) as crowded:
+        limit.take(patience=0.2)
+    assert time.monotonic() - started < 10, "it does not wait for what lies behind its patience"
+    assert 20 < crowded.value.seconds <= 30
+
+
+def test_who_has_no_patience_does_not_wait_behind_others_either() -> None:
+    stop = threading.Event()
+    limit = budget.Budget(10, burst=1, stop=stop)
+    limit.close(60)
+
+    def wait_until_the_end() -> None:
+        with pytest.raises(budget.Stopped):
+            limit.take()
+
+    other = threading.Thread(target=wait_until_the_end)
+    other.start()
+    try:
+        while not limit._turn.locked():
+            time.sleep(0.01)
+        with pytest.raises(budget.Crowded):
+            limit.take(patience=0.05)
+    finally:
+        stop.set()
+        other.join()
+
+
+def test_a_request_that_finds_no_turn_in_time_is_not_sent(hubspot: Simulator) -> None:
+    client = Client(
+        Access(access_token=hubspot.portals[0].token, base_url=hubspot.url),
+        logging.getLogger("test"),
+        retry=False,
+        patience=0.2,
+    )
+    client.get(client.paths.owners(), family="list", what="owners", shape=dict)
+    sent = len(hubspot.requests)
+    client.budgets.of("list").close(30)
+    with pytest.raises(RateLimitedError) as refused:
+        client.get(client.paths.owners(), family="list", what="owners", shape=dict)
+    assert refused.value.retryable
+    assert len(hubspot.requests) == sent
