@@ -45,8 +45,10 @@ GROWTH = 0.02
 GRAB = 0.5
 """The part of what is left above the reserve that everybody takes in a second."""
 
+KEPT = 2.0
 SAVED = 0.05
-"""The part of what is left above the reserve for which credit is kept: others see it as free."""
+"""Credit that is kept: a place or two, lest what ages while one waits be lost, and this part of
+what is left above the reserve. It is little, since others see it as free."""
 
 TRUST = 0.5
 """How much of a new figure about the others is believed at once: it is a few requests off."""
@@ -68,6 +70,8 @@ CREEP_DOUBLES = 60.0
 """After a 429 the rate grows by a thousandth of the limit in a second, soon faster."""
 
 POLL = 0.04
+SHORTEST = 0.002
+"""Seconds between two looks, where others may have changed the numbers meanwhile."""
 
 
 class Stopped(Exception):  # noqa: N818 - nothing went wrong
@@ -193,7 +197,7 @@ class Budget:
             numbers[_At.HEARD] = now
             if remaining is None:
                 return
-            others = max(0, maximum - remaining - _sent_until(numbers, taken))
+            others = max(0, maximum - remaining - _counted_at(numbers, taken))
             trust = 1.0 if first else TRUST
             numbers[_At.OTHERS] += (others - numbers[_At.OTHERS]) * trust
 
@@ -208,7 +212,7 @@ class Budget:
             if numbers[_At.COUNT] >= allowed:
                 return max(numbers[_place(numbers, 0)] + INTERVAL - now, 0.001)
             if numbers[_At.CREDIT] < 1.0:
-                return POLL
+                return self._until_credit(numbers, now)
             pace = INTERVAL / (allowed * self._share(numbers))
             turn = max(numbers[_At.NEXT], now - (self._burst - 1) * pace)
             if turn > now:
@@ -248,17 +252,35 @@ class Budget:
         if self._assumed is None:
             numbers[_At.CREDIT] = self._burst
             return
-        limit = numbers[_At.MAXIMUM] or self._assumed
-        left = limit - numbers[_At.COUNT] - numbers[_At.OTHERS]
-        ease = min(1.0, max(0.0, (left / limit - EMPTY) / (RESERVE - EMPTY)))
+        ease, spare = self._room(numbers, self._assumed)
         kept = aged * (1 - GIVEN_UP * (1 - ease))
-        spare = max(0.0, left - RESERVE * limit)
-        grown = since * (GROWTH * limit * ease + GRAB * spare)
-        credit = min(numbers[_At.CREDIT] + kept + grown, self._burst, 1.0 + SAVED * spare)
+        grown = since * self._growth(numbers, self._assumed)
+        credit = min(numbers[_At.CREDIT] + kept + grown, self._burst, KEPT + SAVED * spare)
         last = numbers[_place(numbers, numbers[_At.COUNT] - 1)] if numbers[_At.COUNT] else 0.0
         if now - max(numbers[_At.HEARD], last) > SILENCE:
             credit = max(credit, 1.0)
         numbers[_At.CREDIT] = credit
+
+    def _room(self, numbers: MutableSequence[float], assumed: float) -> tuple[float, float]:
+        """How much of the reserve is there, from 0 to 1, and the requests left above it."""
+        limit = numbers[_At.MAXIMUM] or assumed
+        left = limit - numbers[_At.COUNT] - numbers[_At.OTHERS]
+        ease = min(1.0, max(0.0, (left / limit - EMPTY) / (RESERVE - EMPTY)))
+        return ease, max(0.0, left - RESERVE * limit)
+
+    def _growth(self, numbers: MutableSequence[float], assumed: float) -> float:
+        """Credit that is added in a second, aged places aside."""
+        ease, spare = self._room(numbers, assumed)
+        return GROWTH * (numbers[_At.MAXIMUM] or assumed) * ease + GRAB * spare
+
+    def _until_credit(self, numbers: MutableSequence[float], now: float) -> float:
+        """Seconds until there may be credit for a request: a place ages, or enough has grown."""
+        pause = POLL
+        if numbers[_At.COUNT]:
+            pause = min(pause, numbers[_place(numbers, 0)] + INTERVAL - now)
+        if self._assumed is not None and (growth := self._growth(numbers, self._assumed)):
+            pause = min(pause, (1.0 - numbers[_At.CREDIT]) / growth)
+        return max(pause, SHORTEST)
 
     def _age(self, numbers: MutableSequence[float], now: float) -> int:
         """Forget the requests that count no more; tell how many."""
@@ -283,9 +305,13 @@ def _add(numbers: MutableSequence[float], now: float) -> None:
     numbers[_At.COUNT] += 1
 
 
-def _sent_until(numbers: MutableSequence[float], moment: float) -> int:
-    """How many of our requests counted when one of a moment did."""
-    count = int(numbers[_At.COUNT])
-    while count and numbers[_place(numbers, count - 1)] > moment:
-        count -= 1
-    return count
+def _counted_at(numbers: MutableSequence[float], moment: float) -> int:
+    """How many of our requests counted when one of a moment did; some have aged since."""
+    index, found = int(numbers[_At.COUNT]) - 1, 0
+    while index > numbers[_At.COUNT] - PLACES:
+        sent = numbers[_place(numbers, index)]
+        if sent <= moment - INTERVAL:
+            break
+        found += sent <= moment
+        index -= 1
+    return found

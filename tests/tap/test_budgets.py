@@ -68,7 +68,8 @@ def test_requests_keep_their_distance(hubspot: Simulator) -> None:
     assert started[-1] - started[0] >= 0.058 * (len(started) - 1)
 
 
-def test_an_almost_empty_limit_is_left_to_others() -> None:
+def test_an_almost_empty_limit_is_left_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "SILENCE", 0.5)
     limit = budgets.Budgets(None, delay=0, stop=threading.Event())
     limit.learn("list", "100", "0", limit.take("list"))
     started = time.monotonic()
