@@ -34,7 +34,7 @@ drop-folder: setup ## simulator, mail server, CSV files of a booking system, one
 	@$(RUN) python -m harness.drop_demo
 
 test: setup lint ## linters, types and all tests but the heavy ones
-	@$(RUN) pytest --numprocesses auto
+	@$(RUN) pytest --numprocesses auto --dist worksteal
 
 test-all: setup lint ## the heavy tests too
 	@$(RUN) pytest -m "not benchmark" --durations 10
