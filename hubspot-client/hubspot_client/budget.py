@@ -2,7 +2,9 @@
 
 All programs of this machine that talk to one account share the numbers, so they are one to HubSpot.
 Others - on other machines, other apps - are known by what HubSpot's answers say is left. A request
-counts for ten seconds; when one of ours has aged, another may take its place. So those who are at
+counts for ten seconds; when one of ours has aged, another may take its place. When HubSpot counted
+it lies between its turn and its answer: where the limit is the user's own, and nobody else tells
+that it is passed, the seconds begin with the answer. So those who are at
 work keep their shares without taking each other's, and only what is free is fought for:
 
 - while much is left, everybody takes of it quickly, the slower the less it is;
@@ -121,6 +123,8 @@ class Budget:
             and only `most` counts.
         headroom: The part of the account's limit that is used.
         numbers: What is shared with others; None: nothing.
+        strict: Whether a request counts from its `answered` on, so that never more than `most`
+            arrive in any ten seconds, however long they are under way.
     """
 
     def __init__(
@@ -132,14 +136,17 @@ class Budget:
         assumed: float | None = None,
         headroom: float = 1.0,
         numbers: SharedNumbers | None = None,
+        strict: bool = False,
     ) -> None:
         self._most = most
+        self._strict = strict
         self._burst = burst
         self._stop = stop
         self._assumed = assumed
         self._headroom = headroom
         self._numbers = numbers or SharedNumbers("", SIZE)
         self._turn = threading.Lock()
+        self._taken = 0.0
         self.waited = 0.0
 
     def take(self, patience: float | None = None) -> float:
@@ -162,13 +169,27 @@ class Budget:
                     raise Crowded(pause)
                 if self._stop.wait(pause):
                     raise Stopped
-            now = time.monotonic()
-            self.waited += now - began
+            taken = self._taken
+            self.waited += taken - began
         finally:
             self._turn.release()
         if self._stop.is_set():
             raise Stopped
-        return now
+        return taken
+
+    def answered(self, taken: float) -> None:
+        """Let a request count from now on, where that matters: it was counted before now.
+
+        Args:
+            taken: What `take` gave for it.
+        """
+        if not self._strict:
+            return
+        with self._numbers.locked() as numbers:
+            now = time.monotonic()
+            self._age(numbers, now)
+            _remove(numbers, taken)
+            _add(numbers, now)
 
     def close(self, seconds: float) -> None:
         """Let nothing out for a while, and less after it: HubSpot said 429."""
@@ -220,6 +241,7 @@ class Budget:
             numbers[_At.NEXT] = turn + pace
             numbers[_At.CREDIT] -= 1.0
             _add(numbers, now)
+            self._taken = now
             return 0.0
 
     def _share(self, numbers: MutableSequence[float]) -> float:
@@ -303,6 +325,22 @@ def _add(numbers: MutableSequence[float], now: float) -> None:
         numbers[_At.COUNT] -= 1
     numbers[_place(numbers, numbers[_At.COUNT])] = now
     numbers[_At.COUNT] += 1
+
+
+def _remove(numbers: MutableSequence[float], moment: float) -> None:
+    """Take a place away; one that has aged meanwhile is not there any more."""
+    count = int(numbers[_At.COUNT])
+    kept: list[float] = []
+    for index in range(count - 1, -1, -1):
+        each = numbers[_place(numbers, index)]
+        if each == moment:
+            for place, later in enumerate(reversed(kept), index):
+                numbers[_place(numbers, place)] = later
+            numbers[_At.COUNT] -= 1
+            return
+        if each < moment:
+            return
+        kept.append(each)
 
 
 def _counted_at(numbers: MutableSequence[float], moment: float) -> int:

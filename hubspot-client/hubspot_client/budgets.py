@@ -7,6 +7,7 @@ subscription), searches (5 a second for the whole account) and association reque
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hubspot_client.budget import INTERVAL, SIZE, Budget
@@ -26,6 +27,21 @@ ASSOCIATIONS_PER_10_SECONDS = 100 * HEADROOM
 BURST = 10
 NO_BURST_BELOW = 50
 """Per 10 seconds: a burst above a fifth of the rate is no pace."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """When a request could go out.
+
+    Args:
+        family: Of the request.
+        taken: The moment in the budget that HubSpot tells about.
+        own: The moment in the user's own limit; None: there is no such limit.
+    """
+
+    family: str
+    taken: float
+    own: float | None
 
 
 class Budgets:
@@ -62,6 +78,7 @@ class Budgets:
             assumed=max(UNKNOWN_LIMIT, own or 0),
             headroom=HEADROOM if own is None else 1.0,
             numbers=general,
+            strict=self._fixed,
         )
         self.search = Budget(SEARCHES_PER_SECOND * INTERVAL, burst=1, stop=stop, numbers=search)
         self.associations = (
@@ -78,8 +95,8 @@ class Budgets:
         )
         self._gate = Budget(INTERVAL / delay, burst=1, stop=stop) if delay else None
 
-    def take(self, family: str, patience: float | None = None) -> float:
-        """Wait until a request of a family may go out; tell the moment, for `learn`.
+    def take(self, family: str, patience: float | None = None) -> Turn:
+        """Wait until a request of a family may go out.
 
         Args:
             family: Of the request.
@@ -89,12 +106,17 @@ class Budgets:
             Stopped: If the run ends meanwhile.
             Crowded: If no turn comes in time.
         """
-        taken = self.of(family).take(patience)
+        taken = own = self.of(family).take(patience)
         if self._fixed and self.of(family) is not self.general:
-            self.general.take(patience)
+            own = self.general.take(patience)
         if self._gate is not None:
             self._gate.take(patience)
-        return taken
+        return Turn(family, taken, own if self._fixed else None)
+
+    def answered(self, turn: Turn) -> None:
+        """Note that a request has its answer, or will have none."""
+        if turn.own is not None:
+            self.general.answered(turn.own)
 
     def of(self, family: str) -> Budget:
         """The budget of HubSpot's that a family (`list`, `search`, `associations`, …) draws on."""
@@ -102,22 +124,21 @@ class Budgets:
             return self.search
         return self.associations if family == "associations" else self.general
 
-    def learn(self, family: str, maximum: str | None, remaining: str | None, taken: float) -> None:
+    def learn(self, turn: Turn, maximum: str | None, remaining: str | None) -> None:
         """Take the account's limit, and how much of it is left, from an answer's headers.
 
         Args:
-            family: Of the request.
+            turn: What `take` gave for the request.
             maximum: `X-HubSpot-RateLimit-Max`, if there.
             remaining: `X-HubSpot-RateLimit-Remaining`, if there.
-            taken: What `take` gave for the request.
         """
-        budget = self.of(family)
+        budget = self.of(turn.family)
         if not maximum or not maximum.isdigit() or budget is self.search:
             return
-        if family == "associations" and budget is self.general:
+        if turn.family == "associations" and budget is self.general:
             return  # HubSpot counts them apart, and tells of that count
         left = int(remaining) if remaining and remaining.isdigit() else None
-        budget.learn(int(maximum), left, taken)
+        budget.learn(int(maximum), left, turn.taken)
 
     def waited(self) -> float:
         """Seconds that threads waited for their turn, all together."""

@@ -241,7 +241,7 @@ class Client:
     ) -> tuple[Answer, str]:
         """The answer, and the token it was asked with: one that is good when the turn comes."""
         try:
-            taken = self.budgets.take(family, self._patience)
+            turn = self.budgets.take(family, self._patience)
         except Crowded as crowded:
             raise RateLimitedError(
                 f"The account's limit leaves no room for {what} now.",
@@ -252,17 +252,19 @@ class Client:
             if self._ended is not None:
                 raise self._ended from None
             raise
-        token = self._token.current()
-        with self._lock:
-            self.requests[family] += 1
-        answer = self._wire.exchange(method, url, content, token=token, what=what)
-        self.clock.learn(answer.headers.get("Date"))
-        self.budgets.learn(
-            family,
-            answer.headers.get("X-HubSpot-RateLimit-Max"),
-            answer.headers.get("X-HubSpot-RateLimit-Remaining"),
-            taken,
-        )
+        try:
+            token = self._token.current()
+            with self._lock:
+                self.requests[family] += 1
+            answer = self._wire.exchange(method, url, content, token=token, what=what)
+            self.clock.learn(answer.headers.get("Date"))
+            self.budgets.learn(
+                turn,
+                answer.headers.get("X-HubSpot-RateLimit-Max"),
+                answer.headers.get("X-HubSpot-RateLimit-Remaining"),
+            )
+        finally:
+            self.budgets.answered(turn)
         return answer, token
 
     def _failure(self, answer: Answer, family: str, what: str, *, writes: bool) -> HubSpotError:

@@ -58,8 +58,7 @@ def test_the_runs_share_of_the_limit_is_respected(
     monkeypatch.setattr(budget, "INTERVAL", 1.0)
     hubspot = serve(Portal.generate(1500, custom_properties=0))
     read(config_for(hubspot, requests_per_10_seconds=20, page_size=30, **settings))
-    # A tenth of the real ten seconds; arrivals may bunch up a little on a busy machine.
-    assert most_in(hubspot, 1.0) <= 20 + 2
+    assert most_in(hubspot, 1.0) <= 20  # a tenth of the real ten seconds
 
 
 def test_requests_keep_their_distance(hubspot: Simulator) -> None:
@@ -71,7 +70,7 @@ def test_requests_keep_their_distance(hubspot: Simulator) -> None:
 def test_an_almost_empty_limit_is_left_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budget, "SILENCE", 0.5)
     limit = budgets.Budgets(None, delay=0, stop=threading.Event())
-    limit.learn("list", "100", "0", limit.take("list"))
+    limit.learn(limit.take("list"), "100", "0")
     started = time.monotonic()
     for _ in range(11):  # what the credit held
         limit.take("list")

@@ -71,7 +71,7 @@ def test_four_runs_leave_to_other_apps_what_the_setting_says(serve: Serve, tmp_p
     run_four(hubspot, tmp_path, page_size=20, requests_per_10_seconds=100)
     moments = sorted(r.started for r in hubspot.requests.all())
     most = max(sum(m <= other < m + 10 for other in moments) for m in moments)
-    assert most <= 100 + 2  # arrivals may bunch up a little on a busy machine
+    assert most <= 100  # also where they bunch up on a busy machine
     assert len(moments) > 2 * 100
     assert refused_part(hubspot) == 0
 
@@ -111,6 +111,18 @@ def test_what_one_run_sends_counts_for_the_other(
     monkeypatch.setattr(budget, "INTERVAL", 1.0)
     first, second = both
     assert seconds_for(94 + 10, first.general.take, second.general.take) >= 0.9
+
+
+def test_a_users_own_limit_counts_from_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """HubSpot may count a request at any moment until then."""
+    monkeypatch.setattr(budget, "INTERVAL", 0.5)
+    limit = Budgets(60, delay=0, stop=threading.Event())
+    turns = [limit.take("search") for _ in range(20)] + [limit.take("list") for _ in range(40)]
+    time.sleep(0.2)
+    answered = time.monotonic()
+    for turn in turns:
+        limit.answered(turn)
+    assert limit.take("list").taken >= answered + 0.5
 
 
 def test_a_429_of_one_run_holds_the_other(both: tuple[Budgets, Budgets]) -> None:
