@@ -18,9 +18,9 @@ from __future__ import annotations
 
 import threading
 import time
-from enum import IntEnum, auto
 from typing import TYPE_CHECKING
 
+from hubspot_client.places import SIZE, At, add, age, counted_at, place, remove
 from hubspot_client.shared_numbers import SharedNumbers
 
 if TYPE_CHECKING:
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 
 INTERVAL = 10.0
 """Seconds for which HubSpot counts a request."""
-
-PLACES = 1024
-"""Requests that are remembered; limits above it are no limits that HubSpot has."""
 
 RESERVE = 0.08
 """The part of the limit below which places are given up, ..."""
@@ -90,26 +87,6 @@ class Crowded(Exception):  # noqa: N818 - others are before us, and nothing went
     def __init__(self, seconds: float) -> None:
         super().__init__(seconds)
         self.seconds = seconds
-
-
-class _At(IntEnum):
-    """Where a number stands; all begin with 0."""
-
-    NEXT = 0  # the earliest moment of the next request, by the pace
-    CLOSED = auto()  # the moment until which nothing goes out
-    MAXIMUM = auto()  # the account's limit, as answers name it
-    OTHERS = auto()  # requests of others that count now
-    HEARD = auto()  # when that was told
-    CREDIT = auto()  # requests that may go out at once
-    UPDATED = auto()  # until when the credit was reckoned
-    SLOWED = auto()  # the part of the rate that 429s took
-    FAILED = auto()  # when the last of them came
-    HEAD = auto()  # the place of the oldest request
-    COUNT = auto()  # requests of ours that count now
-    PLACES = auto()  # from here on, the moment of each
-
-
-SIZE = int(_At.PLACES) + PLACES
 
 
 class Budget:
@@ -187,20 +164,20 @@ class Budget:
             return
         with self._numbers.locked() as numbers:
             now = time.monotonic()
-            self._age(numbers, now)
-            _remove(numbers, taken)
-            _add(numbers, now)
+            age(numbers, now - INTERVAL)
+            remove(numbers, taken)
+            add(numbers, now)
 
     def close(self, seconds: float) -> None:
         """Let nothing out for a while, and less after it: HubSpot said 429."""
         with self._numbers.locked() as numbers:
             now = time.monotonic()
-            if now >= numbers[_At.CLOSED]:  # those sent with it tell nothing new
+            if now >= numbers[At.CLOSED]:  # those sent with it tell nothing new
                 slowed = 1 - (1 - self._slowed(numbers, now)) * SLOWER
-                numbers[_At.SLOWED] = min(slowed, 1 - SLOWEST)
-                numbers[_At.FAILED] = now
-            numbers[_At.CLOSED] = max(numbers[_At.CLOSED], now + seconds)
-            numbers[_At.CREDIT] = min(numbers[_At.CREDIT], 1.0)
+                numbers[At.SLOWED] = min(slowed, 1 - SLOWEST)
+                numbers[At.FAILED] = now
+            numbers[At.CLOSED] = max(numbers[At.CLOSED], now + seconds)
+            numbers[At.CREDIT] = min(numbers[At.CREDIT], 1.0)
 
     def learn(self, maximum: int, remaining: int | None, taken: float) -> None:
         """Take from an answer how many requests the account has, and how many are left.
@@ -212,35 +189,35 @@ class Budget:
         """
         with self._numbers.locked() as numbers:
             now = time.monotonic()
-            self._age(numbers, now)
-            first = not numbers[_At.MAXIMUM]
-            numbers[_At.MAXIMUM] = maximum
-            numbers[_At.HEARD] = now
+            age(numbers, now - INTERVAL)
+            first = not numbers[At.MAXIMUM]
+            numbers[At.MAXIMUM] = maximum
+            numbers[At.HEARD] = now
             if remaining is None:
                 return
-            others = max(0, maximum - remaining - _counted_at(numbers, taken))
+            others = max(0, maximum - remaining - counted_at(numbers, taken, INTERVAL))
             trust = 1.0 if first else TRUST
-            numbers[_At.OTHERS] += (others - numbers[_At.OTHERS]) * trust
+            numbers[At.OTHERS] += (others - numbers[At.OTHERS]) * trust
 
     def _try_to_take(self) -> float:
         """Take a place and return 0, or return the seconds until it is worth asking again."""
         with self._numbers.locked() as numbers:
             now = time.monotonic()
             self._earn(numbers, now)
-            if now < numbers[_At.CLOSED]:
-                return numbers[_At.CLOSED] - now
+            if now < numbers[At.CLOSED]:
+                return numbers[At.CLOSED] - now
             allowed = self._allowed(numbers, now)
-            if numbers[_At.COUNT] >= allowed:
-                return max(numbers[_place(numbers, 0)] + INTERVAL - now, 0.001)
-            if numbers[_At.CREDIT] < 1.0:
+            if numbers[At.COUNT] >= allowed:
+                return max(numbers[place(numbers, 0)] + INTERVAL - now, 0.001)
+            if numbers[At.CREDIT] < 1.0:
                 return self._until_credit(numbers, now)
             pace = INTERVAL / (allowed * self._share(numbers))
-            turn = max(numbers[_At.NEXT], now - (self._burst - 1) * pace)
+            turn = max(numbers[At.NEXT], now - (self._burst - 1) * pace)
             if turn > now:
                 return turn - now
-            numbers[_At.NEXT] = turn + pace
-            numbers[_At.CREDIT] -= 1.0
-            _add(numbers, now)
+            numbers[At.NEXT] = turn + pace
+            numbers[At.CREDIT] -= 1.0
+            add(numbers, now)
             self._taken = now
             return 0.0
 
@@ -249,107 +226,57 @@ class Budget:
 
         Places taken in a hurry would all age in a hurry, ten seconds later, time and again.
         """
-        ours = numbers[_At.COUNT] + 1
-        return min(1.0, ROOM * ours / (ours + numbers[_At.OTHERS]) + LEAST)
+        ours = numbers[At.COUNT] + 1
+        return min(1.0, ROOM * ours / (ours + numbers[At.OTHERS]) + LEAST)
 
     def _allowed(self, numbers: MutableSequence[float], now: float) -> float:
         """Requests in any ten seconds, of all who share the numbers."""
         most = self._most
         if self._assumed is not None:
-            most = min(most, (numbers[_At.MAXIMUM] or self._assumed) * self._headroom)
+            most = min(most, (numbers[At.MAXIMUM] or self._assumed) * self._headroom)
         return max(1.0, most * (1 - self._slowed(numbers, now)))
 
     def _slowed(self, numbers: MutableSequence[float], now: float) -> float:
         """The part of the rate that 429s took, less what has come back since."""
-        since = now - numbers[_At.FAILED]
+        since = now - numbers[At.FAILED]
         back = CREEP * since * (1 + (since / CREEP_DOUBLES) ** 2 / 3)
-        return max(0.0, numbers[_At.SLOWED] - back)
+        return max(0.0, numbers[At.SLOWED] - back)
 
     def _earn(self, numbers: MutableSequence[float], now: float) -> None:
         """Reckon the credit up to now."""
-        aged = self._age(numbers, now)
-        until = min(now, numbers[_At.HEARD] + NEWS) if numbers[_At.HEARD] else now
-        since = max(0.0, min(until - numbers[_At.UPDATED], INTERVAL))
-        numbers[_At.UPDATED] = now
+        aged = age(numbers, now - INTERVAL)
+        until = min(now, numbers[At.HEARD] + NEWS) if numbers[At.HEARD] else now
+        since = max(0.0, min(until - numbers[At.UPDATED], INTERVAL))
+        numbers[At.UPDATED] = now
         if self._assumed is None:
-            numbers[_At.CREDIT] = self._burst
+            numbers[At.CREDIT] = self._burst
             return
         ease, spare = self._room(numbers, self._assumed)
         kept = aged * (1 - GIVEN_UP * (1 - ease))
         grown = since * self._growth(numbers, self._assumed)
-        credit = min(numbers[_At.CREDIT] + kept + grown, self._burst, KEPT + SAVED * spare)
-        last = numbers[_place(numbers, numbers[_At.COUNT] - 1)] if numbers[_At.COUNT] else 0.0
-        if now - max(numbers[_At.HEARD], last) > SILENCE:
+        credit = min(numbers[At.CREDIT] + kept + grown, self._burst, KEPT + SAVED * spare)
+        last = numbers[place(numbers, numbers[At.COUNT] - 1)] if numbers[At.COUNT] else 0.0
+        if now - max(numbers[At.HEARD], last) > SILENCE:
             credit = max(credit, 1.0)
-        numbers[_At.CREDIT] = credit
+        numbers[At.CREDIT] = credit
 
     def _room(self, numbers: MutableSequence[float], assumed: float) -> tuple[float, float]:
         """How much of the reserve is there, from 0 to 1, and the requests left above it."""
-        limit = numbers[_At.MAXIMUM] or assumed
-        left = limit - numbers[_At.COUNT] - numbers[_At.OTHERS]
+        limit = numbers[At.MAXIMUM] or assumed
+        left = limit - numbers[At.COUNT] - numbers[At.OTHERS]
         ease = min(1.0, max(0.0, (left / limit - EMPTY) / (RESERVE - EMPTY)))
         return ease, max(0.0, left - RESERVE * limit)
 
     def _growth(self, numbers: MutableSequence[float], assumed: float) -> float:
         """Credit that is added in a second, aged places aside."""
         ease, spare = self._room(numbers, assumed)
-        return GROWTH * (numbers[_At.MAXIMUM] or assumed) * ease + GRAB * spare
+        return GROWTH * (numbers[At.MAXIMUM] or assumed) * ease + GRAB * spare
 
     def _until_credit(self, numbers: MutableSequence[float], now: float) -> float:
         """Seconds until there may be credit for a request: a place ages, or enough has grown."""
         pause = POLL
-        if numbers[_At.COUNT]:
-            pause = min(pause, numbers[_place(numbers, 0)] + INTERVAL - now)
+        if numbers[At.COUNT]:
+            pause = min(pause, numbers[place(numbers, 0)] + INTERVAL - now)
         if self._assumed is not None and (growth := self._growth(numbers, self._assumed)):
-            pause = min(pause, (1.0 - numbers[_At.CREDIT]) / growth)
+            pause = min(pause, (1.0 - numbers[At.CREDIT]) / growth)
         return max(pause, SHORTEST)
-
-    def _age(self, numbers: MutableSequence[float], now: float) -> int:
-        """Forget the requests that count no more; tell how many."""
-        aged = 0
-        while numbers[_At.COUNT] and numbers[_place(numbers, 0)] <= now - INTERVAL:
-            numbers[_At.HEAD] = (numbers[_At.HEAD] + 1) % PLACES
-            numbers[_At.COUNT] -= 1
-            aged += 1
-        return aged
-
-
-def _place(numbers: MutableSequence[float], index: float) -> int:
-    """Where the moment of a request stands, counted from the oldest."""
-    return _At.PLACES + int(numbers[_At.HEAD] + index) % PLACES
-
-
-def _add(numbers: MutableSequence[float], now: float) -> None:
-    if numbers[_At.COUNT] == PLACES:
-        numbers[_At.HEAD] = (numbers[_At.HEAD] + 1) % PLACES
-        numbers[_At.COUNT] -= 1
-    numbers[_place(numbers, numbers[_At.COUNT])] = now
-    numbers[_At.COUNT] += 1
-
-
-def _remove(numbers: MutableSequence[float], moment: float) -> None:
-    """Take a place away; one that has aged meanwhile is not there any more."""
-    count = int(numbers[_At.COUNT])
-    kept: list[float] = []
-    for index in range(count - 1, -1, -1):
-        each = numbers[_place(numbers, index)]
-        if each == moment:
-            for place, later in enumerate(reversed(kept), index):
-                numbers[_place(numbers, place)] = later
-            numbers[_At.COUNT] -= 1
-            return
-        if each < moment:
-            return
-        kept.append(each)
-
-
-def _counted_at(numbers: MutableSequence[float], moment: float) -> int:
-    """How many of our requests counted when one of a moment did; some have aged since."""
-    index, found = int(numbers[_At.COUNT]) - 1, 0
-    while index > numbers[_At.COUNT] - PLACES:
-        sent = numbers[_place(numbers, index)]
-        if sent <= moment - INTERVAL:
-            break
-        found += sent <= moment
-        index -= 1
-    return found

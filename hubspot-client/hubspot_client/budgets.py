@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hubspot_client.budget import INTERVAL, SIZE, Budget
+from hubspot_client.budget import INTERVAL, Budget
+from hubspot_client.places import SIZE
 from hubspot_client.shared_numbers import SharedNumbers
 
 if TYPE_CHECKING:
