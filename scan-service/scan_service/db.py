@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from psycopg_pool import PoolTimeout
 from service_base.database import WAIT_SECONDS, Place
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SCHEMA = "scan_service"
 RESULTS = "scans"
+NEWS: Final = "scan_service_news"
 PLACE = Place(SCHEMA, "scan-service")
 _EXPORT_WAIT_SECONDS = 2
 # The part of a pool that one tenant may hold.
@@ -36,6 +37,7 @@ class Database:
     def __init__(self, url: SecretStr, *, size: int = 10, exports: int = 4) -> None:
         self.pool = PLACE.pool(url, size=size)
         self._exports = PLACE.pool(url, size=exports, statement_seconds=0)
+        self._url = url
         self._shares = Shares(math.floor(size * _SHARE), seconds=WAIT_SECONDS)
         self._export_shares = Shares(math.floor(exports * _SHARE), seconds=_EXPORT_WAIT_SECONDS)
 
@@ -62,6 +64,13 @@ class Database:
         async with self._shares.turn(tenant_id, refusal), self.pool.connection() as connection:
             await become(connection, tenant_id)
             yield connection
+
+    @asynccontextmanager
+    async def listen(self) -> AsyncIterator[AsyncIterator[str]]:
+        """Give the ids of scans as they change, on a connection of its own beside the pools."""
+        async with await connect(self._url) as connection:
+            await connection.execute(f"listen {NEWS}")
+            yield (note.payload async for note in connection.notifies())
 
     @asynccontextmanager
     async def export(self, tenant_id: str) -> AsyncIterator[Connection]:

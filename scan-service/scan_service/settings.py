@@ -85,6 +85,14 @@ class Settings(BaseSettings):
         default=2, ge=1, description="Downloads of a tenant at the same time."
     )
 
+    pages: bool = Field(default=True, description="Whether `serve` has the web pages.")
+    session_hours: float = Field(
+        default=12.0, gt=0, le=720, description="How long one who signed in stays so at most."
+    )
+    page_viewers: int = Field(
+        default=100, ge=1, description="Pages of a server that are told at once what changes."
+    )
+
     include_raw: bool = Field(
         default=True, description="Whether HubSpot's own object of each record is kept, as `raw`."
     )

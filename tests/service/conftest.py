@@ -40,7 +40,7 @@ def ledger(migrated: str) -> Ledger:
         found.run(f'drop table scans."{table}" cascade')
     found.run(
         "truncate tenant, api_key, schedule, scan, page_mark, outcome, bookmark, bucket,"
-        " webhook, delivery, audit, connection,"
+        " webhook, delivery, audit, connection, page_session,"
         " procrastinate_jobs, procrastinate_workers cascade"
     )
     return found

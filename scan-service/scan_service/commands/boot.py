@@ -23,10 +23,13 @@ from scan_service.ledger.migrations import migrate, pending_when_there
 from scan_service.pipeline.folders import RunDirectoryError, prepare
 from scan_service.pipeline.worker import Worker
 from scan_service.settings import Settings, find_project
+from scan_service.web import site
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator
 
+    from scan_service.door.news import News
 
 _log = logger(__name__)
 
@@ -45,10 +48,10 @@ def serve(settings: Settings) -> int:
     return 0 if server.started else 1
 
 
-def _server(settings: Settings) -> uvicorn.Server:
-    return uvicorn.Server(
+def _server(settings: Settings) -> _Server:
+    return _Server(
         uvicorn.Config(
-            create_app(settings),
+            create_app(settings, site.routes),
             host=settings.host,
             port=settings.port,
             log_config=None,
@@ -136,6 +139,16 @@ def _own_secret(path: Path) -> str:
 
 
 class _Server(uvicorn.Server):
+    """A server that lets go of those who watch: they would keep it, and come back by themselves."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End what is going on."""
+        news: News = self.config.app.state.news  # type: ignore[union-attr]
+        await news.close()
+        await super().shutdown(sockets)
+
+
+class _DevServer(_Server):
     """A server that leaves the signals alone: its own way ends the process before the worker."""
 
     @contextlib.contextmanager
@@ -150,7 +163,7 @@ async def _dev(settings: Settings, tenant_id: str, token: str) -> int:
         key = await auth.create_key(connection, tenant_id, name="dev")
     await _check(settings)
     stop = asyncio.Event()
-    server = _Server(_server(settings).config)
+    server = _DevServer(_server(settings).config)
 
     def end() -> None:
         stop.set()
@@ -169,7 +182,7 @@ async def _dev(settings: Settings, tenant_id: str, token: str) -> int:
 def _welcome(settings: Settings, tenant_id: str, key: str, token: str) -> str:
     url = f"http://{settings.host}:{settings.port}"
     return f"""
-The scan service answers on {url} (try {url}/docs). A key of the tenant {tenant_id}:
+The scan service answers on {url} (the API: {url}/docs). A key of the tenant {tenant_id}:
 
     export KEY={key}
 
@@ -180,4 +193,8 @@ The scan service answers on {url} (try {url}/docs). A key of the tenant {tenant_
     curl {url}/api/v1/scan/status/first -H "Authorization: Bearer $KEY"
     curl "{url}/api/v1/scan/result/first?page_size=2" -H "Authorization: Bearer $KEY"
     curl {url}/api/v1/scan/download/first/csv -H "Authorization: Bearer $KEY" -o deals.csv
+
+Or open {url}/ in a browser, and sign in with that key:
+
+    {key}
 """

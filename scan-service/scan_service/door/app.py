@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import math
-from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING
 
 import psycopg
 import yaml
-from asgi_correlation_id import CorrelationIdMiddleware, correlation_id
+from asgi_correlation_id import CorrelationIdMiddleware
 from offapi import OpenAPITemplate
-from service_base import buckets
-from service_base.buckets import Rate
 from service_base.database import AWAY
 from service_base.logs import logger
 from service_base.middleware import Refusals, Watch, may_watch
@@ -28,6 +24,8 @@ from scan_service.db import Database
 from scan_service.door import accounts, endpoints, schedules, webhooks
 from scan_service.door.health import Health
 from scan_service.door.hubspot import HubSpot
+from scan_service.door.news import News
+from scan_service.door.passing import Operation, let_through
 from scan_service.door.prometheus import CONTENT_TYPE, Metrics
 from scan_service.door.service import Service
 from scan_service.engine.jobs import Engine
@@ -36,38 +34,26 @@ from scan_service.errors import (
     InternalError,
     InvalidRequestError,
     NotFoundError,
-    RateLimitError,
     ServiceError,
     UnauthorizedError,
     UnavailableError,
 )
-from scan_service.guard import audit, auth
+from scan_service.guard import auth
 from scan_service.guard.addresses import Addresses
 from scan_service.guard.vault import Vault
 from scan_service.shares import Shares
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from starlette.requests import Request
+    from starlette.routing import BaseRoute
 
     from scan_service.settings import Settings
-
-    Endpoint = Callable[[Service, Request, auth.Caller], Awaitable[Response]]
 
 _log = logger(__name__)
 _GZIP_LEVEL = 3  # more would keep the event loop longer
 _DOWNLOAD_WAIT_SECONDS = 2.0
-
-
-@dataclass(frozen=True)
-class Operation:
-    """One operation of the API, and the permission that it needs."""
-
-    method: str
-    path: str
-    permission: str
-    endpoint: Endpoint
 
 
 OPERATIONS = (
@@ -101,8 +87,15 @@ def description() -> str:
     return resources.files("scan_service.door").joinpath("openapi.yaml").read_text(encoding="utf-8")
 
 
-def create_app(settings: Settings) -> Starlette:
-    """Return the service as an ASGI application."""
+def create_app(
+    settings: Settings, pages: Callable[[Service], Sequence[BaseRoute]] = lambda _: ()
+) -> Starlette:
+    """Return the service as an ASGI application.
+
+    Args:
+        settings: of the process.
+        pages: the web pages' routes, given what the operations work with.
+    """
     db = Database(
         settings.database_url, size=settings.connections, exports=settings.export_connections
     )
@@ -110,7 +103,7 @@ def create_app(settings: Settings) -> Starlette:
     service = Service(
         settings, db, Engine(), Vault(settings.secret_keys), hubspot,
         downloads=Shares(settings.tenant_downloads, seconds=_DOWNLOAD_WAIT_SECONDS),
-        addresses=Addresses(),
+        addresses=Addresses(), news=News(db, most=settings.page_viewers),
     )  # fmt: skip
     health, numbers = Health(settings, hubspot.is_reachable), Metrics(db, service.engine)
 
@@ -122,6 +115,7 @@ def create_app(settings: Settings) -> Starlette:
             yield
         finally:
             hubspot.close()
+            await service.news.close()
             await health.close()
             await db.close()
 
@@ -139,7 +133,7 @@ def create_app(settings: Settings) -> Starlette:
         _let_through_to_metrics(settings, request)
         return Response(await numbers.text(), headers={"Content-Type": CONTENT_TYPE})
 
-    pages = {
+    documents = {
         # To read, not to try: the page may stand before production, and a trial would scan.
         "/docs": OpenAPITemplate.SWAGGER.value.format(spec_url="/openapi.json").replace(
             "dom_id: '#swagger-ui',", "dom_id: '#swagger-ui', supportedSubmitMethods: [],"
@@ -169,7 +163,8 @@ def create_app(settings: Settings) -> Starlette:
             Route("/metrics", metrics),
             Route("/openapi.json", api_json),
             Route("/openapi.yaml", api_yaml),
-            *(Route(path, page(text)) for path, text in pages.items()),
+            *(Route(path, page(text)) for path, text in documents.items()),
+            *pages(service),
         ],
         middleware=[
             Middleware(CorrelationIdMiddleware, header_name="X-Correlation-ID"),
@@ -185,6 +180,7 @@ def create_app(settings: Settings) -> Starlette:
     )
     # A redirect would be an answer without the envelope: a path is right or not found.
     app.router.redirect_slashes = False
+    app.state.news = service.news
     return app
 
 
@@ -197,83 +193,13 @@ def _routes(service: Service) -> list[Route]:
     def guarded(choices: dict[str, Operation]) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
             method = "GET" if request.method == "HEAD" else request.method
-            return await _pass(service, choices[method], request)
+            return await let_through(service, choices[method], request)
 
         return endpoint
 
     return [
         Route(path, guarded(choices), methods=list(choices)) for path, choices in by_path.items()
     ]
-
-
-async def _pass(service: Service, operation: Operation, request: Request) -> Response:
-    """Let a request through to its operation if the caller is known, in time and allowed to."""
-    settings = service.settings
-    key, address = auth.presented(request), request.client.host if request.client else ""
-    if wait := service.addresses.wait(address, key):
-        raise RateLimitError(
-            "Too many requests with wrong API keys. Please retry later.",
-            headers={"Retry-After": str(math.ceil(wait))},
-        )
-    async with service.db.system() as connection:
-        try:
-            caller = await auth.authenticate(connection, key)
-        except UnauthorizedError:
-            service.addresses.failed(address)
-            raise
-        service.addresses.passed(key)
-        allowance = await buckets.take(
-            connection,
-            caller.tenant_id,
-            Rate(settings.requests_per_minute),
-            burst=settings.burst,
-        )
-    request.state.rate_headers = allowance.headers()
-    if not allowance.allowed:
-        seconds = allowance.retry_after
-        raise RateLimitError(
-            f"Rate limit exceeded. Please retry after {seconds} seconds.",
-            headers={"Retry-After": str(seconds)},
-        )
-    if operation.method == "GET" and operation.permission != auth.DOWNLOAD:
-        response = await _carry_out(service, operation, request, caller)
-    else:
-        response = await _audited(service, operation, request, caller)
-    response.headers.update(allowance.headers())
-    return response
-
-
-async def _carry_out(
-    service: Service, operation: Operation, request: Request, caller: auth.Caller
-) -> Response:
-    caller.require_tenant(request.headers.get("X-Tenant-ID"))
-    caller.require(operation.permission)
-    return await operation.endpoint(service, request, caller)
-
-
-async def _audited(
-    service: Service, operation: Operation, request: Request, caller: auth.Caller
-) -> Response:
-    """Carry out what changes something or takes data out, and note who did it."""
-    async with service.db.system() as connection:
-        number = await audit.begin(
-            connection, caller, operation=f"{operation.method} {operation.path}",
-            address=request.client.host if request.client else "",
-            correlation=correlation_id.get() or "",
-        )  # fmt: skip
-    status = 500
-    try:
-        response = await _carry_out(service, operation, request, caller)
-        status = response.status_code
-    except ServiceError as error:
-        status = error.status
-        raise
-    finally:
-        named = next((v for k, v in request.path_params.items() if k.endswith("_id")), None)
-        subject = getattr(request.state, "subject", named)
-        with contextlib.suppress(*AWAY):  # the row is there; only what came of it is not
-            await audit.end(service.db, number, subject=subject, status=status)
-    return response
 
 
 def _let_through_to_metrics(settings: Settings, request: Request) -> None:
@@ -307,15 +233,21 @@ async def _http_refusal(request: Request, error: Exception) -> Response:
 
 def _refused(error: Exception) -> Response:
     """Turn what nobody expected into the envelope."""
-    refusal = _translated(error)
+    refusal = translated(error)
+    return JSONResponse(refusal.envelope(), status_code=refusal.status, headers=refusal.headers)
+
+
+def translated(error: Exception) -> ServiceError:
+    """Return what a client is told of something that nobody expected; the log is told more."""
+    refusal = _meant(error)
     if isinstance(refusal, InternalError | DatabaseError):
         _log.error("request failed", exc_info=error)
     else:
         _log.warning("request refused", reason=type(error).__name__)
-    return JSONResponse(refusal.envelope(), status_code=refusal.status, headers=refusal.headers)
+    return refusal
 
 
-def _translated(error: Exception) -> ServiceError:
+def _meant(error: Exception) -> ServiceError:
     if isinstance(error, AWAY):
         return UnavailableError()
     return DatabaseError() if isinstance(error, psycopg.Error) else InternalError()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from scan_service.db import Database
     from scan_service.door.hubspot import HubSpot
+    from scan_service.door.news import News
     from scan_service.engine.jobs import Engine
     from scan_service.guard.addresses import Addresses
     from scan_service.guard.vault import Vault
@@ -27,6 +28,7 @@ class Service:
     hubspot: HubSpot
     downloads: Shares
     addresses: Addresses
+    news: News
 
     async def probe(self, extraction: Extraction, token: bytes, path: str) -> dict[str, int | None]:
         """Ask HubSpot how much there is; `path` is where the body says what is to be read."""

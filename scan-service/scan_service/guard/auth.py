@@ -6,12 +6,13 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from scan_service.errors import ForbiddenError, UnauthorizedError
 
 if TYPE_CHECKING:
     import uuid
+    from typing import LiteralString
 
     from service_base.database import Connection
     from starlette.requests import Request
@@ -23,6 +24,13 @@ PERMISSIONS = (READ, EXTRACT, DOWNLOAD)
 _PREFIX = "sk_live_"
 _SHOWN = len(_PREFIX) + 4
 _LONGEST_KEY = 200
+
+
+_VALID: Final = """
+select tenant_id, permissions, id, name, hint,
+    last_used_at is null or last_used_at < now() - interval '1 minute' as stale
+from api_key where revoked_at is null and (expires_at is null or expires_at > now()) and
+"""
 
 
 @dataclass(frozen=True)
@@ -52,8 +60,19 @@ def presented(request: Request) -> bytes:
         UnauthorizedError: it presents none that could be one; nobody needs to look it up.
     """
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        raise UnauthorizedError
+    return hashed(key)
+
+
+def hashed(key: str) -> bytes:
+    """Return what a key is known by.
+
+    Raises:
+        UnauthorizedError: it cannot be one; nobody needs to look it up.
+    """
     key = key.strip()
-    if scheme.lower() != "bearer" or not key.startswith(_PREFIX) or len(key) > _LONGEST_KEY:
+    if not key.startswith(_PREFIX) or len(key) > _LONGEST_KEY:
         raise UnauthorizedError
     return _hash(key)
 
@@ -61,13 +80,16 @@ def presented(request: Request) -> bytes:
 async def authenticate(connection: Connection, key: bytes) -> Caller:
     """Return whose key this is, by its hash; one answer for unknown, expired and revoked keys."""
     # A random key of 256 bits needs no slow hash, and the index lookup of a hash leaks nothing.
-    cursor = await connection.execute(
-        "select tenant_id, permissions, id, name, hint,"
-        " last_used_at is null or last_used_at < now() - interval '1 minute' as stale"
-        " from api_key where hash = %s and revoked_at is null"
-        " and (expires_at is null or expires_at > now())",
-        [key],
-    )
+    return await recognize(connection, "hash = %s", key)
+
+
+async def recognize(connection: Connection, which: LiteralString, value: bytes) -> Caller:
+    """Return whose valid key it is that a condition with one value finds.
+
+    Raises:
+        UnauthorizedError: there is none.
+    """
+    cursor = await connection.execute(_VALID + which, [value])
     row = await cursor.fetchone()
     if row is None:
         raise UnauthorizedError

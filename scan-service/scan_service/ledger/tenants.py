@@ -21,7 +21,7 @@ _PAUSE_SECONDS = 0.2
 # Rows that name others come before those.
 _TABLES = (
     "delivery", "webhook", "schedule", "page_mark", "removal", "outcome", "bookmark", "scan",
-    "bucket", "audit", "connection", "api_key", "tenant",
+    "bucket", "audit", "connection", "page_session", "api_key", "tenant",
 )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from service_base.logs import logger
 
 from scan_service.engine.jobs import Engine
 from scan_service.engine.processes import ForkServer
-from scan_service.guard import audit
+from scan_service.guard import audit, sessions
 from scan_service.ledger import deliveries, removals, repairs, runs, schedules
 from scan_service.pipeline.attempt import Attempt, end
 from scan_service.pipeline.folders import wipe_abandoned
@@ -152,6 +152,7 @@ class Worker:
         await self._engine.clean()
         await deliveries.forget(self._db)
         await audit.forget(self._db)
+        await sessions.forget(self._db)
         await removals.expire(self._db)
         await asyncio.to_thread(wipe_abandoned, self._settings.run_directory)
 
