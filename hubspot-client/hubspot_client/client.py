@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -67,6 +68,7 @@ class Client:
         timeout: Seconds to connect and to wait for a piece of an answer.
         patience: Seconds that a request waits for its turn in the budget at the most; then it is a
             `RateLimitedError` without having been sent. None: as long as it takes.
+        in_flight: Requests that may be on their way at once; None: as many as there are threads.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Client:
         retry: bool = True,
         timeout: tuple[float, float] = TIMEOUT,
         patience: float | None = None,
+        in_flight: int | None = None,
     ) -> None:
         self._retry = retry
         self._patience = patience
@@ -100,6 +103,7 @@ class Client:
         self._wire = Wire(access.base_url, user_agent=access.user_agent, timeout=timeout)
         self._encoder = msgspec.json.Encoder()
         self._lock = threading.Lock()
+        self._lanes = threading.Semaphore(in_flight) if in_flight else contextlib.nullcontext()
 
     def get(
         self,
@@ -256,7 +260,8 @@ class Client:
             token = self._token.current()
             with self._lock:
                 self.requests[family] += 1
-            answer = self._wire.exchange(method, url, content, token=token, what=what)
+            with self._lanes:
+                answer = self._wire.exchange(method, url, content, token=token, what=what)
             self.clock.learn(answer.headers.get("Date"))
             self.budgets.learn(
                 turn,

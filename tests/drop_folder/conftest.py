@@ -90,9 +90,9 @@ class Drop:
             env=self.environment,
         )
 
-    def __call__(self, *options: str) -> Ended:
+    def __call__(self, *options: str, seconds: float = 120) -> Ended:
         with self.start(*options) as process:
-            out, log = process.communicate(timeout=120)
+            out, log = process.communicate(timeout=seconds)
         return Ended(process.returncode, out, log)
 
     def names(self, folder: str = "") -> list[str]:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from .conftest import Drop, Ended
 
 KILLS = int(os.environ.get("DROP_FOLDER_KILLS", "200"))
+TOGETHER = 5
+"""Kills in a row, each with a file more, before a run may go through."""
+
 MANY = int(os.environ.get("DROP_FOLDER_ROWS", "100000"))
 SEED = 14
 
@@ -40,9 +43,9 @@ def assert_once(portal: Portal, people: int) -> None:
 
 def settle(drop: Drop) -> Ended:
     """Run until the folder is empty; an orphan of a killed run holds the lock for a while."""
-    deadline = time.monotonic() + 100
+    deadline = time.monotonic() + 600
     while True:
-        run = drop()
+        run = drop(seconds=600)
         assert run.status in {0, 75}, run.log
         if not drop.names() and not list((drop.inbox / ".work").glob("*__*")):
             return run
@@ -205,6 +208,9 @@ def test_killed_at_random_moments_everything_is_there_once(
             time.sleep(moments.uniform(0, length))
             process.send_signal(signal.SIGKILL)
             process.communicate(timeout=120)
+        if kill % TOGETHER == 0:
+            settle(drop)
+            assert_once(portal, 2 * kill + 2)
     settle(drop)
 
     assert_once(portal, 2 * kills + 2)

@@ -81,7 +81,9 @@ def delivered(hubspot: Simulator, contacts: Records, deals: Records, *, batch: i
         for stream, records in (("contacts", contacts), ("deals", deals)):
             for line, record in enumerate(records):
                 delivery.add(stream, line, record)
-        delivery.deliver(delivery.cut(), last=True)
+        waiting = delivery.cut()
+        delivery.begin(waiting)
+        delivery.finish(waiting, last=True)
         is_done = True
     except HubSpotError:
         LOGGER.debug("ended")

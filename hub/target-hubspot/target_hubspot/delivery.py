@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from hubspot_client.client import Client
 from hubspot_client.writing.outcomes import Outcome
 from hubspot_client.writing.plan import RECORD_ID, PlanError
-from hubspot_client.writing.records import RecordWriter
+from hubspot_client.writing.records import IN_FLIGHT, RecordWriter
 from hubspot_client.writing.values import UnfitError
 
+from target_hubspot.batches import Batch, Loaded
 from target_hubspot.errors import (
     OutcomeUnknownError,
     RejectedRecordsError,
@@ -21,36 +22,24 @@ from target_hubspot.errors import (
 from target_hubspot.linking import End, Linker, wish_of_record, wishes_of
 from target_hubspot.rejects import Rejects
 from target_hubspot.report import Report
-from target_hubspot.streams import DELETED, LINK_STREAM, LINKS, Stream, make_stream
+from target_hubspot.streams import DELETED, LINK_STREAM, LINKS, make_stream
 
 if TYPE_CHECKING:
     import logging
     from collections.abc import Sequence
 
+    from target_hubspot.batches import Waiting
     from target_hubspot.settings import Settings
+    from target_hubspot.streams import Stream
 
 TOLD = 20
 """Rejections that the log names; the rest is in the file."""
-
-Waiting = tuple[int, dict[str, Any]]
-"""A record with the line that it came in."""
-
-Batch = dict[str, list[Waiting]]
-"""What is delivered at once, by stream."""
-
-
-class Loaded:
-    """A stream on its way into HubSpot: its plan and its writer."""
-
-    def __init__(self, stream: Stream, writer: RecordWriter) -> None:
-        self.stream = stream
-        self.writer = writer
 
 
 class Delivery:
     """Brings the records of one run to HubSpot.
 
-    While one thread delivers, another may add and cut, and nothing else.
+    While one thread finishes, another may add, cut and begin, and nothing else.
 
     Args:
         settings: Checked.
@@ -61,14 +50,14 @@ class Delivery:
         self.settings = settings
         self.report = Report()
         self.is_safe = True
-        self._client = Client(settings.access, logger)
+        self._client = Client(settings.access, logger, in_flight=IN_FLIGHT)
         self._logger = logger
         self._rejects = Rejects(settings.rejected_path, with_record=settings.rejected_with_record)
         self._linker = Linker(self._client, dry_run=settings.dry_run)
         self._id = uuid.uuid4().hex[:12]
         self._loads = 0
         self._streams: dict[str, Loaded | None] = {}
-        self._waiting: Batch = {}
+        self._waiting: dict[str, list[Waiting]] = {}
         self._keyless_unknown = False
 
     @property
@@ -96,9 +85,23 @@ class Delivery:
         self._waiting.setdefault(name, []).append((line, record))
 
     def cut(self) -> Batch:
-        """Take what waits, to deliver it."""
-        batch, self._waiting = self._waiting, {}
+        """Take what waits, and make it ready."""
+        batch, self._waiting = Batch(self._waiting), {}
+        if len(batch.records) != 1:
+            return batch
+        ((name, waiting),) = batch.records.items()
+        loaded = self._streams[name]
+        if loaded is not None and not any(record.get(DELETED) for _, record in waiting):
+            batch.loaded = loaded
+            rows = [loaded.stream.row(record) for _, record in waiting]
+            batch.keys = [key for key, _ in rows]
+            batch.prepared = loaded.writer.prepare(rows)
         return batch
+
+    def begin(self, batch: Batch) -> None:
+        """Let the first calls go out, where they depend on nothing."""
+        if batch.loaded is not None and batch.prepared is not None:
+            batch.loaded.writer.begin(batch.prepared)
 
     def _load(self, name: str, schema: dict[str, Any], keys: Sequence[str]) -> Loaded | None:
         """Plan a stream; None for one of links."""
@@ -129,21 +132,25 @@ class Delivery:
             return
         self._linker.add([wish])
 
-    def deliver(self, batch: Batch, *, last: bool = False) -> None:
-        """Write records, then the links between them.
+    def finish(self, batch: Batch, *, last: bool = False) -> None:
+        """See records written, then the links between them.
 
         Args:
-            batch: What was cut.
+            batch: What was begun.
             last: Whether no more records come.
 
         Raises:
             HubSpotError: If HubSpot cannot be worked with; the rest of the batch is not settled.
         """
         known: dict[End, str] = {}
-        for name, waiting in batch.items():
+        for name, waiting in batch.records.items():
             loaded = self._streams[name]
+            if batch.loaded is not None and batch.prepared is not None:
+                outcomes = batch.loaded.writer.finish(batch.prepared)
+                self._take_outcomes(batch.loaded.stream, waiting, batch.keys, outcomes, known)
+                continue
             if loaded is not None:
-                self._write(loaded, waiting, known)
+                self._write_in_turn(loaded, waiting, known)
                 continue
             for line, record in waiting:
                 self._take_link(name, line, record)
@@ -154,14 +161,8 @@ class Delivery:
             self._note(wish.stream, wish.line, wish.end.value, outcome, {"link": asdict(wish)})
         self._rejects.flush()
 
-    def _write(self, loaded: Loaded, waiting: list[Waiting], known: dict[End, str]) -> None:
-        if any(each[1].get(DELETED) for each in waiting):
-            # In their order: a record may be written, deleted and written again.
-            self._write_in_turn(loaded, waiting, known)
-        else:
-            self._write_rows(loaded.stream, loaded.writer, waiting, known)
-
     def _write_in_turn(self, loaded: Loaded, waiting: list[Waiting], known: dict[End, str]) -> None:
+        """Write and archive in their order: a record may be written, deleted and written again."""
         group: list[Waiting] = []
         for each in [*waiting, None]:
             is_gone = each is not None and bool(each[1].get(DELETED))
@@ -170,7 +171,10 @@ class Delivery:
                 if was_gone:
                     self._archive(loaded, group)
                 else:
-                    self._write_rows(loaded.stream, loaded.writer, group, known)
+                    rows = [loaded.stream.row(record) for _, record in group]
+                    outcomes = loaded.writer.write(rows)
+                    keys = [key for key, _ in rows]
+                    self._take_outcomes(loaded.stream, group, keys, outcomes, known)
                 group = []
             if each is not None:
                 group.append(each)
@@ -184,17 +188,16 @@ class Delivery:
         for (line, record), key, outcome in zip(group, keys, outcomes, strict=True):
             self._settle(loaded.stream.name, line, key, outcome, record)
 
-    def _write_rows(
+    def _take_outcomes(
         self,
         stream: Stream,
-        writer: RecordWriter,
         waiting: list[Waiting],
+        keys: list[Any],
+        outcomes: list[Outcome],
         known: dict[End, str],
     ) -> None:
-        rows = [stream.row(record) for _, record in waiting]
-        outcomes = writer.write(rows)
         plan = stream.plan
-        for (line, record), (key, _), outcome in zip(waiting, rows, outcomes, strict=True):
+        for (line, record), key, outcome in zip(waiting, keys, outcomes, strict=True):
             self._settle(stream.name, line, key, outcome, record)
             if outcome.kind == "unknown" and plan.key is None:
                 self._keyless_unknown = True

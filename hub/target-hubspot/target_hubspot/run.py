@@ -1,14 +1,14 @@
 """The messages of one run: records wait, are delivered together, and the STATE follows them.
 
-While some are delivered by a thread of their own, the next ones are read: HubSpot never waits for
-the tap.
+While the calls of some are under way, those of the next ones begin and further ones are read:
+HubSpot waits neither for the tap nor for the last answer of a batch.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections import Counter
+from collections import Counter, deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -25,13 +25,14 @@ if TYPE_CHECKING:
 
     from singer_sdk.mapper import PluginMapper
 
-    from target_hubspot.delivery import Batch
+    from target_hubspot.batches import Batch
     from target_hubspot.settings import Settings
 
-FLUSH_ROWS = 20 * BATCH * IN_FLIGHT
-"""Twenty rounds of calls: at the end of each delivery some threads wait for the last call."""
+FLUSH_ROWS = 10 * BATCH * IN_FLIGHT
+FLUSH_BYTES = 5_000_000
+BESIDE = 2
+"""Batches under way at once."""
 
-FLUSH_BYTES = 8_000_000
 FLUSH_SECONDS = 30.0
 NEEDS = {"SCHEMA": ("stream", "schema"), "RECORD": ("stream", "record")}
 Message = dict[str, Any]
@@ -63,7 +64,8 @@ class Run:
         self._weight = self._rows = self._line = 0
         self._flushed = time.monotonic()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="delivery")
-        self._under_way: Future[None] | None = None
+        self._under_way: deque[tuple[Batch, Future[None]]] = deque()
+        self._is_broken = False
         self._state: tuple[Any] | None = None
         self._held: tuple[Any] | None = None
         self._told: set[str] = set()
@@ -106,7 +108,7 @@ class Run:
             self._take_record(message)
         elif kind == "STATE":
             self._state = (message.get("value"),)
-            if not self._rows and (self._under_way is None or self._under_way.done()):
+            if not self._rows and all(finished.done() for _, finished in self._under_way):
                 self._settle()
                 self._put_out(self._take_state())
         elif kind == "ACTIVATE_VERSION":
@@ -166,21 +168,32 @@ class Run:
 
     def _deliver(self, *, last: bool = False) -> None:
         """Let what waits be delivered, and the STATE that follows it be put out."""
-        self._settle()
         batch, state = self.delivery.cut(), self._take_state()
         self._rows = self._weight = 0
         self._flushed = time.monotonic()
-        self._under_way = self._pool.submit(self._carry_out, batch, state, last=last)
+        self._settle(left=BESIDE - 1)
+        if not all(batch.may_begin_beside(other) for other, _ in self._under_way):
+            self._settle()
+        self.delivery.begin(batch)
+        finished = self._pool.submit(self._finish, batch, state, last=last)
+        self._under_way.append((batch, finished))
 
-    def _carry_out(self, batch: Batch, state: tuple[Any] | None, *, last: bool) -> None:
-        self.delivery.deliver(batch, last=last)
-        self._put_out(state)
+    def _finish(self, batch: Batch, state: tuple[Any] | None, *, last: bool) -> None:
+        """See a batch settled; after one that was not, no STATE may pass it."""
+        if self._is_broken:
+            return
+        try:
+            self.delivery.finish(batch, last=last)
+            self._put_out(state)
+        except BaseException:
+            self._is_broken = True
+            raise
 
-    def _settle(self) -> None:
-        """Wait for what is under way, and raise what went wrong with it."""
-        under_way, self._under_way = self._under_way, None
-        if under_way is not None:
-            under_way.result()
+    def _settle(self, *, left: int = 0) -> None:
+        """Wait until so many batches are under way at the most, and raise what went wrong."""
+        while len(self._under_way) > left:
+            _, finished = self._under_way.popleft()
+            finished.result()
 
     def _take_state(self) -> tuple[Any] | None:
         state, self._state = self._state, None

@@ -2,19 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from hubspot_client.writing.values import is_before
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from concurrent.futures import Future
 
     from hubspot_client.writing.batches import Item
+    from hubspot_client.writing.outcomes import Outcome
     from hubspot_client.writing.plan import Plan
 
 BATCH_BYTES = 1_000_000
 """HubSpot names no limit for a request; a hundred long texts would make megabytes."""
+
+
+@dataclass
+class Prepared:
+    """Rows that are ready to be written.
+
+    Args:
+        count: How many rows there are.
+        outcomes: Of those that cannot be sent, by their places.
+        items: The others, each for itself.
+        merged: The same, one for each key.
+        calls: What is under way, once it is.
+    """
+
+    count: int
+    outcomes: dict[int, Outcome]
+    items: list[Item]
+    merged: list[Item]
+    calls: list[Future[dict[str, Outcome]]] = field(default_factory=list)
+
+    @property
+    def keys(self) -> set[str]:
+        """The records that are written; those made without a key are nobody else's."""
+        return {each.key for each in self.merged if each.key}
 
 
 def collapse(items: Sequence[Item], plan: Plan) -> list[Item]:

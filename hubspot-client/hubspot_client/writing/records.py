@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hubspot_client.client import Nothing
 from hubspot_client.writing.batches import CONFLICT, Item, KeyRefusedError, Sender
-from hubspot_client.writing.collapsing import collapse, cut
+from hubspot_client.writing.collapsing import Prepared, collapse, cut
 from hubspot_client.writing.lookup import look_up
 from hubspot_client.writing.outcomes import Outcome
 from hubspot_client.writing.values import UnfitError, is_before, is_same
@@ -78,6 +78,12 @@ class RecordWriter:
                 and may be given again.
             Stopped: If the run is ending.
         """
+        prepared = self.prepare(rows)
+        self.begin(prepared)
+        return self.finish(prepared)
+
+    def prepare(self, rows: Sequence[Row]) -> Prepared:
+        """Normalise and collapse rows; nothing is sent."""
         outcomes: dict[int, Outcome] = {}
         items = []
         for place, (key, properties) in enumerate(rows):
@@ -87,20 +93,43 @@ class RecordWriter:
                 outcomes[place] = Outcome("rejected", code=unfit.code, property=unfit.property)
                 continue
             items.append(Item(self._trace(), text, values, [place]))
-        merged = collapse(items, self.plan)
-        found = self._write_all(merged)
+        return Prepared(len(rows), outcomes, items, collapse(items, self.plan))
+
+    def begin(self, prepared: Prepared) -> None:
+        """Let rows be written by threads, after those that began before.
+
+        Rows with a key that others have must not begin before these are finished.
+        """
+        prepared.calls = [
+            self._pool.submit(self._write_batch, batch)
+            for batch in cut(prepared.merged, self._batch_size)
+        ]
+
+    def finish(self, prepared: Prepared) -> list[Outcome]:
+        """Wait for rows that were begun; returns and raises as `write`."""
+        found: dict[str, Outcome] = {}
+        try:
+            for call in prepared.calls:
+                found |= call.result()
+        finally:
+            for call in prepared.calls:
+                call.cancel()
+            for call in prepared.calls:
+                if not call.cancelled():
+                    call.exception()  # nothing is still being written when this returns
+        outcomes = prepared.outcomes
         again: list[Item] = []
-        for item in merged:
+        for item in prepared.merged:
             if found[item.trace].kind == "rejected" and len(item.rows) > 1:
                 again.append(item)
                 continue
             outcomes.update(dict.fromkeys(item.rows, found[item.trace]))
         # One bad row must not take its namesakes with it.
         alone = {place for item in again for place in item.rows}
-        for item in (each for each in items if each.rows[0] in alone):
+        for item in (each for each in prepared.items if each.rows[0] in alone):
             single = replace(item, trace=self._trace())
-            outcomes[item.rows[0]] = self._write_all([single])[single.trace]
-        return [outcomes[place] for place in range(len(rows))]
+            outcomes[item.rows[0]] = self._write_batch([single])[single.trace]
+        return [outcomes[place] for place in range(prepared.count)]
 
     def archive(self, keys: Sequence[Any]) -> list[Outcome]:
         """Archive the records of some keys, which may be repeated.
@@ -141,23 +170,6 @@ class RecordWriter:
 
     def _trace(self) -> str:
         return f"{self._run}-{next(self._numbers)}"
-
-    def _write_all(self, items: Sequence[Item]) -> dict[str, Outcome]:
-        batches = list(cut(items, self._batch_size))
-        if len(batches) == 1:
-            return self._write_batch(batches[0])
-        found: dict[str, Outcome] = {}
-        futures = [self._pool.submit(self._write_batch, batch) for batch in batches]
-        try:
-            for future in futures:
-                found |= future.result()
-        finally:
-            for future in futures:
-                future.cancel()
-            for future in futures:
-                if not future.cancelled():
-                    future.exception()  # nothing is still being written when this returns
-        return found
 
     def _write_batch(self, items: Sequence[Item]) -> dict[str, Outcome]:
         held: dict[str, Held] = {}
