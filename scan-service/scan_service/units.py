@@ -52,3 +52,15 @@ def expected_duration(median_seconds: float | None) -> str:
     low = max(1, int(median_seconds * 0.75 // _MINUTE))
     high = max(low + 1, round(median_seconds * 1.5 / _MINUTE))
     return f"{low}-{high} minutes"
+
+
+def requests(records: int, links: int) -> int:
+    """Return about how many requests to HubSpot an object type takes.
+
+    A page has a hundred records, a read of links those of a thousand; the definitions come first.
+
+    Args:
+        records: how many there are.
+        links: to how many object types their links are read.
+    """
+    return 2 + -(-records // 100) + links * -(-records // 1000)

@@ -15,6 +15,8 @@ from scan_service.door.models import (
     CreateWebhook,
     DownloadQuery,
     ListQuery,
+    ObjectsQuery,
+    RecordQuery,
     RemoveQuery,
     ResultQuery,
     StartScan,
@@ -97,6 +99,8 @@ def test_the_queries_described_are_the_queries_read() -> None:
         "listScans": ListQuery,
         "listAudit": AuditQuery,
         "scanResult": ResultQuery,
+        "scanRecord": RecordQuery,
+        "describeAccount": ObjectsQuery,
         "download": DownloadQuery,
         "removeScan": RemoveQuery,
     }

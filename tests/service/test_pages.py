@@ -184,7 +184,7 @@ def test_a_tenant_sees_and_changes_nothing_of_another(pages: Browser) -> None:
     pages.post("/sign-out")
     pages.sign_in(pages.ledger.key("other"))
 
-    assert "first" not in pages.get("/").text
+    assert "/scans/first" not in pages.get("/").text
     for path in ("", "/live", "/remove", "/download/csv"):
         assert pages.get(f"/scans/first{path}").status_code == 404
     for act in ("cancel", "remove"):

@@ -14,8 +14,8 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from scan_service.door import answers
 from scan_service.door.asked import json_body, name_in
-from scan_service.door.models import CreateConnection, read_body
-from scan_service.errors import InvalidRequestError, NotFoundError, UnavailableError
+from scan_service.door.models import CreateConnection, ObjectsQuery, read_body, read_query
+from scan_service.errors import ConflictError, InvalidRequestError, NotFoundError, UnavailableError
 from scan_service.ledger import connections
 from scan_service.moments import timestamp
 
@@ -84,6 +84,20 @@ async def listed(service: Service, request: Request, caller: Caller) -> Response
     """GET /api/v1/connections."""
     rows = await connections.listed(service.db, caller.tenant_id)
     return JSONResponse(answers.success({"connections": [connection(row) for row in rows]}))
+
+
+async def objects(service: Service, request: Request, caller: Caller) -> Response:
+    """GET /api/v1/connections/{connection_id}/objects."""
+    query = read_query(ObjectsQuery, request.query_params)
+    row = await connections.find(
+        service.db, caller.tenant_id, name_in(request, "connection_id", "Connection")
+    )
+    if row["secret"] is None:
+        raise ConflictError("The account is not connected yet: its user has not said yes")
+    access = service.vault.access(row["secret"], tenant_id=caller.tenant_id)
+    names = [each for each in query.names.split(",") if each]
+    found = await service.hubspot.describe(caller.tenant_id, access, names)
+    return JSONResponse(answers.success(found))
 
 
 async def remove(service: Service, request: Request, caller: Caller) -> Response:

@@ -6,13 +6,14 @@ import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from scan_service import units
 from scan_service.door import cursors
 from scan_service.moments import timestamp
 from scan_service.records.objects import DEALS
 from scan_service.units import duration, percentage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from scan_service.records.objects import Part
@@ -41,6 +42,35 @@ def started(scan: Mapping[str, Any], estimated: str) -> dict[str, Any]:
         "estimatedDuration": estimated,
         "statusUrl": f"/api/v1/scan/status/{scan['scan_id']}",
     }
+
+
+def estimated(
+    parts: Mapping[str, Part], totals: Mapping[str, int | None], lasting: str
+) -> dict[str, Any]:
+    """Return what a scan would cost: records and HubSpot requests; what nobody can know is null."""
+    objects = {}
+    for name, part in parts.items():
+        total = totals.get(name)
+        objects[name] = {
+            "totalItems": total,
+            "requests": None if total is None else units.requests(total, len(part.associations)),
+        }
+    known = [each["requests"] for each in objects.values() if each["requests"] is not None]
+    return {
+        "totalItems": _sum(totals.values()),
+        "requests": sum(known) if len(known) == len(objects) else None,
+        "estimatedDuration": lasting,
+        "objects": objects,
+    }
+
+
+def _sum(totals: Iterable[int | None]) -> int | None:
+    found = 0
+    for total in totals:
+        if total is None:
+            return None
+        found += total
+    return found
 
 
 def status(scan: Mapping[str, Any]) -> dict[str, Any]:
@@ -163,6 +193,13 @@ def page(scan: Mapping[str, Any], part: Part, found: Page, *, number: int, size:
         "stable": found.stable,
     })  # fmt: skip
     data = f'{{{head},{shown},"pagination":{pagination},"summary":{found.summary}}}'
+    return f'{{"status":"success","data":{data},"timestamp":"{timestamp()}"}}'
+
+
+def record(scan: Mapping[str, Any], part: Part, text: str) -> str:
+    """Return one record as JSON text; what PostgreSQL printed goes out unread."""
+    head = f'"scanId":{json.dumps(scan["scan_id"])},"object":{json.dumps(part.name)}'
+    data = f'{{{head},"record":{text}}}'
     return f'{{"status":"success","data":{data},"timestamp":"{timestamp()}"}}'
 
 

@@ -58,10 +58,12 @@ _DOWNLOAD_WAIT_SECONDS = 2.0
 
 OPERATIONS = (
     Operation("POST", "/api/v1/scan/start", auth.EXTRACT, endpoints.start_scan),
+    Operation("POST", "/api/v1/scan/estimate", auth.EXTRACT, endpoints.estimate),
     Operation("GET", "/api/v1/scan/status/{scan_id}", auth.READ, endpoints.scan_status),
     Operation("GET", "/api/v1/scan/list", auth.READ, endpoints.list_scans),
     Operation("POST", "/api/v1/scan/cancel/{scan_id}", auth.EXTRACT, endpoints.cancel_scan),
     Operation("GET", "/api/v1/scan/result/{scan_id}", auth.READ, endpoints.scan_result),
+    Operation("GET", "/api/v1/scan/result/{scan_id}/{record_id}", auth.READ, endpoints.scan_record),
     Operation("GET", "/api/v1/scan/download/{scan_id}/{format}", auth.DOWNLOAD, endpoints.download),
     Operation("DELETE", "/api/v1/scan/remove/{scan_id}", auth.EXTRACT, endpoints.remove_scan),
     Operation("GET", "/api/v1/stats", auth.READ, endpoints.statistics),
@@ -72,6 +74,7 @@ OPERATIONS = (
     Operation("DELETE", "/api/v1/schedules/{schedule_id}", auth.EXTRACT, schedules.remove),
     Operation("POST", "/api/v1/connections", auth.EXTRACT, accounts.create),
     Operation("GET", "/api/v1/connections", auth.READ, accounts.listed),
+    Operation("GET", "/api/v1/connections/{connection_id}/objects", auth.READ, accounts.objects),
     Operation("DELETE", "/api/v1/connections/{connection_id}", auth.EXTRACT, accounts.remove),
     Operation("GET", "/api/v1/audit", auth.READ, endpoints.list_audit),
     Operation("POST", "/api/v1/webhooks", auth.EXTRACT, webhooks.create),

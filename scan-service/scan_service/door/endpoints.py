@@ -18,6 +18,7 @@ from scan_service.door.models import (
     AuditQuery,
     DownloadQuery,
     ListQuery,
+    RecordQuery,
     RemoveQuery,
     ResultQuery,
     StartScan,
@@ -68,6 +69,17 @@ async def start_scan(service: Service, request: Request, caller: Caller) -> Resp
     )
 
 
+async def estimate(service: Service, request: Request, caller: Caller) -> Response:
+    """POST /api/v1/scan/estimate."""
+    config = read_body(StartScan, await json_body(request)).config
+    caller.require_tenant(config.tenant_id)
+    request.state.subject = config.scan_id
+    token = await sealed(service, config.auth, caller.tenant_id, "config")
+    totals = await service.probe(config, token, "config")
+    lasting = await history.estimate(service.db, caller.tenant_id)
+    return JSONResponse(answers.success(answers.estimated(config.parts(), totals, lasting)))
+
+
 async def scan_status(service: Service, request: Request, caller: Caller) -> Response:
     """GET /api/v1/scan/status/{scan_id}."""
     scan = await scans.find(service.db, caller.tenant_id, name_in(request))
@@ -112,6 +124,19 @@ async def scan_result(service: Service, request: Request, caller: Caller) -> Res
                      size=query.page_size),
         media_type="application/json",
     )  # fmt: skip
+
+
+async def scan_record(service: Service, request: Request, caller: Caller) -> Response:
+    """GET /api/v1/scan/result/{scan_id}/{record_id}."""
+    query = read_query(RecordQuery, request.query_params)
+    scan = await scans.find(service.db, caller.tenant_id, name_in(request))
+    part = _part(scan, query.object)
+    record = await pages.record(
+        service.db, scan, part, name_in(request, "record_id", "Record"), raw=query.include_raw
+    )
+    if record is None:
+        raise NotFoundError("Record not found")
+    return Response(answers.record(scan, part, record), media_type="application/json")
 
 
 def _place(query: ResultQuery) -> pages.Place:

@@ -20,13 +20,14 @@ from hubspot_client.errors import HubSpotError as Failure
 from hubspot_client.object_types import HS_PIPELINE
 from service_base.logs import mask
 
+from scan_service.door import catalog
 from scan_service.errors import HubSpotError, InvalidRequestError, UnavailableError
 from scan_service.moments import bounds
 from scan_service.records.objects import DEALS, STANDARD, type_of
 from scan_service.shares import Shares
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from hubspot_client.access import Access
@@ -103,6 +104,30 @@ class HubSpot:
             HubSpotError: the token is wrong.
         """
         await self._ask(tenant_id, access, _prove)
+
+    async def describe(
+        self, tenant_id: str, access: Access, names: Sequence[str]
+    ) -> dict[str, Any]:
+        """Ask what the account has: `catalog.describe` says what comes back.
+
+        Raises:
+            HubSpotError: the token is wrong.
+            UnavailableError: HubSpot does not answer in time.
+        """
+        found: dict[str, Any] = {}
+
+        def work(client: Client) -> None:
+            try:
+                found.update(catalog.describe(client, names))
+            except AuthenticationError as failure:
+                raise _refusal(failure, "the account", "oauth") from None
+            except RateLimitedError:
+                return
+
+        await self._ask(tenant_id, access, work)
+        if not found:
+            raise UnavailableError("HubSpot does not answer. Please retry.")
+        return found
 
     async def _ask(self, tenant_id: str, access: Access, work: Callable[[Client], None]) -> None:
         """Let a thread ask, for a moment only; a HubSpot that does not answer is no error."""

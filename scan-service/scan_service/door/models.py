@@ -201,6 +201,19 @@ class DownloadQuery(_Query):
     object: ObjectType = DEALS
 
 
+class RecordQuery(_Query):
+    """Query of GET /api/v1/scan/result/{scan_id}/{record_id}."""
+
+    include_raw: bool = False
+    object: ObjectType = DEALS
+
+
+class ObjectsQuery(_Query):
+    """Query of GET /api/v1/connections/{connection_id}/objects."""
+
+    names: Annotated[str, StringConstraints(max_length=_LONGEST_CURSOR)] = DEALS
+
+
 class RemoveQuery(_Query):
     """Query of DELETE /api/v1/scan/remove/{scan_id}."""
 

@@ -98,6 +98,33 @@ async def page(
     return Page(records, summary, total, following, stable)
 
 
+async def record(
+    db: Database, scan: Mapping[str, Any], part: Part, record_id: str, *, raw: bool
+) -> str | None:
+    """Return one record of a scan with its links, as JSON text; None where there is none.
+
+    Args:
+        db: the database.
+        scan: whose record.
+        part: what the scan reads of its type.
+        record_id: HubSpot's id.
+        raw: whether to show HubSpot's own object.
+    """
+    async with db.tenant(scan["tenant_id"]) as connection:
+        present = await columns(connection, table_of(part.name))
+        if not present:
+            return None
+        only = sql.SQL("and id = {} offset 0").format(sql.Literal(record_id))
+        cursor = await connection.execute(
+            sql.SQL("select {}::text as text {}").format(
+                record_json(part, present, scan, associations=True, raw=raw),
+                unpacked(part, present, scan, rest=only),
+            )
+        )
+        row = await cursor.fetchone()
+        return None if row is None else str(row["text"])
+
+
 async def _from(
     connection: Connection, scan: Mapping[str, Any], part: Part, place: Place, size: int
 ) -> sql.Composable:

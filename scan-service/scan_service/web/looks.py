@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from scan_service.moments import read_moment
 from scan_service.web import assets
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 _STATES = {
@@ -83,6 +86,11 @@ def plain(value: Any) -> str:
     return str(value)
 
 
+def linked(link: Mapping[str, Any]) -> str:
+    """Return the labels of a link, which say what one record is to the other."""
+    return ", ".join(str(each["label"]) for each in link["types"] if each.get("label"))
+
+
 _PAGES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
     autoescape=True,
@@ -92,6 +100,6 @@ _PAGES = Environment(
     auto_reload=False,
 )
 _PAGES.filters.update(
-    state=state, number=number, lasting=lasting, moment=moment, ago=ago, plain=plain
+    state=state, number=number, lasting=lasting, moment=moment, ago=ago, plain=plain, linked=linked
 )
 _PAGES.globals |= {"asset": assets.address}

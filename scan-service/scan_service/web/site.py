@@ -13,7 +13,7 @@ from scan_service.door.app import translated
 from scan_service.door.passing import enter
 from scan_service.errors import ServiceError, UnauthorizedError
 from scan_service.guard import sessions
-from scan_service.web import assets, entrance, looks, scans
+from scan_service.web import accounts, assets, entrance, looks, records, scans, starting
 from scan_service.web.visits import Visit, go
 
 if TYPE_CHECKING:
@@ -60,6 +60,13 @@ PAGES = (
     Page("GET", "/scans/{scan_id}/remove", scans.ask_removal),
     Page("POST", "/scans/{scan_id}/remove", scans.remove),
     Page("GET", "/scans/{scan_id}/download/{format}", scans.download),
+    Page("GET", "/scans/{scan_id}/records", records.listed),
+    Page("GET", "/scans/{scan_id}/records/{record_id}", records.one),
+    Page("GET", "/start", starting.form),
+    Page("POST", "/start", starting.start),
+    Page("GET", "/connections", accounts.listed),
+    Page("POST", "/connections", accounts.create),
+    Page("POST", "/connections/{connection_id}/remove", accounts.remove),
 )
 
 
