@@ -15,12 +15,10 @@ from hubspot_client.paging import Cursors
 from tap_hubspot_deals.reading.census import Census
 from tap_hubspot_deals.reading.filtering import is_asked_for
 from tap_hubspot_deals.reading.legs import BAD_REQUEST, Step
-from tap_hubspot_deals.reading.objects import MERGED_IDS, CrmObject, ObjectPage, merged_ids
+from tap_hubspot_deals.reading.objects import CrmObject, ObjectPage
 from tap_hubspot_deals.reading.pages import LinkedPage
-from tap_hubspot_deals.reading.progress import Window
-from tap_hubspot_deals.reading.searching import SearchSource
 from tap_hubspot_deals.reading.sources import ListSource
-from tap_hubspot_deals.settings import Filters
+from tap_hubspot_deals.reading.survivors import Survivors
 
 if TYPE_CHECKING:
     import logging
@@ -41,11 +39,6 @@ ARCHIVED_AT_ONCE = 300
 BIN_PAGES = 3
 """Pages of a recycle bin that an incremental run walks from its beginning."""
 
-MERGED_ONE_BY_ONE = 20
-"""Ids that are asked for one by one where no search tells what became of them."""
-
-NOT_FOUND = 404
-
 
 class Audit:
     """Makes good what a read left untrue.
@@ -65,7 +58,7 @@ class Audit:
         self._settings = settings
         self._filters = settings.filters
         self._logger = logger
-        self._survivors: dict[str, CrmObject] | None = None
+        self._survivors = Survivors(reader)
         self.not_compared: dict[str, int] = {}
 
     def pages(self, progress: Progress, held: Holdings) -> Iterator[LinkedPage]:
@@ -145,7 +138,7 @@ class Audit:
             live.keep(self._is_asked_for)
             archived.keep(self._is_asked_for)
             yield from self._live(live, progress)
-            merged = self._merged(wanted, progress)
+            merged = self._survivors.of(wanted, progress.since)
             gone += [i for i in wanted if i not in merged]
             if archived.objects or gone or merged:
                 read_at = iso(self._reader.client.clock.now())
@@ -168,57 +161,6 @@ class Audit:
             if exc.status != BAD_REQUEST:
                 raise
             return ObjectPage([], None)  # a type without a recycle bin
-
-    def _merged(self, ids: list[str], progress: Progress) -> dict[str, CrmObject]:
-        """Those of the ids that were merged into another record, with that one."""
-        if not ids:
-            return {}
-        if self._survivors is None:
-            self._survivors = self._find_survivors(progress)
-        found = {i: self._survivors[i] for i in ids if i in self._survivors}
-        rest = [i for i in ids if i not in found]
-        for record_id in rest[:MERGED_ONE_BY_ONE]:  # the index of the search lags behind
-            survivor = self._read_one(record_id)
-            if survivor is not None and survivor.id != record_id:
-                found[record_id] = survivor
-        return found
-
-    def _find_survivors(self, progress: Progress) -> dict[str, CrmObject]:
-        """The records that took others' places since the last read, by the others' ids."""
-        window = None
-        if progress.since is not None:
-            now = milliseconds(self._reader.client.clock.now())
-            window = Window(milliseconds(parse_time(progress.since)), now)
-        source = SearchSource(self._reader, Filters(), window, having=(MERGED_IDS,))
-        survivors: dict[str, CrmObject] = {}
-        position: str | None = None
-        try:
-            while True:
-                page = source.fetch(position)
-                survivors.update((old, o) for o in page.objects for old in merged_ids(o))
-                position = page.following
-                if position is None:
-                    return survivors
-        except HubSpotError as exc:
-            if exc.status != BAD_REQUEST:
-                raise
-            return survivors  # a type that cannot be searched
-
-    def _read_one(self, record_id: str) -> CrmObject | None:
-        """One record, or the one that took its place: HubSpot leads from the old id to the new."""
-        client, object_type = self._reader.client, self._reader.object_type
-        try:
-            return client.get(
-                f"{client.paths.objects(object_type.in_paths)}/{record_id}",
-                family="list",
-                what=f"{object_type.name} (one)",
-                shape=CrmObject,
-                properties=MERGED_IDS,
-            )
-        except HubSpotError as exc:
-            if exc.status != NOT_FOUND:
-                raise
-            return None
 
     def _bin(self, progress: Progress, held: Holdings) -> Iterator[LinkedPage]:
         """Archived records that never went out: the first pages of the bin, and its newest ids."""
