@@ -57,6 +57,13 @@ class StreamMapError(Exception):
     retryable = False
 
 
+class NotComparedError(Exception):
+    """`compare_everything` is set, and something could not be compared; what was read is out."""
+
+    code = "not_compared"
+    retryable = False
+
+
 class UnexpectedError(Exception):
     """A fault of the tap; the log at level DEBUG has the traceback."""
 
@@ -86,7 +93,7 @@ def ending_of(exc: BaseException) -> Ending:
     if isinstance(exc, Terminated):
         sentence = f"Ended by signal {exc.signum}; the state is written."
         return Ending(sentence, exc.code, exc.retryable, 128 + exc.signum)
-    if isinstance(exc, HubSpotError):
+    if isinstance(exc, HubSpotError | NotComparedError):
         return Ending(str(exc), exc.code, exc.retryable)
     if isinstance(exc, ConfigValidationError):
         kind = exc if isinstance(exc, StateError) else SettingsError

@@ -344,6 +344,15 @@ TABLE: tuple[Setting, ...] = (
         read=lambda number: timedelta(hours=number),
     ),
     Setting(
+        "compare_everything",
+        FLAG,
+        "Compare everything",
+        "An incremental run compares all records and links with HubSpot, in an account of more "
+        "than 1,000 records too: a request for each 100 records, and for 1,000 and each associated "
+        "type. What it cannot compare makes it fail then, after everything is written.",
+        default=False,
+    ),
+    Setting(
         "api_version",
         TEXT,
         "API version",
@@ -452,6 +461,7 @@ class Settings:
     page_size: int
     lookback: timedelta
     refresh_after: timedelta
+    compare_everything: bool
     activate_versions: bool
 
     @property

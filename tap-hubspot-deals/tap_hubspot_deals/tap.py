@@ -14,7 +14,7 @@ from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from typing_extensions import override
 
 from tap_hubspot_deals import settings as tap_settings
-from tap_hubspot_deals.ending import Terminated, told
+from tap_hubspot_deals.ending import NotComparedError, Terminated, told
 from tap_hubspot_deals.process import economize
 from tap_hubspot_deals.sdk import ConfigInput, SingerTap, load_json
 from tap_hubspot_deals.streams.base import Account, TenantStream
@@ -99,6 +99,22 @@ class TapHubspotDeals(SingerTap):
         else:
             raise Terminated(signum)
 
+    def check_compared(self) -> None:
+        """See, behind the last stream, whether all is as it was asked for.
+
+        Raises:
+            NotComparedError: If everything was to be compared with HubSpot, and was not.
+        """
+        if self.account.settings.compare_everything and (left := self._not_compared()):
+            raise NotComparedError(
+                "The tables are as HubSpot, but for what could not be compared: "
+                f"{json.dumps(left)}. All that was read is written, and the state is good."
+            )
+
+    def _not_compared(self) -> dict[str, dict[str, int]]:
+        streams = [s for s in self.loaded_streams if isinstance(s, ObjectStream)]
+        return {s.name: s.not_compared for s in streams if s.not_compared}
+
     def put_state(self) -> None:
         """Write how far all streams have come."""
         for stream in self.loaded_streams:
@@ -124,11 +140,7 @@ class TapHubspotDeals(SingerTap):
                 for s in streams
                 if isinstance(s, ObjectStream)
             },
-            "not_compared": {
-                s.name: s.not_compared
-                for s in streams
-                if isinstance(s, ObjectStream) and s.not_compared
-            },
+            "not_compared": self._not_compared(),
         }
         self.logger.info("Run summary: %s", json.dumps(summary))
 
@@ -160,6 +172,7 @@ class TapHubspotDeals(SingerTap):
             try:
                 tap.tell_beginnings()
                 tap.sync_all()
+                tap.check_compared()
             except Terminated:
                 tap.put_state()
                 raise

@@ -19,6 +19,7 @@ BASES = {
         *(
             f"tap_hubspot_deals.ending:{name}"
             for name in (
+                "NotComparedError",
                 "SettingsError",
                 "StateError",
                 "StreamMapError",

@@ -112,6 +112,7 @@ def tried(
             )
             try:
                 tap.sync_all()
+                tap.check_compared()
             finally:
                 tap.finish()
         except Exception as exc:  # noqa: BLE001 - the caller looks at it

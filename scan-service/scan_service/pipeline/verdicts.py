@@ -30,6 +30,7 @@ OF_TAP = {
     "target_gone": "DATABASE_ERROR",
     "settings_invalid": "INTERNAL_ERROR",
     "state_invalid": "INTERNAL_ERROR",
+    "not_compared": "INTERNAL_ERROR",
     "stream_map_failed": "INTERNAL_ERROR",
     "interrupted": "INTERNAL_ERROR",
     "unexpected": "INTERNAL_ERROR",

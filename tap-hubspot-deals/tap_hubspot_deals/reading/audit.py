@@ -6,6 +6,7 @@ or taken away, and a record that leaves a filter is in no search with that filte
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING
 
 from hubspot_client.clock import iso, milliseconds, parse_time
@@ -23,9 +24,11 @@ from tap_hubspot_deals.reading.survivors import Survivors
 if TYPE_CHECKING:
     import logging
     from collections.abc import Iterator, Sequence
+    from concurrent.futures import Executor
 
     from tap_hubspot_deals.reading.holdings import Holdings
     from tap_hubspot_deals.reading.objects import ObjectReader
+    from tap_hubspot_deals.reading.packing import Kind
     from tap_hubspot_deals.reading.pages import LinkAsker
     from tap_hubspot_deals.reading.progress import Progress
     from tap_hubspot_deals.settings import Settings
@@ -47,14 +50,21 @@ class Audit:
         reader: The objects and their properties.
         links: Asks for their links.
         settings: What is asked for.
+        pool: Where requests run.
         logger: Where it tells what it does.
     """
 
     def __init__(
-        self, reader: ObjectReader, links: LinkAsker, settings: Settings, logger: logging.Logger
+        self,
+        reader: ObjectReader,
+        links: LinkAsker,
+        settings: Settings,
+        pool: Executor,
+        logger: logging.Logger,
     ) -> None:
         self._reader = reader
         self._links = links
+        self._pool = pool
         self._settings = settings
         self._filters = settings.filters
         self._logger = logger
@@ -78,9 +88,12 @@ class Audit:
                 yield LinkedPage(page, None, None, read_at, progress, unattached=unattached)
             self._tell_left(held)
             return
-        turn = milliseconds(parse_time(progress.started_at)) // 1000
         census = Census(self._reader, self._filters)
-        vanished, appeared = census.differences(held.live, turn)
+        if self._settings.compare_everything:
+            vanished, appeared = census.all_differences(held.live, self._pool)
+        else:
+            turn = milliseconds(parse_time(progress.started_at)) // 1000
+            vanished, appeared = census.differences(held.live, turn)
         for start in range(0, len(appeared), CHUNK):
             page = self._reader.batch(_texts(appeared[start : start + CHUNK]), archived=False)
             page.keep(self._is_asked_for)
@@ -98,7 +111,7 @@ class Audit:
 
     def _count_left(self, progress: Progress, held: Holdings) -> None:
         """How many records a run cannot look at: too many for it, in turn or at all."""
-        whole = progress.mode == "full"
+        whole = progress.mode == "full" or self._settings.compare_everything
         links = held.links is not None and (len(held.live) if whole else CHUNK)
         archived = len(held.archived) if whole else ARCHIVED_AT_ONCE
         left = {
@@ -110,15 +123,17 @@ class Audit:
     def _tell_left(self, held: Holdings) -> None:
         if not self.not_compared:
             return
+        rounds = max(ceil(len(held.live) / CHUNK), ceil(len(held.archived) / ARCHIVED_AT_ONCE))
         self._logger.info(
             "Not compared with HubSpot in this run: the links of %d, the presence of %d archived "
             "%s. %s",
             self.not_compared.get("links_of", 0),
             self.not_compared.get("archived", 0),
             self._reader.object_type.name,
-            "Each run looks at others in turn, a full read at all."
+            f"Each run looks at others in turn, at all within {rounds} runs or by a full read."
             if held.links is not None
-            else "Links are too many to be kept: those that are gone get no `removed_at`.",
+            else "Their links are too many to be kept: a full read alone sees those that changed "
+            "without their record, and those that are gone get no `removed_at`.",
             extra={
                 "object_type": self._reader.object_type.name,
                 "not_compared": self.not_compared,
@@ -184,24 +199,33 @@ class Audit:
             if following is None:
                 return
             cursors.check(position, following, empty=empty)
-            position = newest if number + 1 == BIN_PAGES else following
+            jumps = number + 1 == BIN_PAGES and not self._settings.compare_everything
+            position = newest if jumps else following
 
     def _archived(self, progress: Progress, held: Holdings) -> Iterator[LinkedPage]:
         """Look whether archived records are still in the recycle bin, some at each run."""
-        ids = held.turn("archived", ARCHIVED_AT_ONCE)
-        there = {int(o.id) for o in self._batch_archived(_texts(ids)).objects}
-        yield from self._resolve([i for i in ids if i not in there], progress)
+        for ids in self._in_turn(held, "archived", ARCHIVED_AT_ONCE):
+            there = {int(o.id) for o in self._batch_archived(_texts(ids)).objects}
+            yield from self._resolve([i for i in ids if i not in there], progress)
 
     def _relinked(self, progress: Progress, held: Holdings) -> Iterator[LinkedPage]:
         """Look for links that changed without their record, those of some records at each run."""
         if held.links is None or not self._reads_links:
             return
-        ids = [i for i in held.turn("live", CHUNK) if i not in held.seen]
-        now = self._links.read(_texts(ids))
-        changed = [i for i in ids if now.get(str(i), set()) != held.links_of(i)]
-        page = self._reader.batch(_texts(changed), archived=False)
-        page.keep(self._is_asked_for)
-        yield from self._live(page, progress)
+        for chosen in self._in_turn(held, "live", CHUNK):
+            ids = [i for i in chosen if i not in held.seen]
+            now = self._links.read(_texts(ids))
+            changed = [i for i in ids if now.get(str(i), set()) != held.links_of(i)]
+            page = self._reader.batch(_texts(changed), archived=False)
+            page.keep(self._is_asked_for)
+            yield from self._live(page, progress)
+
+    def _in_turn(self, held: Holdings, kind: Kind, number: int) -> Iterator[list[int]]:
+        """The ids of a kind that this run looks at, so many together: once so many, or all."""
+        everything = self._settings.compare_everything
+        ids = held.turn(kind, len(held.ids[kind]) if everything else number)
+        for start in range(0, len(ids), number):
+            yield ids[start : start + number]
 
 
 def _texts(ids: Sequence[int]) -> list[str]:

@@ -4,6 +4,7 @@ A portal of up to a thousand records is listed, ids and filter fields alone: ten
 one is counted by one search, and where that gives the same number - as many may have come as went -
 by three more, each over half of eight stretches: any two stretches differ in one of them. Where a
 count differs, halves of the ids are counted until those that differ are few enough to be read.
+Who asks for certainty has all ids listed.
 """
 
 from __future__ import annotations
@@ -15,16 +16,18 @@ from hubspot_client.errors import HubSpotError
 from hubspot_client.paging import Cursors
 
 from tap_hubspot_deals.reading.filtering import is_asked_for
-from tap_hubspot_deals.reading.legs import BAD_REQUEST
+from tap_hubspot_deals.reading.legs import BAD_REQUEST, Leg, OutOfOrder
 from tap_hubspot_deals.reading.searching import SearchSource, count, extent, stretches_at_once
 from tap_hubspot_deals.reading.sources import ListSource
+from tap_hubspot_deals.reading.walks import Walk
 from tap_hubspot_deals.settings import Filters
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+    from concurrent.futures import Executor
 
     from tap_hubspot_deals.reading.idsets import IdSet
-    from tap_hubspot_deals.reading.objects import ObjectReader, Source
+    from tap_hubspot_deals.reading.objects import ObjectPage, ObjectReader, Source
     from tap_hubspot_deals.reading.searching import Stretch
 
 Differences = tuple[list[int], list[int]]
@@ -70,7 +73,37 @@ class Census:
         except HubSpotError as exc:  # a type that cannot be searched
             if exc.status != BAD_REQUEST:
                 raise
-        return self._compare(list(held), self._listed())
+        return self._compare(held, self._listed())
+
+    def all_differences(self, held: IdSet, pool: Executor) -> Differences:
+        """As `differences`, whatever it costs.
+
+        Args:
+            held: The ids that went out as live ones.
+            pool: Where requests run.
+        """
+        walk = Walk(ListSource(self._reader), pool, [Leg()], ordered=True, extent=self._extent)
+        there: set[int] = set()
+        try:
+            for steps in walk.groups():
+                for step in steps:
+                    there.update(self._asked_for(step.page))
+        except OutOfOrder:
+            there = self._listed()
+        return self._compare(held, there)
+
+    def _extent(self) -> tuple[int, int | None]:
+        try:
+            total, highest = extent(self._reader, Filters())
+        except HubSpotError as exc:
+            if exc.status != BAD_REQUEST:
+                raise
+            return 0, None
+        return total // self._reader.page_size, None if highest is None else int(highest)
+
+    def _asked_for(self, page: ObjectPage) -> list[int]:
+        object_type = self._reader.object_type
+        return [int(o.id) for o in page.objects if is_asked_for(o, self._filters, object_type)]
 
     def _searched(self, held: IdSet, total: int, top: int, turn: int) -> Differences:
         if total != len(held):
@@ -101,11 +134,7 @@ class Census:
         position: str | None = None
         while True:
             page = source.fetch(position)
-            there.update(
-                int(o.id)
-                for o in page.objects
-                if is_asked_for(o, self._filters, self._reader.object_type)
-            )
+            there.update(self._asked_for(page))
             if page.following is None:
                 return there
             cursors.check(position, page.following, empty=not page.objects)
@@ -134,9 +163,10 @@ class Census:
             position = page.following
 
     @staticmethod
-    def _compare(ours: list[int], theirs: set[int]) -> Differences:
-        mine = set(ours)
-        return [i for i in ours if i not in theirs], sorted(theirs - mine)
+    def _compare(ours: Iterable[int], theirs: set[int]) -> Differences:
+        gone = [i for i in ours if i not in theirs]
+        theirs.difference_update(ours)
+        return gone, sorted(theirs)
 
 
 def _stretches(held: IdSet, top: int, turn: int) -> list[Stretch]:

@@ -44,6 +44,9 @@ KINDS: tuple[Kind, ...] = ("live", "archived", "merged")
 LINK_LIMIT = 200_000
 """Links that are kept: beyond it a link's `read_at` alone says whether it is current."""
 
+LINK_LIMIT_OF_ALL = 1_000_000
+"""Those that are kept where everything is to be compared: some 4 MB of state."""
+
 
 class _Packed(msgspec.Struct):
     ids: dict[str, list[int]]
@@ -58,10 +61,20 @@ class Holdings:
         packed: From `pack`; None where nothing went out.
         per_pair: Whether links go out into a stream for each pair of object types. Those that went
             out the other way are kept, until a run goes that way again.
+        to_compare: Whether everything is to be compared, so that more links are kept.
+        anew: Whether all is read: then the links are kept again, where they had been too many.
     """
 
-    def __init__(self, packed: str | None = None, *, per_pair: bool = False) -> None:
+    def __init__(
+        self,
+        packed: str | None = None,
+        *,
+        per_pair: bool = False,
+        to_compare: bool = False,
+        anew: bool = False,
+    ) -> None:
         self.per_pair = per_pair
+        self._link_limit = LINK_LIMIT_OF_ALL if to_compare else LINK_LIMIT
         self.ids: dict[Kind, IdSet] = {kind: IdSet() for kind in KINDS}
         self.links: dict[int, bytes] | None = {}
         self.seen = IdSet()
@@ -72,7 +85,8 @@ class Holdings:
             for kind in KINDS:
                 self.ids[kind] = IdSet(accumulate(found.ids.get(kind, [])))
             self._turns = dict(found.turns)
-            self.links = None if found.linked is None else _links_of(found.linked)
+            if found.linked is not None or not anew:
+                self.links = None if found.linked is None else _links_of(found.linked)
             self._link_count = sum(map(len, (self.links or {}).values())) // LENGTH
 
     @property
@@ -177,7 +191,7 @@ class Holdings:
         if links:
             self.links[number] = links
         self._link_count += (len(links) - len(before)) // LENGTH
-        if self._link_count > LINK_LIMIT:
+        if self._link_count > self._link_limit:
             self.links = None
 
     def pack(self) -> str:

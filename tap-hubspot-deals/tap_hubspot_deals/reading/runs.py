@@ -71,7 +71,7 @@ class Run:
         only = frozenset(settings.association_ids) or None
         self._links = LinkAsker(links, only, reader.client.clock, self._pool, history)
         self._extent = SearchedExtent(reader, settings, logger)
-        self._audit = Audit(reader, self._links, settings, logger)
+        self._audit = Audit(reader, self._links, settings, self._pool, logger)
 
     def __enter__(self) -> Self:
         """Nothing to prepare: the threads are there."""

@@ -9,6 +9,7 @@ The bookmark of a stream is one dictionary per tenant, under Singer's `partition
 
 `replication_key_value` is the end of the last closed window, never past the start of its run.
 `properties` are those that all records have which went out, `ended_at` is when the last read ended.
+`compares_all` says that what went out is kept for `compare_everything`, since the last full read.
 `held` is what went out, see `reading.holdings`. `progress`, and `recent` and `coming` (see
 `streams.journal`), stand there only while a run is unfinished.
 """
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -88,6 +90,10 @@ class Bookmark:
     def mirrors(self) -> bool:
         """Whether a later run goes on from this one: a scan is read once, a sample never."""
         return self.kept and self._settings.scan_id is None
+
+    @property
+    def _compares_all(self) -> bool:
+        return self.mirrors and self._settings.compare_everything
 
     @property
     def asks_for_something_else(self) -> bool:
@@ -173,6 +179,8 @@ class Bookmark:
         full_read_at = self._state.get("full_read_at")
         known = self.value is not None and full_read_at is not None
         known = known and (not self.mirrors or "held" in self._state)
+        # What went out must be kept whole, to be compared as a whole.
+        known = known and (not self._compares_all or "compares_all" in self._state)
         due = refresh and known and (self._full or self._is_due(str(full_read_at), now))
         if not known or self.asks_for_something_else or due or self._is_ahead(now):
             return self._all_anew(now)
@@ -200,14 +208,21 @@ class Bookmark:
         """
         state = self._state
         goes_on = (state.get("progress") or {}).get("started_at") == progress.started_at
+        kept = partial(
+            Holdings,
+            state.get("held"),
+            per_pair=bool(state.get("per_pair")),
+            to_compare=self._compares_all,
+            anew=progress.mode == "full",
+        )
         try:
-            held = Holdings(state.get("held"), per_pair=bool(state.get("per_pair")))
+            held = kept()
             for marks in self._journal.recent():
                 held.take(marks, seen=goes_on)
             coming = self._journal.coming()
             held.expect(coming)
             if coming and goes_on:  # the next page takes its place, though it may have gone out
-                before = Holdings(state.get("held"), per_pair=held.per_pair)
+                before = kept()
                 before.expect(coming)
                 state["held"] = before.pack()
                 del state["coming"]
@@ -272,6 +287,10 @@ class Bookmark:
         state["version"] = progress.version
         if progress.mode == "full":
             state["full_read_at"] = progress.started_at
+        if not self._compares_all:
+            state.pop("compares_all", None)
+        elif progress.mode == "full":
+            state["compares_all"] = True
 
     def _is_due(self, full_read_at: str, now: datetime) -> bool:
         """Whether so many hours passed, less a twenty-fourth: a schedule may run a bit early."""
