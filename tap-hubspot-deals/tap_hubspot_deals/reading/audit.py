@@ -81,7 +81,7 @@ class Audit:
         self._count_left(progress, held)
         if progress.mode == "full":
             unseen = sorted({*held.unseen("live"), *held.unseen("archived")})
-            yield from self._resolve(unseen, progress)
+            yield from self.resolve(unseen, progress)
             if unattached := _texts(held.unattached()):
                 read_at = iso(self._reader.client.clock.now())
                 page = ObjectPage([], None)
@@ -98,7 +98,7 @@ class Audit:
             page = self._reader.batch(_texts(appeared[start : start + CHUNK]), archived=False)
             page.keep(self._is_asked_for)
             yield from self._live(page, progress)
-        yield from self._resolve(vanished, progress)
+        yield from self.resolve(vanished, progress)
         if self._settings.archived:
             yield from self._bin(progress, held)
         yield from self._archived(progress, held)
@@ -140,8 +140,13 @@ class Audit:
             },
         )
 
-    def _resolve(self, ids: Sequence[int], progress: Progress) -> Iterator[LinkedPage]:
-        """Say what became of records that are not where they were."""
+    def resolve(self, ids: Sequence[int], progress: Progress) -> Iterator[LinkedPage]:
+        """Say what has become of some records, whatever it is.
+
+        Args:
+            ids: The records.
+            progress: When the last read was, in `since`: records that were merged later are found.
+        """
         for start in range(0, len(ids), CHUNK):
             wanted = _texts(ids[start : start + CHUNK])
             live = self._reader.batch(wanted, archived=False)
@@ -206,7 +211,7 @@ class Audit:
         """Look whether archived records are still in the recycle bin, some at each run."""
         for ids in self._in_turn(held, "archived", ARCHIVED_AT_ONCE):
             there = {int(o.id) for o in self._batch_archived(_texts(ids)).objects}
-            yield from self._resolve([i for i in ids if i not in there], progress)
+            yield from self.resolve([i for i in ids if i not in there], progress)
 
     def _relinked(self, progress: Progress, held: Holdings) -> Iterator[LinkedPage]:
         """Look for links that changed without their record, those of some records at each run."""

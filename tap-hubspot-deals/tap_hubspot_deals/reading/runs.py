@@ -108,6 +108,10 @@ class Run:
         if self._mirrors:
             yield from self._audit.pages(progress, held)
 
+    def resolve(self, ids: Sequence[int], progress: Progress) -> Iterator[LinkedPage]:
+        """What has become of some records: live, archived, merged or gone; see `Audit.resolve`."""
+        return self._audit.resolve(ids, progress)
+
     @property
     def not_compared(self) -> dict[str, int]:
         """How many records the last read did not look at: `links_of`, and `archived` ones."""

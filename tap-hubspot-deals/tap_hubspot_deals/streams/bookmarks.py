@@ -100,6 +100,17 @@ class Bookmark:
         """Whether the last runs read another selection, so that their bookmark says nothing."""
         return bool(self._state.get("selection", self._selection) != self._selection)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the last run that asked for this came to its end, and left what went out."""
+        known = {"replication_key_value", "full_read_at", "held"} <= self._state.keys()
+        return known and not self.asks_for_something_else and "progress" not in self._state
+
+    @property
+    def lacking(self) -> list[str]:
+        """The properties that not all records have which went out."""
+        return [each.name for each in self._coverage.lacking]
+
     def due(
         self, now: Callable[[], datetime], *, is_dear: Callable[[Sequence[str]], bool]
     ) -> Iterator[Progress]:
@@ -129,7 +140,7 @@ class Bookmark:
         following = self.next_run(now(), refresh=unfinished is None or unfinished.mode != "full")
         lacking = [] if following.mode == "full" else self._coverage.lacking
         if lacking and (anew or is_dear([each.name for each in lacking])):
-            following = self._all_anew(now())
+            following = self.everything(now())
         yield following
         if lacking and following.mode == "changes":
             yield self._properties_of(lacking, following, ended_at)
@@ -183,11 +194,16 @@ class Bookmark:
         known = known and (not self._compares_all or "compares_all" in self._state)
         due = refresh and known and (self._full or self._is_due(str(full_read_at), now))
         if not known or self.asks_for_something_else or due or self._is_ahead(now):
-            return self._all_anew(now)
+            return self.everything(now)
+        return self.changes(now)
+
+    def changes(self, now: datetime) -> Progress:
+        """A read of what changed since the bookmark, of which there has to be one."""
         return Progress("changes", iso(now), self._state.get("version", 0), self._looked_back())
 
     @staticmethod
-    def _all_anew(now: datetime) -> Progress:
+    def everything(now: datetime) -> Progress:
+        """A read of all that is asked for."""
         return Progress("full", iso(now), milliseconds(now))
 
     def _is_ahead(self, now: datetime) -> bool:

@@ -17,6 +17,7 @@ from tap_hubspot_deals.streams.bookmarks import Bookmark
 from tap_hubspot_deals.streams.history import Histories, HistoryStream
 from tap_hubspot_deals.streams.outgoing import Composer
 from tap_hubspot_deals.streams.records import RecordFields
+from tap_hubspot_deals.streams.survey import Survey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -105,11 +106,47 @@ class ObjectStream(TenantStream):
             if isinstance(s, HistoryStream) and s.object_type == self.object_type and s.selected
         ]
 
-    @override
-    def read_and_write(self, *, write: bool) -> Iterator[dict[str, Any]]:
+    def _gather(self) -> list[HistoryStream]:
+        """Find the streams that this one feeds; gives those of histories."""
         self._links = self._links_streams()
         histories = self._history_streams()
         self._histories = Histories(histories, None)
+        return histories
+
+    def survey(self) -> Survey:
+        """What HubSpot has now, beside what went out; nothing is written.
+
+        Raises:
+            StateError: If the state cannot be used.
+        """
+        self._gather()
+        definitions = self._selected_definitions()
+        bookmark = self._find_bookmark(definitions)
+        return Survey(
+            self._run(definitions, bookmark, walks=True),
+            bookmark,
+            self._fields,
+            self._composer(mirrors=bookmark.mirrors),
+            self.hubspot.clock,
+            tables={to_type: stream.name for to_type, stream in self._links.items()},
+        )
+
+    def reload(self, survey: Survey, ids: Sequence[int], also: Sequence[str] = ()) -> None:
+        """Write some records as they are now, and of those that are not there that they are gone.
+
+        Args:
+            survey: This stream's.
+            ids: The records.
+            also: What stands in tables as ids and is none; it goes out as gone.
+        """
+        for stream in {id(s): s for s in (self, *self._links.values())}.values():
+            stream.announce()
+        for page in survey.outgoing(ids, also):
+            self._write(page)
+
+    @override
+    def read_and_write(self, *, write: bool) -> Iterator[dict[str, Any]]:
+        histories = self._gather()
         if not self.selected and not self._links and not histories:
             return  # the SDK asks parents for the sake of children that are fed by others
         if self.settings.nest_properties:
@@ -257,7 +294,10 @@ class ObjectStream(TenantStream):
     def _only_ids(self) -> bool:
         return bool(self.settings.association_ids) and not self.selected
 
-    def _run(self, definitions: list[Definition], bookmark: Bookmark) -> Run:
+    def _run(
+        self, definitions: list[Definition], bookmark: Bookmark, *, walks: bool = False
+    ) -> Run:
+        """A run over the records; one that only `walks` reads all that is there, and no past."""
         reader = ObjectReader(
             self.hubspot,
             self.object_type,
@@ -276,8 +316,8 @@ class ObjectStream(TenantStream):
             links,
             self.settings,
             only_ids=self._only_ids,
-            mirrors=bookmark.mirrors,
-            history=self._histories.reader,
+            mirrors=bookmark.mirrors and not walks,
+            history=None if walks else self._histories.reader,
             logger=self.logger,
         )
 

@@ -131,9 +131,12 @@ class RecordFields:
         return chosen
 
     def _crumb(self, name: str) -> tuple[str, ...]:
-        field = self._field_of(name)
-        inner = () if name in self._fields else ("properties", name)
-        return ("properties", field, *inner)
+        field, *inner = self.place_of(name)
+        return ("properties", field, *(("properties", *inner) if inner else ()))
+
+    def place_of(self, name: str) -> tuple[str, ...]:
+        """The field where a property's value stands, and its name there where that is an object."""
+        return (self._field_of(name), *(() if name in self._fields else (name,)))
 
     def _field_of(self, name: str) -> str:
         """The field where a property's value stands, or the object that holds it."""
