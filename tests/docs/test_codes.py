@@ -12,6 +12,7 @@ from scan_service.pipeline.verdicts import OF_TAP, OF_TARGET
 
 BASES = {
     "crm_taps": ["crm_taps.errors:SourceError"],
+    "hubspot_verify": ["hubspot_verify.errors:VerifyError"],
     "target_deals_postgres": ["target_deals_postgres.errors:TargetError"],
     "target_hubspot": ["target_hubspot.errors:TargetError"],
     "tap_hubspot_deals": [

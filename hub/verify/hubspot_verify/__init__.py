@@ -1,0 +1,1 @@
+"""Compares what HubSpot has with what the tables of tap and target have."""
