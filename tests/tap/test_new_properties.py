@@ -122,12 +122,24 @@ def test_a_whole_selection_anew_reads_everything(mirroring: Mirroring) -> None:
 
 def test_a_retyped_property_is_read_where_it_has_a_value(mirroring: Mirroring) -> None:
     portal = mirroring.portal
-    fill(portal, "tier", portal.ids()[:30], type_="number")
+    fill(portal, "tier", portal.ids()[:30], type_="string")
     mirroring.run()
-    portal.retype_property("deals", "tier", "string")
+    portal.retype_property("deals", "tier", "enumeration")
     output = mirroring.run()
     assert output.ids() == portal.ids()[:30]
     assert mirroring.differences() == []
+
+
+def test_a_number_that_becomes_a_text_is_read_in_every_deal(mirroring: Mirroring) -> None:
+    """What was cleared is null as a number and "" as a text: no search finds it."""
+    portal = mirroring.portal
+    fill(portal, "tier", portal.ids()[:30], type_="number")
+    portal.change("deals", portal.ids()[40], {"tier": ""}, touch=False)
+    mirroring.run()
+    portal.retype_property("deals", "tier", "string")
+    mirroring.run()
+    assert mirroring.differences() == []
+    assert mirroring.mirror.deals()[portal.ids()[40]]["custom_properties"]["tier"] == ""
 
 
 def test_a_text_that_becomes_a_number_is_read_in_every_deal(mirroring: Mirroring) -> None:

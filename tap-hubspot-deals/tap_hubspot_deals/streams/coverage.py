@@ -33,9 +33,9 @@ class Coverage:
         self._before = _signatures(state)
         self._reading = set(self._definitions)
         unfinished = _signatures(state.get("progress") or {})
-        self._texts = {
-            n for n, kind, *_ in map(str.split, self._before | unfinished) if is_text(kind)
-        }
+        self._kinds: dict[str, set[bool]] = {}  # of a property: whether it was a text, or not
+        for name, kind, *_ in map(str.split, self._before | unfinished):
+            self._kinds.setdefault(name, set()).add(is_text(kind))
 
     @property
     def lacking(self) -> list[Definition]:
@@ -44,11 +44,15 @@ class Coverage:
 
     @property
     def concerns_all(self) -> bool:
-        """Whether a text became something else: no search finds the records that it was empty in.
+        """Whether a text became something else, or the reverse.
 
-        HubSpot writes "" for a text that was cleared, and so does the record.
+        HubSpot writes "" for what was cleared. A record has it so in a text and as null elsewhere,
+        and no search finds it.
         """
-        return any(each.name in self._texts and each.converter() for each in self.lacking)
+        return any(
+            (each.converter() is not None) in self._kinds.get(each.name, ())
+            for each in self.lacking
+        )
 
     def begin(self) -> None:
         """Note that what goes out from now on lacks what is not asked for, or not there, any more.
