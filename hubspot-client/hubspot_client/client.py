@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import Counter
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import quote
 
 import backoff
@@ -144,6 +144,7 @@ class Client:
         what: str,
         shape: type[T],
         repeatable: bool = True,
+        method: Literal["POST", "PATCH"] = "POST",
     ) -> T:
         """Search, read a batch or write; arguments and errors as for `get`.
 
@@ -155,10 +156,11 @@ class Client:
             shape: The msgspec type of the answer; `Nothing` where it has no body.
             repeatable: Whether the request may be sent again after a failure that leaves open
                 whether it was carried out. A refusal before that (423, 429) is always waited for.
+            method: `PATCH` changes what is there.
         """
         content = self._encoder.encode(body)
         url = self._base_url + path
-        return self._send("POST", url, content, family, what, shape, repeatable=repeatable)
+        return self._send(method, url, content, family, what, shape, repeatable=repeatable)
 
     def close(self) -> None:
         """Let waiting threads go and close the connections."""
@@ -227,7 +229,7 @@ class Client:
             self._token.refused(token)
             answer, _ = self._request(method, url, content, family, what)
         if answer.status >= 300:  # noqa: PLR2004
-            writes = method == "POST" and not url.endswith(READS)
+            writes = method != "GET" and not url.endswith(READS)
             failure = self._failure(answer, family, what, writes=writes)
             if isinstance(failure, AuthenticationError | StopCleanlyError):
                 self._end(failure)

@@ -86,10 +86,10 @@ def main() -> None:
         print(
             f"  curl -H 'Authorization: Bearer {first.token}' '{url}/crm/v3/objects/deals?limit=2'"
         )
-        body = (
-            f'{{"object_type": "deals", "object_id": "{next(first.records("deals").ids_from())}"}}'
-        )
-        print(f"  curl -d '{body}' {url}/_simulator/{first.portal_id}/archive")
+        deal = next(iter(first.records("deals").ids_from()), None)
+        if deal is not None:
+            body = f'{{"object_type": "deals", "object_id": "{deal}"}}'
+            print(f"  curl -d '{body}' {url}/_simulator/{first.portal_id}/archive")
         print(f"  curl {url}/_simulator/{first.portal_id}/truth/deals", flush=True)
 
     simulator.run(greet)

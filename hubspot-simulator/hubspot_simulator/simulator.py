@@ -79,8 +79,8 @@ class Simulator(World):
     def run(self, ready: Callable[[], object]) -> None:
         """Serve in the foreground until interrupted."""
         config, listener = self._listen()
-        ready()
         with contextlib.suppress(KeyboardInterrupt):
+            ready()
             uvicorn.Server(config).run(sockets=[listener])
 
     def __enter__(self) -> Self:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-Action = Literal["created", "updated", "archived", "linked", "unlinked", "defined"]
+Action = Literal["created", "updated", "archived", "linked", "unlinked", "defined", "redefined"]
 
 
 @dataclass(frozen=True)

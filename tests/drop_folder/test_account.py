@@ -50,6 +50,27 @@ def test_setup_makes_what_the_mapping_names_and_a_run_makes_nothing(
     assert contact.properties["kontaktkategorie"] == "McArena schorndorf"
 
 
+def test_setup_adds_the_options_that_waiting_files_hold(drop: Drop, portal: Portal) -> None:
+    columns = drop.mapping["contacts"]["columns"]
+    category = {**columns["kontaktkategorie"], "options": ["McArena aalen"]}
+    drop.mapping["contacts"] = {"columns": {**columns, "kontaktkategorie": category}}
+    drop("setup")
+    drop.put(sheet(person(1), person(2, Kontaktkategorie="McArena ulm"), "zu;kurz"))
+    refused = drop("--options")
+    lacking = drop()  # nobody asked for it: the rows are rejected
+    (bad,) = (drop.inbox / "errorprocessed").glob("*.fehler.csv")
+
+    added = drop("setup", "--options", "--file", str(bad))
+    bad.rename(drop.inbox / "export-schorndorf_again.csv")
+    after = drop()
+
+    assert [each.status for each in (refused, lacking, added, after)] == [64, 1, 0, 1], added.log
+    assert "Added options to contacts.kontaktkategorie (2)" in added.log
+    options = portal.definitions("contacts")["kontaktkategorie"].options
+    assert options == ("McArena aalen", "McArena schorndorf", "McArena ulm")
+    assert len(portal.truth("contacts").live) == 2
+
+
 def test_what_the_account_lacks_is_named_at_once_and_the_file_stays(
     drop: Drop, portal: Portal, box: Mailbox
 ) -> None:

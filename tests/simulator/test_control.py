@@ -109,3 +109,15 @@ def test_the_command_serves_two_portals_and_says_how_to_ask() -> None:
     assert [portal["deals"] for portal in portals] == [5, 5]
     assert kinds == ["string", "number"]
     assert "curl" in lines[4]
+
+
+def test_the_command_serves_an_account_without_deals() -> None:
+    command = [sys.executable, "-m", "hubspot_simulator", "--port", "0", "--deals", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(6)]
+        os.kill(process.pid, signal.SIGINT)
+
+    assert process.returncode == 0
+    assert "0 deals" in lines[1]
+    assert "/truth/deals" in lines[5]

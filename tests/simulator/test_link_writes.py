@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 if TYPE_CHECKING:
+    import requests
     from hubspot_simulator import Portal
 
     from .conftest import Api
@@ -151,3 +152,23 @@ def test_a_property_is_defined_once_and_comes_back(api: Api, portal: Portal, roo
     assert [each.status_code for each in (first, again, back)] == [201, 409, 201]
     assert first.json()["hasUniqueValue"] is True
     assert again.json()["subCategory"] == "Properties.PROPERTY_WITH_NAME_EXISTS"
+
+
+@pytest.mark.parametrize("root", ["/crm/properties/2026-09", "/crm/v3/properties"])
+def test_the_options_of_a_property_are_those_that_were_sent_last(
+    api: Api, portal: Portal, root: str
+) -> None:
+    portal.add_property("contacts", "site", "enumeration", field_type="checkbox", options=["a"])
+    options = [{"label": each, "value": each, "displayOrder": 0, "hidden": False} for each in "ab"]
+
+    def patch(name: str, options: list[dict[str, Any]]) -> requests.Response:
+        url = f"{api.url}{root}/contacts/{name}"
+        return api.session.patch(url, json={"options": options}, timeout=20)
+
+    changed = patch("site", options)
+    twice = patch("site", options[:1] * 2)
+    unknown = patch("nothing", options)
+
+    assert [each.status_code for each in (changed, twice, unknown)] == [200, 400, 404]
+    assert [each["value"] for each in changed.json()["options"]] == ["a", "b"]
+    assert portal.definitions("contacts")["site"].options == ("a", "b")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,84 +14,27 @@ from hubspot_client.errors import HubSpotError
 from hubspot_client.writing.lookup import look_up
 from hubspot_client.writing.plan import Plan, Writable, definitions
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from drop_folder.booking import BadRowError
+from drop_folder.tap import records_of, streams_of
+from drop_folder.wanted import wanted
 
-    from drop_folder.mapping import Column, Deals, Mapping
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from drop_folder.mapping import Deals, Mapping
+    from drop_folder.wanted import Wanted
 
 TOKEN = "HUBSPOT_ACCESS_TOKEN"  # noqa: S105 - the name of the variable
 GROUPS = {"contacts": "contactinformation", "deals": "dealinformation"}
-KINDS = {
-    "text": ("string", "text"),
-    "email": ("string", "text"),
-    "number": ("number", "number"),
-    "date": ("date", "date"),
-}
+STAGED = {"dealstage", "pipeline"}
+"""Their options are pipelines and stages, which are no options of a property."""
+
 TAKEN = 409
 NOBODY = "nobody@drop-folder.invalid"
 """An address that no contact has: asking for it shows whether contacts may be read."""
 
 LOGGER = logging.getLogger("drop-folder")
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """A property that the mapping writes.
-
-    Args:
-        object_type: Whose.
-        name: HubSpot's.
-        label: For people.
-        type: HubSpot's, with its field type.
-        options: That it has to offer.
-        appends: Whether options are added to those that are there.
-        is_key: Whether records are found by it.
-    """
-
-    object_type: str
-    name: str
-    label: str
-    type: tuple[str, str]
-    options: tuple[str, ...] = ()
-    appends: bool = False
-    is_key: bool = False
-
-
-def wanted(mapping: Mapping) -> list[Wanted]:
-    """Every property that a mapping writes."""
-    contacts, deals = mapping.contacts, mapping.deals
-    found = [
-        _wanted("contacts", name, column, column.type, is_key=name == contacts.key)
-        for name, column in contacts.columns.items()
-    ]
-    if deals is None:
-        return found
-    label = (deals.value.names or [deals.key])[0]
-    found.append(Wanted("deals", deals.key, label, KINDS["text"], is_key=True))
-    found.append(Wanted("deals", "dealstage", "", KINDS["text"]))
-    if deals.pipeline:
-        found.append(Wanted("deals", "pipeline", "", KINDS["text"]))
-    for name, column in deals.columns.items():
-        kind = contacts.columns[column.source].type if column.source in contacts.columns else None
-        found.append(_wanted("deals", name, column, kind or column.type))
-    return found
-
-
-def _wanted(
-    object_type: str, name: str, column: Column, kind: str, *, is_key: bool = False
-) -> Wanted:
-    fixed = [column.default] if column.default and "{" not in column.default else []
-    options = tuple(dict.fromkeys([*column.options, *fixed]))
-    is_list = column.append or bool(column.options)
-    return Wanted(
-        object_type,
-        name,
-        column.label or (column.names or [name])[0],
-        ("enumeration", "checkbox" if column.append else "select") if is_list else KINDS[kind],
-        options if is_list else (),
-        column.append,
-        is_key,
-    )
 
 
 class _Stage(msgspec.Struct):
@@ -117,6 +59,7 @@ class Account:
     """
 
     def __init__(self, mapping: Mapping, client: Client) -> None:
+        self._mapping = mapping
         self._client = client
         self._wanted = wanted(mapping)
         self._key = mapping.contacts.key
@@ -155,7 +98,8 @@ class Account:
             yield f"{name} was made without unique values, so it cannot be the key"
         lacking = _lacking(each, there)
         if lacking:
-            yield f"{name} has no option {', '.join(lacking)}"
+            told = ", ".join(lacking)
+            yield f"{name} has no option {told}: `drop-folder setup --options` adds it"
 
     def _faults_of_stage(self, deals: Deals) -> Iterator[str]:
         answer = self._client.get(
@@ -190,6 +134,55 @@ class Account:
             made.append(f"{each.object_type}.{each.name}")
         return made
 
+    def add_options(self, files: Sequence[Path]) -> list[str]:
+        """Add the options that properties lack: those of the mapping, and those that files hold.
+
+        Args:
+            files: Files that can be read; rows that cannot be sent are passed over.
+
+        Returns:
+            The properties that were changed, with the number of options.
+
+        Raises:
+            BadFileError: If a file cannot be read.
+            HubSpotError: If HubSpot refuses; what was added before stays.
+        """
+        asked = {(each.object_type, each.name): list(each.options) for each in self._wanted}
+        for stream, record in self._records(files):
+            for (object_type, name), options in asked.items():
+                if object_type == stream:
+                    options.extend(str(record.get(name) or "").split(";"))
+        added = []
+        for (object_type, name), options in asked.items():
+            there = self._known[object_type].get(name)
+            is_list = there is not None and there.type == "enumeration"
+            if there is None or not is_list or there.external_options or name in STAGED:
+                continue
+            offered = {str(option.get("value")) for option in there.options}
+            fresh = [each for each in dict.fromkeys(options) if each and each not in offered]
+            if fresh:
+                self._change_options(object_type, there, fresh)
+                added.append(f"{object_type}.{name} ({len(fresh)})")
+        return added
+
+    def _records(self, files: Sequence[Path]) -> Iterator[tuple[str, dict[str, Any]]]:
+        for path in files:
+            site = self._mapping.site_of(path.name)
+            for stream in streams_of(self._mapping):
+                for record in records_of(self._mapping, path, stream, site=site):
+                    if not isinstance(record, BadRowError):
+                        yield stream, record
+
+    def _change_options(self, object_type: str, there: Writable, fresh: list[str]) -> None:
+        self._client.post(
+            f"{self._client.paths.properties(object_type)}/{there.name}",
+            {"options": [*there.options, *_options(fresh, first=len(there.options))]},
+            family="properties",
+            what=f"the options of {there.name} of {object_type} (update)",
+            shape=Nothing,
+            method="PATCH",
+        )
+
     def _make(self, each: Wanted) -> None:
         kind, field_type = each.type
         body: dict[str, Any] = {
@@ -201,10 +194,7 @@ class Account:
             "hasUniqueValue": each.is_key,
         }
         if kind == "enumeration":
-            body["options"] = [
-                {"label": option, "value": option, "displayOrder": place, "hidden": False}
-                for place, option in enumerate(each.options)
-            ]
+            body["options"] = _options(each.options)
         try:
             self._client.post(
                 self._client.paths.properties(each.object_type),
@@ -225,6 +215,13 @@ class Account:
             for each in sorted(known.values(), key=lambda each: each.label.casefold())
             if not each.is_read_only
         ]
+
+
+def _options(names: Sequence[str], *, first: int = 0) -> list[dict[str, Any]]:
+    return [
+        {"label": name, "value": name, "displayOrder": place, "hidden": False}
+        for place, name in enumerate(names, first)
+    ]
 
 
 def _lacking(each: Wanted, there: Writable) -> list[str]:

@@ -24,11 +24,13 @@ from drop_folder.job import Job, Stopped, status_of, told
 from drop_folder.mails import fault_of, send_reports
 from drop_folder.mapping import Mapping, MappingError, load
 from drop_folder.pipeline import Pipeline
+from drop_folder.sheets import BadFileError
 
 if TYPE_CHECKING:
+    from drop_folder.mapping import Mail
     from drop_folder.reports import FileReport
 
-OK, USAGE, DISK, LATER, SETUP = 0, 64, 74, 75, 78
+OK, REFUSED, USAGE, DISK, LATER, SETUP = 0, 2, 64, 74, 75, 78
 WATCH_SECONDS = 5.0
 LOGGER = logging.getLogger("drop-folder")
 
@@ -57,7 +59,17 @@ def parser() -> argparse.ArgumentParser:
         "account lacks;\nproperties: list the account's by label and name",
     )
     add("--config", required=True, type=Path, help="the mapping file")
-    add("--file", type=Path, help="this file only, which stays where it is; with --dry-run")
+    add(
+        "--file",
+        type=Path,
+        help="this file only, which stays where it is; with --dry-run or setup --options",
+    )
+    add(
+        "--options",
+        action="store_true",
+        help="with setup: add the options that properties lack, of the mapping and of the files "
+        "that wait",
+    )
     add(
         "--dry-run",
         action="store_true",
@@ -76,8 +88,12 @@ def main() -> None:
     """The command line."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     options = parser().parse_args()
-    if options.file and not options.dry_run:
-        parser().error("--file goes with --dry-run: a run takes the files of its folder")
+    if options.options and options.what != "setup":
+        parser().error("--options goes with setup")
+    if options.file and not (options.dry_run or options.options):
+        parser().error(
+            "--file goes with --dry-run or setup --options: a run takes the files of its folder"
+        )
     try:
         mapping = load(options.config)
         if not os.environ.get(TOKEN):
@@ -90,7 +106,10 @@ def main() -> None:
         LOGGER.error("%s", error)  # noqa: TRY400
         sys.exit(DISK)
     if options.check or options.what != "run":
-        sys.exit(_ask(mapping, options.what))
+        files: list[Path] | None = None
+        if options.options:
+            files = [options.file] if options.file else folder.ready()
+        sys.exit(_ask(mapping, options.what, files))
     pipeline = Pipeline(mapping, options.config.resolve(), folder.work, dry_run=options.dry_run)
     job = Job(mapping, folder, pipeline)
     if options.dry_run:
@@ -103,8 +122,8 @@ def main() -> None:
     sys.exit(status)
 
 
-def _ask(mapping: Mapping, what: str) -> int:
-    """Check the account and the mail server, make properties, or list them."""
+def _ask(mapping: Mapping, what: str, files: list[Path] | None) -> int:
+    """Check the account and the mail server, make properties and options, or list them."""
     try:
         with conversation(mapping) as client:
             account = Account(mapping, client)
@@ -115,17 +134,28 @@ def _ask(mapping: Mapping, what: str) -> int:
                 for name in account.make_missing():
                     LOGGER.info("Made the property %s.", name)
                 account = Account(mapping, client)
+                for name in account.add_options(files) if files is not None else ():
+                    LOGGER.info("Added options to %s.", name)
+                account = Account(mapping, client)
             faults = account.faults()
+    except (BadFileError, OSError) as error:
+        LOGGER.error("A file cannot be read: %s", error)  # noqa: TRY400
+        return REFUSED
     except HubSpotError as error:
         LOGGER.error("%s", error)  # noqa: TRY400
         return LATER if error.code in WAITED_FOR else SETUP
-    if what == "run" and mapping.mail is not None and (fault := fault_of(mapping.mail)):
+    return _judge(mapping.mail if what == "run" else None, faults)
+
+
+def _judge(mail: Mail | None, faults: list[str]) -> int:
+    """Tell what keeps a run from going well; also of the mail server, where that is asked."""
+    if mail is not None and (fault := fault_of(mail)):
         faults.append(fault)
     for fault in faults:
         LOGGER.error("%s.", fault)
     if not faults:
-        mail = ", the mail server" if what == "run" and mapping.mail else ""
-        LOGGER.info("The mapping, the folder, the account%s are good.", mail)
+        told = ", the mail server" if mail is not None else ""
+        LOGGER.info("The mapping, the folder, the account%s are good.", told)
     return SETUP if faults else OK
 
 

@@ -72,6 +72,7 @@ WRITING = (
     ("PUT", "link", links.link_one_typed, _under(LINKED_OBJECTS, LINK + "{to_type}/{to_id}")),
     ("DELETE", "unlink", links.unlink_one, _under(LINKED_OBJECTS, LINK + "{to_type}/{to_id}")),
     ("POST", "define", singles.define_property, _under(PROPERTIES, "/{object_type}")),
+    ("PATCH", "define", singles.change_property, _under(PROPERTIES, "/{object_type}/{name}")),
     (
         "POST",
         "define",

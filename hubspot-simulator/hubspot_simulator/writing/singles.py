@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hubspot_simulator.call import Call, encode
@@ -74,6 +75,23 @@ def define_properties(call: Call) -> Answer:
     )
     body = {"status": "COMPLETE", "results": found, **now}
     return Answer(encode(body), 200 if call.is_dated else 201)
+
+
+def change_property(call: Call) -> Answer:
+    """Change the options of a property: those that are sent are all that it has then."""
+    object_type = call.object_type()
+    call.credential.require(schema_write_scopes(object_type))
+    name, definitions = call.path["name"], call.portal.definitions(object_type.name)
+    if name not in definitions:
+        raise ApiError(404, f"Property '{name}' does not exist.", category="OBJECT_NOT_FOUND")
+    options = tuple(each["value"] for each in call.body.get("options") or [])
+    if len(set(options)) < len(options):
+        raise invalid("Property option values must be unique")
+    if "options" in call.body:
+        now = call.portal.clock.now_ms()
+        definitions.put(replace(definitions[name], options=options, updated_ms=now))
+    call.portal.writes.append(Write("redefined", object_type.name, name))
+    return Answer(encode(definitions[name].as_json(-1)), 200)
 
 
 def _defined(call: Call, body: dict[str, Any]) -> dict[str, Any]:
