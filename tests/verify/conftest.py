@@ -44,6 +44,7 @@ class World:
         url: The database.
         db: A session of it, for one transaction at a time.
         settings: The tap's.
+        tenant: Whose rows.
         state: What the last run left.
     """
 
@@ -51,25 +52,35 @@ class World:
     url: str
     db: connection
     settings: dict[str, Any]
+    tenant: str = TENANT
     state: dict[str, Any] = field(default_factory=dict)
 
     @property
     def portal(self) -> Portal:
         return self.hubspot.portals[0]
 
-    def run(self) -> None:
-        """Run tap and target once."""
-        output = read(config_for(self.hubspot, **self.settings), state=self.state or None)
-        load(self.url, output.content)
+    @property
+    def config(self) -> dict[str, Any]:
+        """The tap's settings, all of them."""
+        return config_for(self.hubspot, **self.settings) | {"tenant_id": self.tenant}
+
+    def read(self) -> bytes:
+        """Run the tap once; gives what a target has to load."""
+        output = read(self.config, state=self.state or None)
         self.state = output.state
         vars(self).pop("tap", None)
+        return output.content
+
+    def run(self) -> None:
+        """Run tap and target once."""
+        load(self.url, self.read())
 
     @cached_property
     def tap(self) -> TapHubspotDeals:
         """The tap with the last state: made once between two runs, for what it costs."""
         with signals_kept():
             tap = TapHubspotDeals(
-                config=config_for(self.hubspot, **self.settings),
+                config=self.config,
                 state=json.loads(json.dumps(self.state)),
             )
             assert tap.streams
@@ -88,7 +99,7 @@ class World:
                             stream.name,
                             cur,
                             "hubspot",
-                            {"_tenant_id": TENANT},
+                            {"_tenant_id": self.tenant},
                             archived=stream.settings.archived,
                         )
                         found += one.run(self.tap.account.client)

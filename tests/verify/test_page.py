@@ -66,3 +66,20 @@ def test_the_commands_of_the_page_run(world: World, tmp_path: Path) -> None:
         assert "deals: equal." in done.stdout
     with connect(world.url) as db, db.cursor() as cur:
         cur.execute("DROP TABLE hubspot._proofs")
+
+
+def test_proofs_are_protected_as_the_tables_are(world: World) -> None:
+    found = [*world.verify().values()]
+    with world.db.cursor() as cur:
+        cur.execute("CREATE ROLE proofs_reader; GRANT USAGE ON SCHEMA hubspot TO proofs_reader")
+        cur.execute("ALTER TABLE hubspot.deals ENABLE ROW LEVEL SECURITY")
+        proofs.write(cur, "hubspot", "acme", found, "deals")
+        cur.execute("GRANT SELECT ON hubspot._proofs TO proofs_reader; SET ROLE proofs_reader")
+        seen = []
+        for tenant in ("acme", "other"):
+            cur.execute("SELECT set_config('app.tenant_id', %s, true)", (tenant,))
+            cur.execute("SELECT count(*) FROM hubspot._proofs")
+            seen += cur.fetchall()
+    world.db.rollback()
+
+    assert seen == [(len(found),), (0,)]

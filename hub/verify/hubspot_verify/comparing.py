@@ -147,7 +147,7 @@ class Comparison:
             if row is None or row.copies > 1:
                 differing.append(int(record_id))
                 continue
-            ours, theirs = self._shape.of_record(record), self._shape.of_row(row, record)
+            ours, theirs = self._shape.both(record, row)
             self.records.digest_hubspot = _sum(self.records.digest_hubspot, record_id, ours)
             self.records.digest_tables = _sum(self.records.digest_tables, record_id, theirs)
             of_record = links.get(record_id, {})

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hubspot_verify.values import JSON, canonical, kind_of
+from hubspot_verify.values import JSON, canonical, decoded, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
 
 APART = frozenset({"read_at", "associations"})
 """When a record was read is no value of HubSpot's; links are compared one by one."""
+
+
+RAW = "raw"
+"""HubSpot's own object, as one field."""
 
 
 class Place(NamedTuple):
@@ -33,6 +38,7 @@ class Shape:
 
     def __init__(self, schema: Mapping[str, Any], newer: Collection[tuple[str, ...]]) -> None:
         self.kinds = {name: kind_of(each) for name, each in schema.items() if name not in APART}
+        self._newer = {place[-1] for place in newer}
         self.places: list[Place] = []
         for name, kind in self.kinds.items():
             parts = schema[name].get("properties")
@@ -42,21 +48,45 @@ class Shape:
         if "associations" in schema:
             self.kinds["associations"] = JSON
 
-    def of_record(self, record: Mapping[str, Any]) -> list[str | None]:
-        """The values of a record, place by place."""
-        return [canonical(place.kind, _value(place, record)) for place in self.places]
+    def both(
+        self, record: Mapping[str, Any], row: Row
+    ) -> tuple[list[str | None], list[str | None]]:
+        """The values of a record and those of a row, place by place; of what neither tells, None.
 
-    def of_row(self, row: Row, record: Mapping[str, Any]) -> list[str | None]:
-        """The values of a row; of what the record does not tell, nothing."""
-        return [
-            canonical(place.kind, _value(place, row.values)) if place.field in record else None
-            for place in self.places
-        ]
+        What a record does not tell - an archived one says nothing of its links - is not compared.
+        """
+        if RAW in record:
+            record, row = self._without_newer(record, row)
+        places = self.places
+        return (
+            [canonical(place.kind, _value(place, record)) for place in places],
+            [
+                canonical(place.kind, _value(place, row.values)) if place.field in record else None
+                for place in places
+            ],
+        )
 
     def differing(self, record: Mapping[str, Any], row: Row) -> list[str]:
         """The names of the properties and fields in which a row is not as a record."""
-        pairs = zip(self.places, self.of_record(record), self.of_row(row, record), strict=True)
+        pairs = zip(self.places, *self.both(record, row), strict=True)
         return [place.inner or place.field for place, one, other in pairs if one != other]
+
+    def _without_newer(self, record: Mapping[str, Any], row: Row) -> tuple[dict[str, Any], Row]:
+        """Leave of HubSpot's own object the properties that the copy has, and that have a value."""
+        raw, there = decoded(record[RAW]), row.values.get(RAW)
+        names = raw.get("properties", {}).keys() - self._newer
+        cut = {**record, RAW: _cut(raw, names)}
+        if not isinstance(there, dict):
+            return cut, row
+        return cut, replace(row, values={**row.values, RAW: _cut(there, names)})
+
+
+def _cut(raw: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
+    own = raw.get("properties")
+    kept = own
+    if isinstance(own, dict):
+        kept = {name: own.get(name) for name in sorted(names) if own.get(name) is not None}
+    return {**raw, "properties": kept}
 
 
 def _value(place: Place, values: Mapping[str, Any]) -> Any:

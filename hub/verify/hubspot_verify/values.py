@@ -63,6 +63,13 @@ def loads(text: str) -> Any:
     return json.loads(text, parse_float=Decimal, parse_int=Decimal)
 
 
+def decoded(value: Any) -> Any:
+    """JSON that may still be text."""
+    if isinstance(value, msgspec.Raw):
+        return loads(bytes(value).decode("utf-8", "replace"))
+    return value
+
+
 def digest(values: Iterable[object]) -> int:
     """64 bits of values; what rows have together is their sum, in any order."""
     text = "\0".join(map(repr, values)).encode("utf-8", "replace")
@@ -108,8 +115,6 @@ def _json(value: Any) -> str:
 
 def _plain(value: Any) -> Any:
     """A value with its numbers told from texts."""
-    if isinstance(value, msgspec.Raw):
-        return _plain(loads(bytes(value).decode("utf-8", "replace")))
     if isinstance(value, dict):
         return {_plain(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
