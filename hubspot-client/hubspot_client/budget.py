@@ -168,6 +168,11 @@ class Budget:
             remove(numbers, taken)
             add(numbers, now)
 
+    def rate(self) -> float:
+        """How many requests a second may go out by now, others' apart."""
+        with self._numbers.locked() as numbers:
+            return self._allowed(numbers, time.monotonic()) / INTERVAL
+
     def close(self, seconds: float) -> None:
         """Let nothing out for a while, and less after it: HubSpot said 429."""
         with self._numbers.locked() as numbers:

@@ -107,17 +107,23 @@ class Budgets:
             Stopped: If the run ends meanwhile.
             Crowded: If no turn comes in time.
         """
-        taken = own = self.of(family).take(patience)
-        if self._fixed and self.of(family) is not self.general:
-            own = self.general.take(patience)
-        if self._gate is not None:
-            self._gate.take(patience)
-        return Turn(family, taken, own if self._fixed else None)
+        moments = {budget: budget.take(patience) for budget in self.drawn_on(family)}
+        own = moments[self.general] if self._fixed else None
+        return Turn(family, moments[self.of(family)], own)
 
     def answered(self, turn: Turn) -> None:
         """Note that a request has its answer, or will have none."""
         if turn.own is not None:
             self.general.answered(turn.own)
+
+    def drawn_on(self, family: str) -> list[Budget]:
+        """The budgets in which a request of a family waits for its turn, HubSpot's own first."""
+        drawn = [self.of(family)]
+        if self._fixed and drawn[0] is not self.general:
+            drawn.append(self.general)
+        if self._gate is not None:
+            drawn.append(self._gate)
+        return drawn
 
     def of(self, family: str) -> Budget:
         """The budget of HubSpot's that a family (`list`, `search`, `associations`, …) draws on."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections import Counter
+import time
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import quote
 
@@ -94,6 +95,7 @@ class Client:
         )
         self.requests: Counter[str] = Counter()
         self.rate_limited: Counter[str] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
         self.retries = 0
         self._answered = False
         self._ended: HubSpotError | None = None
@@ -161,6 +163,13 @@ class Client:
         content = self._encoder.encode(body)
         url = self._base_url + path
         return self._send(method, url, content, family, what, shape, repeatable=repeatable)
+
+    def latency(self, family: str) -> float:
+        """Seconds that an answer took on average: to this family, or to all if none was there."""
+        with self._lock:
+            known = [family] if self.requests[family] else list(self.requests)
+            count = sum(self.requests[each] for each in known)
+            return sum(self.seconds[each] for each in known) / count if count else 0.0
 
     def close(self) -> None:
         """Let waiting threads go and close the connections."""
@@ -263,7 +272,11 @@ class Client:
             with self._lock:
                 self.requests[family] += 1
             with self._lanes:
+                began = time.monotonic()
                 answer = self._wire.exchange(method, url, content, token=token, what=what)
+                took = time.monotonic() - began
+            with self._lock:
+                self.seconds[family] += took
             self.clock.learn(answer.headers.get("Date"))
             self.budgets.learn(
                 turn,

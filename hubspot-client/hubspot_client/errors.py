@@ -6,6 +6,7 @@ HubSpotError                 the run cannot go on
 ├── InconsistentError        HubSpot's answers contradict themselves
 ├── StopCleanlyError         HubSpot wants us to come back later; the state is good
 │   ├── DailyLimitError      the account's requests of the day are used up
+│   ├── DailyReserveError    they would be used up below a reserve
 │   └── AccountMovingError   the account goes to another data centre
 └── TransientError           worth another try; fatal when the tries are used up
     └── RateLimitedError     429
@@ -71,6 +72,12 @@ class DailyLimitError(StopCleanlyError):
     """The account's requests of the day are used up: run again after its midnight."""
 
     code = "hubspot_daily_limit"
+
+
+class DailyReserveError(StopCleanlyError):
+    """The run would leave less of the day's requests than is to be kept; it did not start."""
+
+    code = "hubspot_daily_reserve"
 
 
 class AccountMovingError(StopCleanlyError):

@@ -83,6 +83,11 @@ class Paths:
         version = "v3" if self.version == LEGACY else self.version
         return f"/account-info/{version}/details"
 
+    def daily_usage(self) -> str:
+        """How many requests of the day the account has, and how many are used."""
+        version = "v3" if self.version == LEGACY else self.version
+        return f"/account-info/{version}/api-usage/daily/private-apps"
+
     def oauth_token(self) -> str:
         """Where a refresh token becomes an access token (the v1 endpoint ends 2027-02-16)."""
         version = "v3" if self.version == LEGACY else self.version

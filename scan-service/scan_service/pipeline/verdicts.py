@@ -22,6 +22,7 @@ OF_TAP = {
     "hubspot_unauthorized": "HUBSPOT_AUTH_ERROR",
     "hubspot_missing_scope": "HUBSPOT_AUTH_ERROR",
     "hubspot_daily_limit": "HUBSPOT_RATE_LIMIT",
+    "hubspot_daily_reserve": "HUBSPOT_RATE_LIMIT",
     "hubspot_account_moving": "HUBSPOT_RATE_LIMIT",
     "hubspot_rate_limited": "HUBSPOT_RATE_LIMIT",
     "hubspot_unavailable": "HUBSPOT_API_ERROR",
