@@ -6,6 +6,7 @@ its own cursor. Source: HubSpot's guide to the associations API, v4 and dated ve
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -86,14 +87,7 @@ class LinkReader:
         cursors = Cursors(self._what)
         inputs: list[dict[str, str]] = [{"id": record_id} for record_id in ids]
         while inputs:
-            answer = self._client.post(
-                self._path,
-                {"inputs": inputs[:BATCH]},
-                family="associations",
-                what=self._what,
-                shape=_Answer,
-            )
-            refuse_partial(answer.errors, what=self._what)
+            answer = self._page(inputs[:BATCH])
             asked = {each["id"]: each.get("after") for each in inputs[:BATCH]}
             del inputs[:BATCH]
             for result in answer.results:
@@ -107,6 +101,43 @@ class LinkReader:
             for record_id, linked in found.items()
             if linked
         }
+
+    def depths(self, ids: Sequence[str], most: int) -> tuple[Counter[str], int | None]:
+        """On how many pages the links of some records stand: at most so many requests.
+
+        Args:
+            ids: At most 1,000 record ids.
+            most: How many pages of a record are looked at; one that has more counts one more.
+
+        Returns:
+            The numbers by id, and how many links stand on a page; None where no page was full.
+        """
+        found = Counter(ids)
+        length: int | None = None
+        inputs = [{"id": record_id} for record_id in ids]
+        for _ in range(most if inputs else 0):
+            following = []
+            for result in self._page(inputs).results:
+                if (cursor := after(result.paging)) is not None:
+                    record_id = str(result.from_.id)
+                    found[record_id] += 1
+                    length = max(length or 0, len(result.to))
+                    following.append({"id": record_id, "after": cursor})
+            inputs = following
+            if not inputs:
+                break
+        return found, length
+
+    def _page(self, inputs: list[dict[str, str]]) -> _Answer:
+        answer = self._client.post(
+            self._path,
+            {"inputs": inputs},
+            family="associations",
+            what=self._what,
+            shape=_Answer,
+        )
+        refuse_partial(answer.errors, what=self._what)
+        return answer
 
     def _add(self, targets: list[_To], linked: dict[str, list[LinkType]]) -> None:
         """Merge one page of one record's links; the same link may come on two pages."""

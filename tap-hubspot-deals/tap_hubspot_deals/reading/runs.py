@@ -23,6 +23,7 @@ from tap_hubspot_deals.reading.walks import Walk
 if TYPE_CHECKING:
     import logging
     from collections.abc import Iterator, Sequence
+    from concurrent.futures import Executor
 
     from tap_hubspot_deals.reading.histories import HistoryReader
     from tap_hubspot_deals.reading.holdings import Holdings
@@ -48,6 +49,7 @@ class Run:
         mirrors: Whether a later run goes on from this one.
         history: Reads what the objects were; None: that is not wanted.
         logger: Where it tells what it does.
+        pool: Where requests run, `THREADS` at once; closed with the run.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Run:
         mirrors: bool,
         history: HistoryReader | None,
         logger: logging.Logger,
+        pool: Executor | None = None,
     ) -> None:
         self._reader = reader
         self._name = reader.object_type.name
@@ -67,7 +70,7 @@ class Run:
         self._only_ids = only_ids
         self._mirrors = mirrors
         self._logger = logger
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="hubspot")
+        self._pool = pool or ThreadPoolExecutor(THREADS, thread_name_prefix="hubspot")
         only = frozenset(settings.association_ids) or None
         self._links = LinkAsker(links, only, reader.client.clock, self._pool, history)
         self._extent = SearchedExtent(reader, settings, logger)

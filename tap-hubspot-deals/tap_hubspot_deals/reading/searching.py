@@ -207,6 +207,7 @@ def count(
     stretches: Sequence[Stretch] = (),
     *,
     having: Sequence[str] = (),
+    window: Window | None = None,
 ) -> int:
     """How many records a search would find: one request.
 
@@ -215,8 +216,9 @@ def count(
         filters: The user's filters.
         stretches: Only among these ids, at most `stretches_at_once`.
         having: Only those with a value in one of these properties, at most `names_at_once`.
+        window: Only those modified within.
     """
-    source = SearchSource(reader, filters, stretches=tuple(stretches), having=tuple(having))
+    source = SearchSource(reader, filters, window, stretches=tuple(stretches), having=tuple(having))
     return _count(reader, source).total
 
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from tap_hubspot_deals.reading.packing import Mark
     from tap_hubspot_deals.settings import Settings
 
+LOGGER = logging.getLogger("tap-hubspot-deals")
 MOMENT = timedelta(minutes=1)
 """What clocks and records may be apart."""
 
@@ -54,6 +55,7 @@ class Bookmark:
         definitions: The properties that records get.
         kept: Whether a later run may go on from this one.
         full: Whether the catalog wants everything at every run (FULL_TABLE).
+        logger: Where it tells what a run is for.
 
     Raises:
         StateError: If the state holds a time that is none, or properties that no run wrote.
@@ -68,16 +70,17 @@ class Bookmark:
         definitions: Sequence[Definition] = (),
         kept: bool = True,
         full: bool = False,
+        logger: logging.Logger = LOGGER,
     ) -> None:
         self._state = state
-        self._logger = logging.getLogger("tap-hubspot-deals")
+        self._logger = logger
         self.kept = kept
         self._full = full
         self._settings = settings
         self._selection = selection_of(settings, selected)
         self._journal = Journal(state)
         self._progress: Progress | None = None
-        self._coverage = Coverage(state, definitions)
+        self._coverage = Coverage(state, definitions, logger)
         for name in ("replication_key_value", "full_read_at", "ended_at"):
             _check_time(state, name)
 

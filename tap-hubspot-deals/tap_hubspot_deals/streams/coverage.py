@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 from tap_hubspot_deals.ending import StateError
@@ -10,6 +9,7 @@ from tap_hubspot_deals.reading.packing import pack_text, unpack_text
 from tap_hubspot_deals.streams.selection import is_text, signature
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Sequence
 
     from hubspot_client.properties import Definition
@@ -21,13 +21,17 @@ class Coverage:
     Args:
         state: The bookmark; `properties` says what all records have which went out.
         definitions: The properties that records get.
+        logger: Where it tells which properties are not read any more.
 
     Raises:
         StateError: If the state holds properties that no run wrote.
     """
 
-    def __init__(self, state: dict[str, Any], definitions: Sequence[Definition]) -> None:
+    def __init__(
+        self, state: dict[str, Any], definitions: Sequence[Definition], logger: logging.Logger
+    ) -> None:
         self._state = state
+        self._logger = logger
         self._definitions = {signature(each): each for each in definitions}
         self._names = {each.name for each in definitions}
         self._before = _signatures(state)
@@ -60,7 +64,7 @@ class Coverage:
         Nothing tells which rows have a value in it: they keep it until they are read again.
         """
         if gone := sorted({key.split()[0] for key in self._before} - self._names):
-            logging.getLogger("tap-hubspot-deals").info(
+            self._logger.info(
                 "Not read any more: %s. Rows keep their last values of it until they are read "
                 "again, at the latest by the next full read.",
                 ", ".join(gone),

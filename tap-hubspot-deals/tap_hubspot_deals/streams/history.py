@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
+    from hubspot_client.client import Client
     from hubspot_client.object_types import ObjectType
 
     from tap_hubspot_deals.reading.histories import History, Version
@@ -106,16 +107,15 @@ class Histories:
         self.streams = streams
         self._since = None if bookmark is None else parse_time(bookmark)
 
-    @property
-    def reader(self) -> HistoryReader | None:
+    def reader(self, hubspot: Client) -> HistoryReader | None:
         """What reads all that the streams need; None where that is nothing."""
         if not self.streams:
             return None
         reads = [stream.reads for stream in self.streams]
         names = dict.fromkeys(name for histories, _ in reads for name in histories)
         also = dict.fromkeys(name for _, values in reads for name in values)
-        first = self.streams[0]
-        return HistoryReader(first.hubspot, first.object_type, tuple(names), tuple(also))
+        object_type = self.streams[0].object_type
+        return HistoryReader(hubspot, object_type, tuple(names), tuple(also))
 
     def records(self, found: LinkedPage, held: Holdings) -> dict[str, list[dict[str, Any]]]:
         """The records of a page, by stream; to be asked for before the page's own are made.

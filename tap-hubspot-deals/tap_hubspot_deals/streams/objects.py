@@ -20,8 +20,11 @@ from tap_hubspot_deals.streams.records import RecordFields
 from tap_hubspot_deals.streams.survey import Survey
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Iterator, Sequence
+    from concurrent.futures import Executor
 
+    from hubspot_client.client import Client
     from hubspot_client.object_types import ObjectType
     from hubspot_client.properties import Definition
 
@@ -106,24 +109,16 @@ class ObjectStream(TenantStream):
             if isinstance(s, HistoryStream) and s.object_type == self.object_type and s.selected
         ]
 
-    def _gather(self) -> list[HistoryStream]:
-        """Find the streams that this one feeds; gives those of histories."""
-        self._links = self._links_streams()
-        histories = self._history_streams()
-        self._histories = Histories(histories, None)
-        return histories
-
     def survey(self) -> Survey:
         """What HubSpot has now, beside what went out; nothing is written.
 
         Raises:
             StateError: If the state cannot be used.
         """
-        self._gather()
-        definitions = self._selected_definitions()
-        bookmark = self._find_bookmark(definitions)
+        self.find_children()
+        bookmark = self.find_bookmark(self.own_state())
         return Survey(
-            self._run(definitions, bookmark, walks=True),
+            self.run(bookmark, self.hubspot, self.logger, walks=True),
             bookmark,
             self._fields,
             self._composer(mirrors=bookmark.mirrors),
@@ -146,13 +141,12 @@ class ObjectStream(TenantStream):
 
     @override
     def read_and_write(self, *, write: bool) -> Iterator[dict[str, Any]]:
-        histories = self._gather()
-        if not self.selected and not self._links and not histories:
+        histories = self.find_children()
+        if not self.is_asked_for:
             return  # the SDK asks parents for the sake of children that are fed by others
         if self.settings.nest_properties:
             self._tell_properties()
-        definitions = self._selected_definitions()
-        bookmark = self._bookmark = self._find_bookmark(definitions)
+        bookmark = self._bookmark = self.find_bookmark(self.own_state())
         self.bookmarks = (bookmark.value, bookmark.value)
         if bookmark.mirrors and not bookmark.asks_for_something_else:
             self._histories = Histories(histories, bookmark.value)
@@ -162,7 +156,7 @@ class ObjectStream(TenantStream):
             self.get_record_counter() as counter,
             metrics.record_counter("associations", log_interval=METRIC_INTERVAL) as links_counter,
             self.get_sync_timer(),
-            self._run(definitions, bookmark) as run,
+            self.run(bookmark, self.hubspot, self.logger) as run,
         ):
             due = bookmark.due(self.hubspot.clock.now, is_dear=run.is_dearer_than_all)
             for progress in due:
@@ -175,6 +169,22 @@ class ObjectStream(TenantStream):
         self._tell_unparsed()
         for each in histories:
             each.tell()
+
+    @property
+    def is_asked_for(self) -> bool:
+        """Whether anything of it goes out: its records, their links or their histories."""
+        return self.selected or bool(self._links) or bool(self._histories.streams)
+
+    def find_children(self) -> list[HistoryStream]:
+        """Find the streams that this one feeds; gives those of histories."""
+        self._links = self._links_streams()
+        histories = self._history_streams()
+        self._histories = Histories(histories, None)
+        return histories
+
+    def own_state(self) -> dict[str, Any]:
+        """The writable bookmark of the tenant."""
+        return self.get_context_state({"_tenant_id": self.identity.tenant_id})
 
     def settle(self) -> None:
         """Bring the state up to date, to be written."""
@@ -272,53 +282,80 @@ class ObjectStream(TenantStream):
             held.take(page.marks)
             yield page
 
-    def _find_bookmark(self, definitions: list[Definition]) -> Bookmark:
+    def find_bookmark(
+        self, state: dict[str, Any], logger: logging.Logger | None = None
+    ) -> Bookmark:
+        """What a state says of what was read, beside what is asked for now.
+
+        Args:
+            state: As `own_state` gives it, or a copy.
+            logger: Where it tells what a run is for; None: where the stream does.
+        """
         own = [name for name in self._fields.own if self.mask["properties", name]]
         selected: list[Any] = [self.selected, sorted(self._links), own]
         if histories := sorted(stream.name for stream in self._histories.streams):
             # So noted only where there are some: older bookmarks stay good.
             selected.append([histories, sorted(self.settings.history)])
-        state = self.get_context_state({"_tenant_id": self.identity.tenant_id})
         # A sample says nothing about what it left out, so it must not move a bookmark.
         kept = self.settings.max_records is None and not self.settings.association_ids
         return Bookmark(
             state if kept else {},
             self.settings,
             selected=selected,
-            definitions=definitions,
+            definitions=self._selected_definitions(),
             kept=kept,
             full=self.wants_all,
+            logger=logger or self.logger,
         )
 
     @property
     def _only_ids(self) -> bool:
         return bool(self.settings.association_ids) and not self.selected
 
-    def _run(
-        self, definitions: list[Definition], bookmark: Bookmark, *, walks: bool = False
-    ) -> Run:
-        """A run over the records; one that only `walks` reads all that is there, and no past."""
-        reader = ObjectReader(
-            self.hubspot,
+    def reader(self, hubspot: Client) -> ObjectReader:
+        """Reads the records with the properties that are selected."""
+        definitions = self._selected_definitions()
+        return ObjectReader(
+            hubspot,
             self.object_type,
             (*(d.name for d in definitions), *self._needed(definitions)),
             self.settings.page_size,
             self.settings.include_raw,
         )
+
+    def run(
+        self,
+        bookmark: Bookmark,
+        hubspot: Client,
+        logger: logging.Logger,
+        pool: Executor | None = None,
+        *,
+        walks: bool = False,
+    ) -> Run:
+        """Reads what a bookmark says is due.
+
+        Args:
+            bookmark: From `find_bookmark`.
+            hubspot: Who is asked.
+            logger: Where it tells what it does.
+            pool: Where requests run; None: in threads.
+            walks: Whether it reads all that is there, and no past.
+        """
         in_records = self.selected and self.mask["properties", "associations"]
         links = [
-            LinkReader(self.hubspot, self.object_type, to_type)
+            LinkReader(hubspot, self.object_type, to_type)
             for to_type in self.linked
             if in_records or to_type.name in self._links
         ]
         return Run(
-            reader,
+            self.reader(hubspot),
             links,
             self.settings,
             only_ids=self._only_ids,
             mirrors=bookmark.mirrors and not walks,
-            history=None if walks else self._histories.reader,
-            logger=self.logger,
+            history=None if walks else self._histories.reader(hubspot),
+            logger=logger,
+            pool=pool,
         )
 
     def _needed(self, definitions: Sequence[Definition]) -> list[str]:
@@ -365,7 +402,7 @@ class ObjectStream(TenantStream):
     def _cut(self, page: OutgoingPage, emitted: int) -> bool:
         """Leave of a page what may still go out; whether that is all of it."""
         before = len(page.records)
-        page.records = page.records[: self._records_left(emitted)]
+        page.records = page.records[: self.records_left(emitted)]
         if len(page.records) == before:
             return True
         kept = {record["id"] for record in page.records}
@@ -375,7 +412,7 @@ class ObjectStream(TenantStream):
             page.unlinked[to_type] = [link for link in gone if link["from_id"] in kept]
         return False
 
-    def _records_left(self, emitted: int) -> int | None:
+    def records_left(self, emitted: int) -> int | None:
         """How many records a dry run or a sample may still give; None without a limit."""
         limits = (self.record_limit, self.settings.max_records)
         left = [max(0, limit - emitted) for limit in limits if limit is not None]
