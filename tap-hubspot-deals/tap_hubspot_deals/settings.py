@@ -321,6 +321,15 @@ TABLE: tuple[Setting, ...] = (
         bounds=(1, 10_000),
     ),
     Setting(
+        "daily_reserve_percent",
+        NUMBER,
+        "Daily reserve",
+        "So much of the account's requests of the day is kept: a run that would leave less does "
+        "not start. A handful of requests tell beforehand. No reserve by default, and none where "
+        "HubSpot does not tell how many are left, as with OAuth.",
+        bounds=(0, 100),
+    ),
+    Setting(
         "lookback_minutes",
         NUMBER,
         "Look-back",
@@ -459,6 +468,7 @@ class Settings:
     nest_properties: bool
     include_raw: bool
     page_size: int
+    daily_reserve_percent: int | None
     lookback: timedelta
     refresh_after: timedelta
     compare_everything: bool

@@ -8,6 +8,7 @@ import threading
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import click
 import singer_sdk.singerlib as singer
 from hubspot_client.client import Client
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
@@ -15,6 +16,8 @@ from typing_extensions import override
 
 from tap_hubspot_deals import settings as tap_settings
 from tap_hubspot_deals.ending import NotComparedError, Terminated, told
+from tap_hubspot_deals.planning.forecast import forecast, keep_reserve
+from tap_hubspot_deals.planning.telling import as_json, as_text
 from tap_hubspot_deals.process import economize
 from tap_hubspot_deals.sdk import ConfigInput, SingerTap, load_json
 from tap_hubspot_deals.streams.base import Account, TenantStream
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import IO
 
-    import click
+    from tap_hubspot_deals.planning.forecast import Forecast
 
 GRACE = 1.5
 """Seconds from a signal to the end, at the most."""
@@ -87,6 +90,50 @@ class TapHubspotDeals(SingerTap):
         kept = [name for name, s in self.streams.items() if isinstance(s, ObjectStream)]
         for sentence in lacking(dict(self.state), kept, self.account.identity.tenant_id):
             self.logger.info("%s", sentence)
+
+    def plan(self, form: str | None = None) -> str:
+        """What the next run would cost, and one without state; nothing is read or written.
+
+        Args:
+            form: `json`, or None for people.
+
+        Raises:
+            HubSpotError: As in a run.
+        """
+        found = self._forecast(also_anew=bool(self.given_state))
+        return f"{as_json(found)}\n" if form == "json" else as_text(found)
+
+    def keep_reserve(self) -> None:
+        """End here, where the run would leave less of the day's requests than is to be kept.
+
+        Raises:
+            DailyReserveError: If it would.
+        """
+        percent = self.account.settings.daily_reserve_percent
+        if percent is None:
+            return
+        found = self._forecast(also_anew=False)
+        if found.usage is None:
+            self.logger.warning(
+                "HubSpot does not tell how many requests of the day are left, so "
+                "`daily_reserve_percent` keeps none; the run starts."
+            )
+        keep_reserve(found, percent)
+
+    def _forecast(self, *, also_anew: bool) -> Forecast:
+        self.streams  # noqa: B018 - discovers them
+        client = self.account.client
+        private = bool(self.config.get("access_token"))
+        return forecast(self, client, private=private, also_anew=also_anew)
+
+    @classmethod
+    @override
+    def get_singer_command(cls) -> click.Command:
+        """The SDK's, with `--plan`."""
+        command = super().get_singer_command()
+        about = "Tell how many requests a run would take, and read nothing; --format json."
+        command.params.append(click.Option(["--plan"], is_flag=True, help=about))
+        return command
 
     @override
     def end_by(self, signum: int) -> None:
@@ -154,8 +201,9 @@ class TapHubspotDeals(SingerTap):
         config: ConfigInput | None = None,
         state: IO[str] | None = None,
         catalog: IO[str] | None = None,
+        plan: bool = False,
     ) -> None:
-        """Run the tap; arguments as the SDK's."""
+        """Run the tap, or tell what a run would cost; arguments as the SDK's."""
         if about:
             cls.print_about(about_format)
             return
@@ -170,7 +218,11 @@ class TapHubspotDeals(SingerTap):
             )
             economize()
             try:
+                if plan:
+                    click.echo(tap.plan(about_format), nl=False)
+                    return
                 tap.tell_beginnings()
+                tap.keep_reserve()
                 tap.sync_all()
                 tap.check_compared()
             except Terminated:
