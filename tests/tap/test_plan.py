@@ -96,6 +96,7 @@ def generated(rng: Random, most: int) -> tuple[Portal, dict[str, Any]]:
         "page_size": rng.choice([100, 100, 50]),
         "history": rng.choice([[], ["amount"]]),
         "properties": rng.choice([[], ["dealname", "amount"]]),
+        "compare_everything": rng.random() < 0.25,
         **rng.choice(
             [
                 {},
@@ -293,7 +294,7 @@ def test_meltano_invokes_a_plan(hubspot: Simulator, tmp_path: Path) -> None:
         "TAP_HUBSPOT_DEALS_TENANT_ID": "acme",
     }
     project = Project(tmp_path / "meltano", settings)
-    command = [BIN / "meltano", "invoke", "tap-hubspot-deals", "--plan", "--format", "json"]
+    command = [str(BIN / "meltano"), "invoke", "tap-hubspot-deals", "--plan", "--format", "json"]
     project.home.mkdir()
     done = subprocess.run(
         command, cwd=ROOT, env=project.environment(), capture_output=True, text=True, check=True
