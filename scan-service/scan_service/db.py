@@ -6,6 +6,7 @@ import math
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import PoolTimeout
 from service_base.database import WAIT_SECONDS, Place
 
@@ -13,6 +14,7 @@ from scan_service.errors import UnavailableError
 from scan_service.shares import Shares
 
 if TYPE_CHECKING:
+    import uuid
     from collections.abc import AsyncIterator
 
     from pydantic import SecretStr
@@ -21,8 +23,11 @@ if TYPE_CHECKING:
 SCHEMA = "scan_service"
 RESULTS = "scans"
 NEWS: Final = "scan_service_news"
+# Whoever loads acts as this role; migration 0014 and `records.tables` say what it may.
+LOADER = "scan_service_loader"
 PLACE = Place(SCHEMA, "scan-service")
 _EXPORT_WAIT_SECONDS = 2
+_END_MILLISECONDS = 5000
 # The part of a pool that one tenant may hold.
 _SHARE = 1 / 3
 connect = PLACE.connect
@@ -106,3 +111,34 @@ async def become(connection: Connection, tenant_id: str) -> None:
 async def step_out(connection: Connection) -> None:
     """Let the rest of the transaction act for the service again: slots and jobs are its own."""
     await connection.execute("set local role none")
+
+
+def loader_url(url: SecretStr, scan: uuid.UUID, run: uuid.UUID) -> str:
+    """Return how the loader of a run connects: by a role that may write that one scan only.
+
+    Args:
+        url: of a login that may act as that role.
+        scan: its id in the ledger, by which `end_loaders` finds the session.
+        run: the fence: the rows are refused when the scan is another run's.
+    """
+    given = conninfo_to_dict(url.get_secret_value())
+    options = f"{given.get('options') or ''} -c role={LOADER} -c app.run_id={run}".strip()
+    return make_conninfo(
+        url.get_secret_value(), options=options, application_name=_session_of(scan)
+    )
+
+
+async def end_loaders(connection: Connection, scan: uuid.UUID) -> None:
+    """End the sessions of a scan's loaders, and wait for it, once its run is no longer theirs.
+
+    What began a transaction before that could still commit: a loader may be frozen in one.
+    """
+    await connection.execute(
+        "select pg_terminate_backend(pid, %s) from pg_stat_activity"
+        " where datname = current_database() and application_name = %s",
+        [_END_MILLISECONDS, _session_of(scan)],
+    )
+
+
+def _session_of(scan: uuid.UUID) -> str:
+    return f"scan-service-load {scan}"

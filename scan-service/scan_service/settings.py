@@ -24,6 +24,11 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("SCAN_SERVICE_DATABASE_URL", "DATABASE_URL", "database_url"),
         description="PostgreSQL of the ledger and of the results; `DATABASE_URL` works too.",
     )
+    loader_database_url: SecretStr | None = Field(
+        default=None,
+        description="The login of loaders, a member of scan_service_loader; default: the service's"
+        " own, acting as that role.",
+    )
     secret_keys: SecretStr = Field(
         description="Fernet keys, comma separated; the first encrypts, all decrypt (rotation).",
     )
@@ -148,6 +153,11 @@ class Settings(BaseSettings):
     def load(cls, **known: Any) -> Settings:
         """Read the environment; what is known already wins."""
         return cls(**known)
+
+    @property
+    def loads_to(self) -> SecretStr:
+        """The database as loaders reach it."""
+        return self.loader_database_url or self.database_url
 
     @property
     def lease_seconds(self) -> float:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 from harness.database import Cluster
 from hubspot_simulator import Portal, Simulator
@@ -223,6 +225,46 @@ def test_a_frozen_worker_that_thaws_changes_nothing(service: Installation, slow:
     time.sleep(3)
     assert service.row("scan-1")["status"] == "completed"
     print(f"run ended {leashed:.1f} s after its worker froze")
+
+
+@pytest.mark.heavy
+def test_a_loader_that_thaws_writes_nothing_into_the_next_scan_of_its_name(
+    cluster: Cluster, many: Portal, slow: Simulator, tmp_path: Path
+) -> None:
+    asyncio.run(migrate(SecretStr(cluster.url)))
+    service = Installation(cluster.url, tmp_path, slow.url, lost_after_seconds=3, sweep_seconds=0.5)
+    try:
+        service.serve()
+        first = service.work()
+        in_the_middle(service, slow)
+        frozen = [psutil.Process(first.pid), *service.members()]  # as if their machine had stopped
+        (loader,) = service.members("target-deals-postgres")
+        for process in frozen:
+            process.suspend()
+        service.ask("POST", "/api/v1/scan/cancel/scan-1")
+        service.work()
+        wait_for(lambda: service.row("scan-1")["slot"] is None, seconds=20)
+        removed = service.ask("DELETE", "/api/v1/scan/remove/scan-1?confirm=true")
+        slow.latency_ms = 0
+        # The new scan has other rows than the old one.
+        one = next(iter(many.truth("deals").live.values())).properties
+        filters = {"pipeline": one["pipeline"], "dealStage": one["dealstage"]}
+        service.start("scan-1", filters=filters)
+        data = service.finished("scan-1")
+        before = service.deals("scan-1")
+
+        loader.resume()
+        wait_for(lambda: not loader.is_running() or loader.status() == "zombie", seconds=30)
+
+        assert removed.status_code == 200, removed.text
+        assert data["status"] == "completed", data["errors"]
+        assert service.deals("scan-1") == before
+        assert 0 < len(before) < DEALS
+    finally:
+        for process in frozen:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.resume()
+        service.stop()
 
 
 @pytest.mark.heavy

@@ -116,7 +116,7 @@ def test_a_check_says_ok_of_everything(environment: dict[str, str], client: Clie
     done = scan_service("check", **environment)
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(re.findall(r"^ok ", done.stdout, re.MULTILINE)) == 8
+    assert len(re.findall(r"^ok ", done.stdout, re.MULTILINE)) == 9
     assert "all 2 kept tokens open" in done.stdout
 
 
@@ -150,6 +150,8 @@ def test_a_check_finds_missing_migrations_and_rights(
 ) -> None:
     ledger.run("drop role if exists checked")
     ledger.run("create role checked login password 'x'")
+    ledger.run("drop role if exists loads")
+    ledger.run("create role loads login password 'x' in role scan_service_loader")
     url = re.sub(r"//[^@]*@", "//checked:x@", ledger.url)
     try:
         ledger.run("delete from migration where name = '0011_retention.sql'")
@@ -157,12 +159,19 @@ def test_a_check_finds_missing_migrations_and_rights(
         ledger.run("insert into migration (name) values ('0011_retention.sql')")
         ledger.run("grant usage on schema scan_service to checked")
         ledger.run("grant select on all tables in schema scan_service to checked")
-        unable = scan_service("check", **{**environment, "DATABASE_URL": url})
+        loads = {"SCAN_SERVICE_LOADER_DATABASE_URL": url.replace("checked", "loads")}
+        unable = scan_service("check", **{**environment, "DATABASE_URL": url, **loads})
+        closed = scan_service("check", **environment, SCAN_SERVICE_LOADER_DATABASE_URL=url)
+        apart = scan_service("check", **environment, **loads)
     finally:
         ledger.run("drop owned by checked")
         ledger.run("drop role checked")
+        ledger.run("drop role loads")
 
     assert "1 are missing; run `scan-service migrate`" in unmigrated.stdout
     assert "permission denied" in unable.stdout
+    assert "checked is no member of scan_service_loader" in closed.stdout
+    assert "grant loads to checked" in unable.stdout
+    assert "loads acts as scan_service_loader" in apart.stdout
     assert (unmigrated.returncode, unable.returncode) == (1, 1)
     assert ledger.run("select to_regclass('scan_service.scan_service_check')") == [(None,)]

@@ -12,7 +12,7 @@ import pytest
 from harness.database import connect
 from pydantic import SecretStr
 from scan_service.ledger.migrations import migrate, pending
-from service.processes import Installation
+from service.processes import Installation, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,9 +34,11 @@ def ordinary(postgres_server: str) -> Iterator[str]:
     name = f"app_{uuid.uuid4().hex[:10]}"
     with connect(postgres_server) as admin, admin.cursor() as cursor:
         cursor.execute(f'create role "{name}" login createrole')
-        cursor.execute("select 1 from pg_roles where rolname = 'scan_service_tenant'")
-        if cursor.fetchone():
-            cursor.execute(f'grant scan_service_tenant to "{name}"')
+        cursor.execute(
+            "select rolname from pg_roles where rolname ~ '^scan_service_(tenant|loader)$'"
+        )
+        for (made,) in cursor.fetchall():
+            cursor.execute(f'grant {made} to "{name}"')
         cursor.execute(f'create database "{name}" owner "{name}"')
         parts = urlsplit(postgres_server)
         host = parts.netloc.rpartition("@")[2]
@@ -80,6 +82,38 @@ def test_an_ordinary_user_migrates_scans_reads_and_removes(
     }
     assert gone["deletedRecords"]["deals"] == count
     assert gone["deletedRecords"]["associations"] == len(portal.true_links("deals", "contacts"))
+
+
+LOADERS = (
+    "select usename from pg_stat_activity"
+    " where datname = current_database() and application_name ~ '^scan-service-load'"
+)
+
+
+def test_loaders_log_in_as_somebody_else(
+    ordinary: str, postgres_server: str, hubspot: Simulator, portal: Portal, tmp_path: Path
+) -> None:
+    asyncio.run(migrate(SecretStr(ordinary)))
+    owner, login = urlsplit(ordinary).username, f"loads_{uuid.uuid4().hex[:10]}"
+    with connect(postgres_server) as admin, admin.cursor() as cursor:
+        cursor.execute(f'create role "{login}" login in role scan_service_loader')
+        cursor.execute(f'grant "{login}" to "{owner}"')
+    service = Installation(
+        ordinary, tmp_path, hubspot.url,
+        loader_database_url=ordinary.replace(f"//{owner}@", f"//{login}@"),
+    )  # fmt: skip
+    try:
+        service.serve()
+        service.work()
+        service.start("scan-1", associations=["contacts"])
+        seen = wait_for(lambda: service.ledger.run(LOADERS), pause=0.02, why=service.logs())
+        data = service.finished("scan-1")
+    finally:
+        service.stop()
+
+    assert seen == [(login,)]
+    assert data["status"] == "completed", data["errors"]
+    assert data["progress"]["processedItems"] == len(portal.ids("deals"))
 
 
 def test_many_processes_may_migrate_at_once(ordinary: str) -> None:

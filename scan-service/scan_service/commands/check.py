@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 
 from scan_service.commands.keys import SEALED, say
-from scan_service.db import RESULTS, become, connect
+from scan_service.db import LOADER, RESULTS, become, connect
 from scan_service.door.hubspot import HubSpot
 from scan_service.guard.vault import Vault, VaultError
 from scan_service.ledger.migrations import pending
@@ -41,6 +41,7 @@ async def check(settings: Settings) -> int:
         "database": _database,
         "rights": _rights,
         "migrations": _migrations,
+        "loaders": _loaders,
         "clock": _clock,
         "secret keys": _secrets,
         "meltano": _meltano,
@@ -102,6 +103,30 @@ async def _migrations(settings: Settings) -> str:
     if missing := await pending(settings.database_url):
         raise Fault(f"{len(missing)} are missing; run `scan-service migrate`")
     return "up to date"
+
+
+async def _loaders(settings: Settings) -> str:
+    """See whether loaders can act as their role, and whether the service can end them."""
+    async with await connect(settings.loads_to) as connection:
+        row = await (await connection.execute(_MEMBER, [LOADER])).fetchone() or {}
+    if row["member"] is None:
+        return "their role comes with the migrations"
+    if not row["member"]:
+        raise Fault(f"{row['login']} is no member of {LOADER}; see docs/operations.md, Database")
+    async with await connect(settings.database_url) as connection:
+        cursor = await connection.execute(
+            "select current_user::text as me, pg_has_role(%s, 'usage') as may", [row["login"]]
+        )
+        found = await cursor.fetchone() or {}
+    if not found["may"]:
+        raise Fault(f"grant {row['login']} to {found['me']}: it has to end loaders that froze")
+    return f"{row['login']} acts as {LOADER}"
+
+
+_MEMBER = """
+select current_user::text as login, (
+    select pg_has_role(oid, 'usage') from pg_roles where rolname = %s) as member
+"""
 
 
 async def _clock(settings: Settings) -> str:

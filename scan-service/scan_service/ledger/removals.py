@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from service_base.database import AWAY
 
+from scan_service.db import end_loaders
 from scan_service.errors import ConflictError, NotFoundError
 from scan_service.ledger.scans import ACTIVE
 from scan_service.records import storage
@@ -53,6 +54,8 @@ async def remove(db: Database, tenant_id: str, scan_id: str) -> dict[str, Any]:
             [row["id"], tenant_id, scan_id],
         )
         await connection.execute("delete from scan where id = %s", [row["id"]])
+    async with db.system() as connection:
+        await end_loaders(connection, row["id"])  # none can begin to write any more
     until = time.monotonic() + _AT_ONCE_SECONDS
     try:
         while time.monotonic() < until and not await _step(db, row["id"], tenant_id, scan_id):

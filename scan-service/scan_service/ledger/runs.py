@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg.types.json import Jsonb
 
-from scan_service.db import become, take_time
+from scan_service.db import become, end_loaders, take_time
 from scan_service.ledger import deliveries
 from scan_service.ledger.scans import admit, note_outcome
 from scan_service.moments import timestamp
+from scan_service.records import tables
 from scan_service.records.tally import tally
 
 if TYPE_CHECKING:
@@ -93,6 +94,19 @@ async def take(db: Database, scan: uuid.UUID, job: int, *, worker: str) -> dict[
         return await cursor.fetchone()
 
 
+async def prepare(db: Database, scan: Mapping[str, Any]) -> None:
+    """Make the tables that a run loads to, and end what a run before it may still load.
+
+    Args:
+        db: the database.
+        scan: its row, as `take` returned it.
+    """
+    async with db.system() as connection:
+        if scan["runs"] > 1:
+            await end_loaders(connection, scan["id"])
+        await tables.make(connection, scan)
+
+
 async def report(db: Database, run: uuid.UUID, progress: Progress) -> str | None:
     """Say that the run lives and how far it is; return the scan's status, None if it was lost."""
     async with db.system() as connection:
@@ -135,6 +149,8 @@ async def finish(
         scan = await cursor.fetchone()
         if scan is None:
             return None
+        # The loader is dead; what it sent last may still be at work.
+        await end_loaders(connection, scan["id"])
         # Under the tables' policies their owner sees nothing either: count as the tenant.
         await become(connection, scan["tenant_id"])
         found = await tally(connection, scan)
@@ -226,6 +242,7 @@ async def count_ended(db: Database) -> bool:
         scan = await cursor.fetchone()
         if scan is None:
             return False
+        await end_loaders(connection, scan["id"])
         await become(connection, scan["tenant_id"])
         found = await tally(connection, scan)
     async with db.system() as connection:

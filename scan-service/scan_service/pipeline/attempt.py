@@ -85,10 +85,19 @@ class Attempt:
             "run started", attempt=self._attempt, resumed=self._scan["state"] is not None
         )
         try:
+            await runs.prepare(self._db, self._scan)
             with meltano.prepared(self._settings, self._scan) as run:
                 verdict = await self._follow(run, stop)
         except VaultError as error:
             verdict = Verdict(completed=False, code="INTERNAL_ERROR", message=str(error))
+        except AWAY:
+            self._log.exception("run could not be started")
+            verdict = Verdict(
+                completed=False,
+                code="DATABASE_ERROR",
+                message="The run could not be started: the database did not answer in time",
+                try_again=True,
+            )
         except OSError as error:
             # No space, no processes, no such command: another machine may do better.
             self._log.exception("run could not be started")

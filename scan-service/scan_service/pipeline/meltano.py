@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from scan_service.db import RESULTS
+from scan_service.db import RESULTS, loader_url
 from scan_service.engine import processes
 from scan_service.pipeline.folders import private_folder
 from scan_service.pipeline.project import cut
@@ -111,7 +111,7 @@ async def begin(
         **processes.allowed_environment(),
         **_meltano(settings, run.folder),
         **_tap(settings, scan, selection),
-        **_target(settings),
+        **_target(settings, scan),
         **secrets,
     }
     if text := cut(settings.project_root, {"extractors": TAP, "loaders": TARGET}, environment):
@@ -213,9 +213,11 @@ def _object(part: Part) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value is not None}
 
 
-def _target(settings: Settings) -> dict[str, str]:
+def _target(settings: Settings, scan: Mapping[str, Any]) -> dict[str, str]:
     return {
-        "TARGET_DEALS_POSTGRES_DATABASE_URL": settings.database_url.get_secret_value(),
+        "TARGET_DEALS_POSTGRES_DATABASE_URL": loader_url(
+            settings.loads_to, scan["id"], scan["run_id"]
+        ),
         "TARGET_DEALS_POSTGRES_DEFAULT_TARGET_SCHEMA": RESULTS,
         "TARGET_DEALS_POSTGRES_ROW_LEVEL_SECURITY": "true",
         # How much a lost run repeats at most, and how fresh the progress is.

@@ -1,4 +1,4 @@
-"""Knows where records of scans are kept: the tables that the target makes when they are needed."""
+"""Knows what is kept of scans in the tables of results: how much, and how it goes away."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from psycopg import sql
 
 from scan_service.db import RESULTS
 from scan_service.records.objects import table_of
+from scan_service.records.tables import REJECTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
     from service_base.database import Connection
 
-# Where the target keeps what it refused, of all streams.
-REJECTED = "_rejected_records"
 # Rows that are weighed; weighing all would read everything that the tenant has.
 _SAMPLE = 1000
 

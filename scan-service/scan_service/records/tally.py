@@ -12,7 +12,8 @@ from scan_service.moments import timestamp
 from scan_service.records import marks
 from scan_service.records.objects import DEALS, LINKS, parts, table_of
 from scan_service.records.projection import OBJECTS, kinds_of, records_of, text, unpacked
-from scan_service.records.storage import REJECTED, columns, count, refused_rows, weigh
+from scan_service.records.storage import columns, count, refused_rows, weigh
+from scan_service.records.tables import REJECTED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
