@@ -77,7 +77,10 @@ class Links:
         self._rules[to_type, from_type] = (rule, False)
 
     def of(self, from_type: str, from_id: int, to_type: str) -> Targets:
-        """Give the linked ids with their types; not to be changed by the caller."""
+        """Give the linked ids, in their order, with their types."""
+        return dict(sorted(self._known(from_type, from_id, to_type).items()))
+
+    def _known(self, from_type: str, from_id: int, to_type: str) -> Targets:
         written = self._written.get((from_type, from_id, to_type))
         if written is not None:
             return written
@@ -91,6 +94,15 @@ class Links:
             for target, types in rule.backward(from_id).items()
         }
 
+    def between(self, from_type: str, from_id: int, to_type: str, to_id: int) -> Types:
+        """Give the types of one link; none, if there is no such link."""
+        return self._known(from_type, from_id, to_type).get(to_id, ())
+
+    def has_primary(self, from_type: str, from_id: int, to_type: str) -> bool:
+        """Tell whether one of a record's links is the primary one."""
+        known = self._known(from_type, from_id, to_type)
+        return any(each.primary for types in known.values() for each in types)
+
     def set(self, from_type: str, from_id: int, to_type: str, to_id: int, types: Types) -> None:
         """Make these the types of one link; no types, no link."""
         back = tuple(map(self._inverse, types))
@@ -99,11 +111,13 @@ class Links:
 
     def _write(self, from_type: str, from_id: int, to_type: str, to_id: int, types: Types) -> None:
         key = (from_type, from_id, to_type)
-        targets = dict(self.of(from_type, from_id, to_type))
-        targets.pop(to_id, None)
+        if key not in self._written:
+            self._written[key] = self.of(from_type, from_id, to_type)
+        # In place: a record may have as many links as there are records.
         if types:
-            targets[to_id] = types
-        self._written[key] = dict(sorted(targets.items()))
+            self._written[key][to_id] = types
+        else:
+            self._written[key].pop(to_id, None)
 
     def partners(self, from_type: str, from_id: int) -> Iterator[str]:
         """Name the object types to which a record may be linked."""

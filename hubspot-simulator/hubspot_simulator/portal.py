@@ -283,14 +283,15 @@ class Portal(Account):
             start, end = self.types.resolve(from_type), self.types.resolve(to_type)
             wanted = [self.association_types.unlabeled(start, end)]
             main = self.association_types.primary(start, end)
-            present = self.links.of(start.name, int(from_id), end.name)
-            if primary is None:
-                primary = not any(each.primary for types in present.values() for each in types)
-            if main is not None and primary:
-                wanted.insert(0, main)
+            if main is not None:
+                if primary is None:
+                    primary = not self.links.has_primary(start.name, int(from_id), end.name)
+                if primary:
+                    wanted.insert(0, main)
             if label is not None:
                 wanted.append(self.association_types.labeled(start, end, label))
-            types = dict.fromkeys((*present.get(int(to_id), ()), *wanted))
+            before = self.links.between(start.name, int(from_id), end.name, int(to_id))
+            types = dict.fromkeys((*before, *wanted))
             self.links.set(start.name, int(from_id), end.name, int(to_id), tuple(types))
 
     def unlink(self, from_type: str, from_id: Id, to_type: str, to_id: Id) -> None:
