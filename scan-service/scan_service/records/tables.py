@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # Where the target keeps what it refused, of all streams.
 REJECTED = "_rejected_records"
+_VIEW = "current_associations"
+_SECURITY_INVOKER = 150_000  # the first server version where a view can use its reader's rights
 _LOCK = 7_312_640_551_206
 _MOMENT = "timestamp with time zone"
 _RECORD_KEY = {"_tenant_id": "text", "_scan_id": "text", "id": "text"}
@@ -62,8 +64,11 @@ async def make(connection: Connection, scan: Mapping[str, Any]) -> None:
     if not await _unfit(connection, wanted):
         return
     await connection.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
-    for name in await _unfit(connection, wanted):
+    unfit = await _unfit(connection, wanted)
+    for name in unfit:
         await _make(connection, name, *wanted[name])
+    if unfit and connection.info.server_version >= _SECURITY_INVOKER:
+        await _show_links(connection)
 
 
 async def _unfit(
@@ -132,3 +137,40 @@ _RIGHTS: tuple[LiteralString, ...] = (
     "alter table {table} enable row level security, force row level security",
     "grant select, insert, update on {table} to {loader}",
 )
+
+
+async def _show_links(connection: Connection) -> None:
+    """Make the view of the links that were read together with their record, as it is now.
+
+    A repeated run reads records again; links of theirs that are gone by then stay in the table.
+    """
+    cursor = await connection.execute(_COLUMNS, [RESULTS])
+    columns = {row["name"]: row["columns"] for row in await cursor.fetchall()}
+    records = [name for name in sorted(columns) if _RECORD.keys() <= {*columns[name]}]
+    shown = sql.SQL(", ").join(sql.Identifier("link", name) for name in columns[LINKS])
+    current = sql.SQL(" union all ").join(
+        sql.SQL(
+            "select {shown} from {links} as link join {record} as record"
+            " using (_tenant_id, _scan_id)"
+            " where link.from_object_type = {type} and record.id = link.from_id"
+            " and record.read_at = link.read_at and record.archived is not true"
+            " and record.merged_into is null"
+        ).format(
+            shown=shown,
+            links=sql.Identifier(RESULTS, LINKS),
+            record=sql.Identifier(RESULTS, name),
+            type=sql.Literal(name),
+        )
+        for name in records
+    )
+    view = sql.Identifier(RESULTS, _VIEW)
+    await connection.execute(
+        sql.SQL("create or replace view {} with (security_invoker) as {}").format(view, current)
+    )
+
+
+_COLUMNS = """
+select relname as name, array_agg(attname::text order by attnum) as columns
+from pg_class join pg_attribute on attrelid = pg_class.oid and attnum > 0 and not attisdropped
+where relnamespace = %s::regnamespace and relkind in ('r', 'p') group by pg_class.oid
+"""
