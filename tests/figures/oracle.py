@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from decimal import Decimal
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hubspot_simulator.instants import milliseconds_of
@@ -73,6 +74,7 @@ class Oracle:
             closed and metadata["probability"] == "1.0",
         )
 
+    @cache  # noqa: B019 - an oracle lives as long as its test, and its portal stands still
     def stays(self, deal: str) -> list[tuple[int, str, str]]:
         """When a deal entered which stage: the log of its changes, told anew."""
         records = self._portal.records("deals")
@@ -153,6 +155,7 @@ class Oracle:
             found[deal.owner] = tuple(map(sum, zip(before, row, strict=True)))
         return found
 
+    @cache  # noqa: B019 - the same
     def spans(self) -> dict[str, tuple[int, int | None]]:
         """From when to when each deal was there."""
         records = self._portal.records("deals")

@@ -4,7 +4,7 @@ RETURNS TABLE (
     pipeline text, pipeline_label text, stage text, stage_label text,
     place integer, is_closed boolean, is_won boolean
 )
-LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
+LANGUAGE sql STABLE SET search_path FROM CURRENT SET enable_nestloop = off AS $$
     SELECT p.id, p.label, s ->> 'id', s ->> 'label', (s ->> 'display_order')::integer,
         coalesce((s -> 'metadata' ->> 'isClosed')::boolean, false),
         coalesce((s -> 'metadata' ->> 'isClosed')::boolean, false)
@@ -16,7 +16,7 @@ $$;
 -- deal_spans: from when to when each deal was there; archived, merged and deleted ones ended.
 CREATE FUNCTION deal_spans(tenant text)
 RETURNS TABLE (deal text, began timestamptz, ended timestamptz)
-LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
+LANGUAGE sql STABLE SET search_path FROM CURRENT SET enable_nestloop = off AS $$
     WITH merges AS (
         SELECT h.record_id AS survivor, old AS deal, min(h."timestamp") AS merged_at
         FROM deal_property_history h, unnest(string_to_array(h.value, ';')) old
@@ -50,7 +50,7 @@ RETURNS TABLE (
     deal text, pipeline text, stage text, entered_at timestamptz, owner text, amount numeric,
     is_closed boolean, is_won boolean
 )
-LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
+LANGUAGE sql STABLE SET search_path FROM CURRENT SET enable_nestloop = off AS $$
     WITH latest AS (
         SELECT DISTINCT ON (h.record_id, h.property) h.record_id, h.property, h.value, h.value_number
         FROM deal_property_history h
@@ -75,7 +75,7 @@ RETURNS TABLE (
     pipeline text, stage text, pipeline_label text, stage_label text,
     is_closed boolean, is_won boolean, deals bigint, amount numeric
 )
-LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
+LANGUAGE sql STABLE SET search_path FROM CURRENT SET enable_nestloop = off AS $$
     SELECT d.pipeline, d.stage, n.pipeline_label, n.stage_label, d.is_closed, d.is_won,
         count(*), coalesce(sum(d.amount), 0)
     FROM deals_on(tenant, moment) d
@@ -87,7 +87,7 @@ $$;
 -- waterfall: what made the open pipeline of one moment into that of a later one; the steps add up.
 CREATE FUNCTION waterfall(tenant text, since timestamptz, until timestamptz)
 RETURNS TABLE (step text, deals bigint, amount numeric)
-LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
+LANGUAGE sql STABLE SET search_path FROM CURRENT SET enable_nestloop = off AS $$
     WITH both_ends AS (
         SELECT a.deal IS NOT NULL AS was, coalesce(a.is_closed, true) AS was_closed,
             coalesce(a.amount, 0) AS before,
@@ -124,7 +124,7 @@ CREATE FUNCTION time_in_stage(tenant text, since timestamptz, until timestamptz)
 RETURNS TABLE (
     pipeline text, stage text, deals bigint, stays bigint, seconds numeric, seconds_a_deal numeric
 )
-LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
+LANGUAGE sql STABLE SET search_path FROM CURRENT SET enable_nestloop = off AS $$
     WITH clipped AS (
         SELECT s.record_id, s.pipeline, s.stage, greatest(s.entered_at, p.began, since) AS start,
             least(s.left_at, p.ended, until) AS stop
@@ -141,7 +141,7 @@ $$;
 -- funnel: of the deals that began in a pipeline between two moments, how many had come how far.
 CREATE FUNCTION funnel(tenant text, of_pipeline text, since timestamptz, until timestamptz)
 RETURNS TABLE (place integer, stage text, stage_label text, entered bigint, reached bigint)
-LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
+LANGUAGE sql STABLE SET search_path FROM CURRENT SET enable_nestloop = off AS $$
     WITH stays AS (
         SELECT s.*, p.began FROM deal_stages s JOIN deal_spans(tenant) p ON p.deal = s.record_id
         WHERE s._tenant_id = tenant AND (s.left_at IS NULL OR s.left_at > p.began)
@@ -172,7 +172,7 @@ CREATE FUNCTION win_rate(tenant text, since timestamptz, until timestamptz)
 RETURNS TABLE (
     pipeline text, won bigint, lost bigint, won_amount numeric, lost_amount numeric, rate numeric
 )
-LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
+LANGUAGE sql STABLE SET search_path FROM CURRENT SET enable_nestloop = off AS $$
     SELECT d.pipeline, count(*) FILTER (WHERE d.is_won), count(*) FILTER (WHERE NOT d.is_won),
         coalesce(sum(d.amount) FILTER (WHERE d.is_won), 0),
         coalesce(sum(d.amount) FILTER (WHERE NOT d.is_won), 0),
@@ -188,7 +188,7 @@ RETURNS TABLE (
     deal text, pipeline text, stage text, owner text, amount numeric, entered_at timestamptz,
     days_in_stage numeric
 )
-LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
+LANGUAGE sql STABLE SET search_path FROM CURRENT SET enable_nestloop = off AS $$
     SELECT d.deal, d.pipeline, d.stage, d.owner, d.amount, d.entered_at,
         round(extract(epoch FROM moment - d.entered_at) / 86400, 2)
     FROM deals_on(tenant, moment) d
@@ -201,7 +201,7 @@ CREATE FUNCTION owner_board(tenant text, since timestamptz, until timestamptz)
 RETURNS TABLE (
     owner text, open_deals bigint, open_amount numeric, won bigint, won_amount numeric, lost bigint
 )
-LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
+LANGUAGE sql STABLE SET search_path FROM CURRENT SET enable_nestloop = off AS $$
     SELECT d.owner, count(*) FILTER (WHERE NOT d.is_closed),
         coalesce(sum(d.amount) FILTER (WHERE NOT d.is_closed), 0),
         count(*) FILTER (WHERE d.is_won AND d.entered_at > since),
@@ -214,7 +214,7 @@ $$;
 -- stage_faults: what does not add up in the stays; empty where all is well.
 CREATE FUNCTION stage_faults(tenant text)
 RETURNS TABLE (deal text, entered_at timestamptz, fault text)
-LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
+LANGUAGE sql STABLE SET search_path FROM CURRENT SET enable_nestloop = off AS $$
     WITH stays AS (
         SELECT s.*, lead(s.entered_at) OVER (PARTITION BY s.record_id ORDER BY s.entered_at) AS next
         FROM deal_stages s WHERE s._tenant_id = tenant
