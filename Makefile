@@ -71,8 +71,8 @@ database-restore: setup ## a new data directory from that file, after it was ins
 simulator: setup ## a HubSpot to play with on http://127.0.0.1:8650
 	@$(RUN) hubspot-simulator
 
-service: setup ## the scan service with a demo tenant, its key and a HubSpot; prints the curl lines to try
-	@$(RUN) hubspot-simulator & hubspot=$$!; \
+service: setup ## the scan service with a demo tenant, its key, web pages and a HubSpot; prints their address
+	@$(RUN) hubspot-simulator --lives 400 & hubspot=$$!; \
 	trap 'kill $$hubspot 2>/dev/null' EXIT; trap 'exit 0' INT TERM; \
 	export DATABASE_URL="$${DATABASE_URL:-$$($(RUN) python -m target_deals_postgres.embedded start)}"; \
 	export SCAN_SERVICE_HUBSPOT_BASE_URL="$${SCAN_SERVICE_HUBSPOT_BASE_URL:-http://127.0.0.1:8650}"; \

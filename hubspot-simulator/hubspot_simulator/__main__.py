@@ -8,6 +8,7 @@ from pathlib import Path
 from hubspot_simulator.behaviour import Behaviour
 from hubspot_simulator.csv_scenario import csv_portal
 from hubspot_simulator.limits import RateLimits
+from hubspot_simulator.lives import add_lives
 from hubspot_simulator.portal import Portal
 from hubspot_simulator.simulator import Simulator
 
@@ -30,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=1, help="the second portal takes the next one")
     add("--same-millisecond", type=int, default=0, help="deals that changed on one millisecond")
     add("--archived", type=int, default=0, help="deals in the recycle bin")
+    add("--lives", type=int, default=0, help="further deals, each with two years of history")
     add("--odd-values", action="store_true", help='65,536-character texts, "N/A" in numbers')
     add("--data", type=Path, help="folder with sales_pipeline.csv: fills the first portal")
     add("--limits", action="store_true", help="enforce HubSpot's rate limits")
@@ -67,6 +69,9 @@ def portals(options: argparse.Namespace) -> list[Portal]:
         portal.limits = RateLimits(enabled=options.limits)
         portal.search_lag = options.search_lag
         portal.time_zone = options.time_zone
+        if options.lives:
+            portal.add_stage_properties()
+            add_lives(portal, options.lives, seed=options.seed)
         portal.add_oauth_client(refresh_token=f"refresh-{portal.portal_id}")
     return made
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from hubspot_simulator import Portal, Simulator
+from hubspot_simulator.lives import add_lives
 from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
 from service.kit import TOKEN
 from service.processes import Installation
@@ -39,8 +40,10 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A server, with a HubSpot of 400 deals; tests start workers as they want them."""
-    portal = Portal.generate(400, seed=11, token=TOKEN, contacts=120, companies=60)
+    """A server, with a HubSpot of deals with a past; tests start workers as they want them."""
+    portal = Portal.generate(150, seed=11, token=TOKEN, contacts=60, companies=30)
+    portal.add_stage_properties()
+    add_lives(portal, 150, seed=11)
     with Simulator([portal], latency_ms=0) as hubspot:
         folder = tmp_path_factory.mktemp("browser")
         service = Installation.fresh(

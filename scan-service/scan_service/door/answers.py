@@ -196,11 +196,11 @@ def page(scan: Mapping[str, Any], part: Part, found: Page, *, number: int, size:
     return f'{{"status":"success","data":{data},"timestamp":"{timestamp()}"}}'
 
 
-def record(scan: Mapping[str, Any], part: Part, text: str) -> str:
-    """Return one record as JSON text; what PostgreSQL printed goes out unread."""
-    head = f'"scanId":{json.dumps(scan["scan_id"])},"object":{json.dumps(part.name)}'
-    data = f'{{{head},"record":{text}}}'
-    return f'{{"status":"success","data":{data},"timestamp":"{timestamp()}"}}'
+def with_text(data: Mapping[str, Any], name: str, text: str) -> str:
+    """Return an answer one of whose fields PostgreSQL has printed; that goes out unread."""
+    head = json.dumps(data)[1:-1]
+    body = f'{{{head},"{name}":{text}}}'
+    return f'{{"status":"success","data":{body},"timestamp":"{timestamp()}"}}'
 
 
 def paginate(page: int, page_size: int, total: int) -> dict[str, Any]:

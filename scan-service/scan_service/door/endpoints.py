@@ -113,7 +113,7 @@ async def scan_result(service: Service, request: Request, caller: Caller) -> Res
     scan = await scans.find(service.db, caller.tenant_id, name_in(request))
     if scan["started_at"] is None:
         raise NotFoundError("No results available: the scan has not started")
-    part = _part(scan, query.object)
+    part = part_of(scan, query.object)
     place = _place(query)
     found = await pages.page(
         service.db, scan, part, place, size=query.page_size,
@@ -130,13 +130,14 @@ async def scan_record(service: Service, request: Request, caller: Caller) -> Res
     """GET /api/v1/scan/result/{scan_id}/{record_id}."""
     query = read_query(RecordQuery, request.query_params)
     scan = await scans.find(service.db, caller.tenant_id, name_in(request))
-    part = _part(scan, query.object)
+    part = part_of(scan, query.object)
     record = await pages.record(
         service.db, scan, part, name_in(request, "record_id", "Record"), raw=query.include_raw
     )
     if record is None:
         raise NotFoundError("Record not found")
-    return Response(answers.record(scan, part, record), media_type="application/json")
+    head = {"scanId": scan["scan_id"], "object": part.name}
+    return Response(answers.with_text(head, "record", record), media_type="application/json")
 
 
 def _place(query: ResultQuery) -> pages.Place:
@@ -151,7 +152,7 @@ def _place(query: ResultQuery) -> pages.Place:
     return cursors.read(query.cursor)
 
 
-def _part(scan: Mapping[str, Any], name: str) -> Part:
+def part_of(scan: Mapping[str, Any], name: str) -> Part:
     """Return what a scan reads of an object type; asking for one that it does not read is wrong."""
     found = parts(scan["config"])
     if name not in found:
@@ -176,7 +177,7 @@ async def download(service: Service, request: Request, caller: Caller) -> Respon
         raise ConflictError("Scan is not finished yet")
     if scan["started_at"] is None:
         raise NotFoundError("No results available: the scan never started")
-    part = _part(scan, query.object)
+    part = part_of(scan, query.object)
     day = timestamp(scan["completed_at"])[:10]
     name = f"hubspot_{query.object}_{day}.{files.EXTENSIONS[form]}"
     headers = {

@@ -145,7 +145,7 @@ class _Query(BaseModel):
     # Lax, not strict: everything in a query string is text.
     model_config = ConfigDict(extra="ignore", hide_input_in_errors=True, frozen=True)
 
-    @field_validator("page", "page_size", mode="before", check_fields=False)
+    @field_validator("page", "page_size", "stalled_days", mode="before", check_fields=False)
     @classmethod
     def _digits(cls, value: object) -> object:
         if isinstance(value, str) and not re.fullmatch(r"[+-]?[0-9]{1,9}", value):
@@ -153,7 +153,7 @@ class _Query(BaseModel):
         return value
 
     @field_validator(
-        "include_raw", "include_associations", "include_custom_props", "bom",
+        "include_raw", "include_associations", "include_custom_props", "include_labels", "bom",
         mode="before", check_fields=False,
     )  # fmt: skip
     @classmethod
@@ -206,6 +206,13 @@ class RecordQuery(_Query):
 
     include_raw: bool = False
     object: ObjectType = DEALS
+
+
+class PipelineQuery(_Query):
+    """Query of GET /api/v1/scan/pipeline/{scan_id}."""
+
+    stalled_days: int = Field(default=30, ge=0, le=3650)
+    include_labels: bool = False
 
 
 class ObjectsQuery(_Query):

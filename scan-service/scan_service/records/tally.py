@@ -10,8 +10,9 @@ from psycopg import sql
 
 from scan_service.moments import timestamp
 from scan_service.records import marks
+from scan_service.records.deals import CLOSED, CURRENCY, HOME, MONEY, OWN, WON
 from scan_service.records.objects import DEALS, LINKS, parts, table_of
-from scan_service.records.projection import OBJECTS, kinds_of, records_of, text, unpacked
+from scan_service.records.projection import OBJECTS, kinds_of, records_of, unpacked
 from scan_service.records.storage import columns, count, refused_rows, weigh
 from scan_service.records.tables import REJECTED
 
@@ -103,13 +104,6 @@ async def summarize(
     """
     if not present:
         return json.dumps({**dict.fromkeys(_SUMMARY_COUNTS, 0), **dict.fromkeys(_SUMMARY_SUMS, 0)})
-    home, own = text("amount_in_home_currency"), text("amount")
-    currency = text("deal_currency_code")
-    money = sql.SQL("coalesce({}::numeric, case when {} is null then {}::numeric end)").format(
-        home, currency, own
-    )
-    won = sql.SQL("coalesce({}::boolean, false)").format(text("hs_is_closed_won"))
-    closed = sql.SQL("({} or coalesce({}::boolean, false))").format(won, text("hs_is_closed"))
     statement = sql.SQL(
         "select json_build_object("
         "'totalDeals', count(*), 'totalAmount', coalesce(sum({money}), 0),"
@@ -123,7 +117,7 @@ async def summarize(
     )
     deals = unpacked(part, present, scan)
     cursor = await connection.execute(
-        statement.format(money=money, won=won, closed=closed, deals=deals)
+        statement.format(money=MONEY, won=WON, closed=CLOSED, deals=deals)
     )
     row = await cursor.fetchone() or {}
     found = str(row["text"])
@@ -132,7 +126,7 @@ async def summarize(
         " as text from (select {currency} as currency, count(*) as n, sum({own}::numeric) as amount"
         "  {deals} where {home} is null and {own} is not null and {currency} is not null"
         "  group by 1 order by 1) as left_out"
-    ).format(currency=currency, own=own, home=home, deals=deals)
+    ).format(currency=CURRENCY, own=OWN, home=HOME, deals=deals)
     row = await (await connection.execute(foreign)).fetchone() or {}
     return f'{found[:-1]}, "notConverted" : {row["text"]}}}' if row["text"] else found
 

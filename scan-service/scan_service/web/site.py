@@ -13,7 +13,7 @@ from scan_service.door.app import translated
 from scan_service.door.passing import enter
 from scan_service.errors import ServiceError, UnauthorizedError
 from scan_service.guard import sessions
-from scan_service.web import accounts, assets, entrance, looks, records, scans, starting
+from scan_service.web import accounts, assets, entrance, looks, pipeline, records, scans, starting
 from scan_service.web.visits import Visit, go
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ PAGES = (
     Page("GET", "/scans/{scan_id}/download/{format}", scans.download),
     Page("GET", "/scans/{scan_id}/records", records.listed),
     Page("GET", "/scans/{scan_id}/records/{record_id}", records.one),
+    Page("GET", "/pipeline", pipeline.shown),
     Page("GET", "/start", starting.form),
     Page("POST", "/start", starting.start),
     Page("GET", "/connections", accounts.listed),
