@@ -97,7 +97,7 @@ def _migrate_up_to(last: str, ledger: Ledger) -> None:
     """Make the ledger as the version with this migration did."""
     ledger.run("create schema scan_service")
     ledger.run("create table migration (name text primary key, applied_at timestamptz)")
-    for name, text in migrations._files(set()):
+    for name, text in migrations._MIGRATIONS.files(set()):
         if not name.startswith("00") or name[:4] <= last:
             if text:
                 ledger.run(text)

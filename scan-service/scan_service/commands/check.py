@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import sql
+from service_base.migrations import MigrationChangedError
 
 from scan_service.commands.keys import SEALED, say
 from scan_service.db import LOADER, RESULTS, become, connect
@@ -54,6 +55,8 @@ async def check(settings: Settings) -> int:
             said = f"ok       {name}: {await step(settings)}"
         except Fault as fault:
             said, faults = f"FAULT    {name}: {fault}", faults + 1
+        except MigrationChangedError as error:
+            said, faults = f"FAULT    {name}: {error}", faults + 1
         except psycopg.OperationalError:
             # The library's own words may hold the URL.
             said, faults = f"FAULT    {name}: the database cannot be reached", faults + 1

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 from pydantic import TypeAdapter, ValidationError
+from service_base.migrations import MigrationChangedError
 
 from scan_service.commands import boot, keys, tenants
 from scan_service.commands.check import check
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for problem in error.errors(include_input=False, include_url=False):
             name = "_".join(str(part) for part in problem["loc"]).upper()
             _complain(f"SCAN_SERVICE_{name.removeprefix('SCAN_SERVICE_')}: {problem['msg']}")
-    except (VaultError, boot.NotReadyError, ServiceError) as error:
+    except (VaultError, boot.NotReadyError, MigrationChangedError, ServiceError) as error:
         _complain(str(error))
     except psycopg.OperationalError:
         # The library's message may hold the URL, and with it the password.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
+from service_base.migrations import MigrationChangedError
 
 from crm_api.commands import boot, people
 from crm_api.commands.people import say
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _complain(f"{PREFIX}{name.removeprefix(PREFIX)}: {said}" if name else said)
     except SettingsError:
         _complain(f"{PREFIX}TICKET_CATEGORIES must be a JSON object")
-    except (KeyRefusedError, boot.NotReadyError, ApiError) as error:
+    except (KeyRefusedError, boot.NotReadyError, MigrationChangedError, ApiError) as error:
         _complain(str(error))
     except psycopg.OperationalError:
         # The library's message may hold the URL, and with it the password.
