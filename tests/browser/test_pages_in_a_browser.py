@@ -82,6 +82,16 @@ def make_results(site: Site, scan_id: str) -> None:
         "  'timestamp', '2026-01-01T00:00:00Z', 'retryCount', 2)))",
         TENANT, scan_id, HOSTILE, HOSTILE, HOSTILE,
     )  # fmt: skip
+    ledger.run(
+        "insert into schedule (tenant_id, schedule_id, config, fingerprint, cron, next_run_at,"
+        " last_error) values (%s, 'nightly', '{}', '', '0 0 * * *', now() + '1 year', %s)",
+        TENANT, HOSTILE,
+    )  # fmt: skip
+    ledger.run(
+        "insert into webhook (tenant_id, webhook_id, url, events, secret)"
+        " values (%s, 'main', %s, '{scan.failed}', '')",
+        TENANT, f"https://example.com/{HOSTILE}",
+    )  # fmt: skip
     ledger.make_results(
         scan_id,
         [
@@ -97,6 +107,7 @@ def make_results(site: Site, scan_id: str) -> None:
 
 PATHS = (
     "/", "/?status=failed", "/start", "/pipeline", "/pipeline?scan=hostile", "/connections",
+    "/schedules", "/webhooks", "/webhooks/main", "/keys",
     "/scans/hostile", "/scans/hostile/remove", "/scans/hostile/records",
     "/scans/hostile/records/1", "/scans/none",
 )  # fmt: skip

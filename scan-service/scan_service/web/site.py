@@ -13,7 +13,19 @@ from scan_service.door.app import translated
 from scan_service.door.passing import enter
 from scan_service.errors import ServiceError, UnauthorizedError
 from scan_service.guard import sessions
-from scan_service.web import accounts, assets, entrance, looks, pipeline, records, scans, starting
+from scan_service.web import (
+    accounts,
+    assets,
+    entrance,
+    keys,
+    looks,
+    pipeline,
+    records,
+    scans,
+    schedules,
+    starting,
+    webhooks,
+)
 from scan_service.web.visits import Visit, go
 
 if TYPE_CHECKING:
@@ -68,6 +80,16 @@ PAGES = (
     Page("GET", "/connections", accounts.listed),
     Page("POST", "/connections", accounts.create),
     Page("POST", "/connections/{connection_id}/remove", accounts.remove),
+    Page("GET", "/schedules", schedules.listed),
+    Page("POST", "/schedules/{schedule_id}/run", schedules.run),
+    Page("POST", "/schedules/{schedule_id}/pause", schedules.pause),
+    Page("POST", "/schedules/{schedule_id}/remove", schedules.remove),
+    Page("GET", "/webhooks", webhooks.listed),
+    Page("POST", "/webhooks", webhooks.create),
+    Page("GET", "/webhooks/{webhook_id}", webhooks.one),
+    Page("POST", "/webhooks/{webhook_id}/test", webhooks.test),
+    Page("POST", "/webhooks/{webhook_id}/remove", webhooks.remove),
+    Page("GET", "/keys", keys.used),
 )
 
 

@@ -31,16 +31,30 @@ def _asked(visit: Visit) -> dict[str, list[str]]:
 
 
 async def start(visit: Visit) -> Response:
-    """POST /start: the estimate, or the scan."""
-    config = _config(visit)
-    path = "/scan/estimate" if visit.said("do") == "estimate" else "/scan/start"
+    """POST /start: the estimate, the scan, or a schedule of such scans."""
+    config, act = _config(visit), visit.said("do")
     try:
-        answer = await visit.ask("POST", path, body={"config": config})
+        if act == "estimate":
+            estimate = await visit.ask("POST", "/scan/estimate", body={"config": config})
+            return await _page(visit, visit.form, estimate=estimate)
+        if act == "schedule":
+            await visit.ask("POST", "/schedules", body={"schedule": _schedule(visit, config)})
+            return go("/schedules")
+        begun = await visit.ask("POST", "/scan/start", body={"config": config})
     except ServiceError as error:
         return await _page(visit, visit.form, error=error)
-    if path == "/scan/estimate":
-        return await _page(visit, visit.form, estimate=answer)
-    return go(f"/scans/{answer['scanId']}")
+    return go(f"/scans/{begun['scanId']}")
+
+
+def _schedule(visit: Visit, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a schedule of such scans; it names them itself."""
+    keep = visit.said("keep")
+    return {
+        "scheduleId": config["scanId"],
+        "cron": visit.said("cron"),
+        "keepLast": int(keep) if keep.isascii() and keep.isdigit() else None,
+        "config": {name: value for name, value in config.items() if name != "scanId"},
+    }
 
 
 def _config(visit: Visit) -> dict[str, Any]:
