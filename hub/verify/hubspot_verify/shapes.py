@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hubspot_verify.values import JSON, canonical, decoded, kind_of
+from hubspot_verify.values import JSON, both, decoded, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -57,14 +57,15 @@ class Shape:
         """
         if RAW in record:
             record, row = self._without_newer(record, row)
-        places = self.places
-        return (
-            [canonical(place.kind, _value(place, record)) for place in places],
-            [
-                canonical(place.kind, _value(place, row.values)) if place.field in record else None
-                for place in places
-            ],
-        )
+        ours, theirs = [], []
+        for place in self.places:
+            if place.field not in record:
+                pair: tuple[str | None, str | None] = (None, None)
+            else:
+                pair = both(place.kind, _value(place, record), _value(place, row.values))
+            ours.append(pair[0])
+            theirs.append(pair[1])
+        return ours, theirs
 
     def differing(self, record: Mapping[str, Any], row: Row) -> list[str]:
         """The names of the properties and fields in which a row is not as a record."""

@@ -23,6 +23,8 @@ DAY_LENGTH = len("2026-01-31")
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 """What PostgreSQL cannot store, and the target replaces."""
 
+_DECODER = msgspec.json.Decoder(float_hook=Decimal)
+
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -50,6 +52,17 @@ def canonical(kind: str, value: Any) -> str | None:
     return _TEXTS[kind](value)
 
 
+def both(kind: str, ours: Any, theirs: Any) -> tuple[str | None, str | None]:
+    """The canonical texts of a record's value and a row's; most are alike as they stand."""
+    if ours is theirs is None:
+        return None, None
+    if type(ours) is str and ours == theirs:
+        return theirs, theirs
+    if kind == NUMBER and str(ours) == theirs:
+        return theirs, theirs
+    return canonical(kind, ours), canonical(kind, theirs)
+
+
 def from_column(kind: str, text: str | None, column_type: str) -> Any:
     """The value of a column's text: what stands in `jsonb` is taken out of it."""
     if text is None or column_type not in {"json", "jsonb"}:
@@ -60,7 +73,7 @@ def from_column(kind: str, text: str | None, column_type: str) -> Any:
 
 def loads(text: str) -> Any:
     """JSON with every digit of its numbers."""
-    return json.loads(text, parse_float=Decimal, parse_int=Decimal)
+    return _DECODER.decode(text)
 
 
 def decoded(value: Any) -> Any:
