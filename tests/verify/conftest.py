@@ -46,6 +46,7 @@ class World:
         settings: The tap's.
         tenant: Whose rows.
         state: What the last run left.
+        catalog: What is selected; None: all.
     """
 
     hubspot: Simulator
@@ -54,6 +55,7 @@ class World:
     settings: dict[str, Any]
     tenant: str = TENANT
     state: dict[str, Any] = field(default_factory=dict)
+    catalog: dict[str, Any] | None = None
 
     @property
     def portal(self) -> Portal:
@@ -82,6 +84,7 @@ class World:
             tap = TapHubspotDeals(
                 config=self.config,
                 state=json.loads(json.dumps(self.state)),
+                catalog=self.catalog,
             )
             assert tap.streams
         return tap

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg2
 import pytest
 from harness.database import drop_database, new_database
+from harness.singer import select
 from hubspot_simulator import Portal, Simulator
 from tap_hubspot_deals.reading import holdings
 
@@ -97,6 +98,27 @@ def test_a_property_that_came_since_the_last_run_is_no_difference(
 
     assert copies["archived"].named() == set()
     copies["archived"].db.rollback()
+
+
+@pytest.mark.parametrize("name", ["archived", "nested"])
+def test_what_is_deselected_is_not_compared(copies: dict[str, World], name: str) -> None:
+    copy = copies[name]
+    copy.catalog = copy.tap.catalog_dict
+    inside = "properties" if name == "nested" else ""
+    for each in ("amount", "custom_properties.custom_2"):
+        select(
+            copy.catalog,
+            "deals",
+            f"{inside}.{each}".strip(".") if each == "amount" else each,
+            selected=False,
+        )
+    vars(copy).pop("tap")
+    found = copy.named()
+    copy.db.rollback()
+    copy.catalog = None
+    vars(copy).pop("tap")
+
+    assert found == set()
 
 
 def test_links_that_are_too_many_for_the_state_are_judged_by_their_record(

@@ -33,6 +33,7 @@ def test_the_statements_of_the_page_run_on_what_a_comparison_leaves(world: World
 
 
 @pytest.mark.heavy  # a dozen times Meltano
+@pytest.mark.timeout(1500)
 def test_the_commands_of_the_page_run(world: World, tmp_path: Path) -> None:
     state = tmp_path / "state.json"
     state.write_text(json.dumps({"singer_state": world.state}))
@@ -63,7 +64,7 @@ def test_the_commands_of_the_page_run(world: World, tmp_path: Path) -> None:
     for command in COMMANDS:
         done = meltano(*command.split())
         assert done.returncode == 0, done.stderr
-        assert "deals: equal." in done.stdout
+        assert "deals: equal." in done.stdout + done.stderr
     with connect(world.url) as db, db.cursor() as cur:
         cur.execute("DROP TABLE hubspot._proofs")
 

@@ -57,7 +57,7 @@ class Comparison:
     ) -> None:
         self._survey = survey
         self._name = name
-        self._shape = Shape(survey.schema, survey.newer)
+        self._shape = Shape(survey.schema, survey.elsewhere)
         self._judge = Judge(survey, self._shape)
         self._table = Table(cur, schema, name, scope)
         self._links = {

@@ -33,18 +33,18 @@ class Shape:
 
     Args:
         schema: The JSON schemas of the fields.
-        newer: Fields, or parts of objects, that the copy need not have yet.
+        elsewhere: Fields, or parts of objects, that the copy need not have as they are now.
     """
 
-    def __init__(self, schema: Mapping[str, Any], newer: Collection[tuple[str, ...]]) -> None:
+    def __init__(self, schema: Mapping[str, Any], elsewhere: Collection[tuple[str, ...]]) -> None:
         self.kinds = {name: kind_of(each) for name, each in schema.items() if name not in APART}
-        self._newer = {place[-1] for place in newer}
+        self._elsewhere = {place[-1] for place in elsewhere}
         self.places: list[Place] = []
         for name, kind in self.kinds.items():
             parts = schema[name].get("properties")
             found = [Place(name, part, JSON) for part in parts] if parts else []
             found = found or [Place(name, None, kind)]
-            self.places += [place for place in found if place[: 1 + bool(parts)] not in newer]
+            self.places += [place for place in found if place[: 1 + bool(parts)] not in elsewhere]
         if "associations" in schema:
             self.kinds["associations"] = JSON
 
@@ -56,7 +56,7 @@ class Shape:
         What a record does not tell - an archived one says nothing of its links - is not compared.
         """
         if RAW in record:
-            record, row = self._without_newer(record, row)
+            record, row = self._of_both(record, row)
         ours, theirs = [], []
         for place in self.places:
             if place.field not in record:
@@ -72,10 +72,10 @@ class Shape:
         pairs = zip(self.places, *self.both(record, row), strict=True)
         return [place.inner or place.field for place, one, other in pairs if one != other]
 
-    def _without_newer(self, record: Mapping[str, Any], row: Row) -> tuple[dict[str, Any], Row]:
+    def _of_both(self, record: Mapping[str, Any], row: Row) -> tuple[dict[str, Any], Row]:
         """Leave of HubSpot's own object the properties that the copy has, and that have a value."""
         raw, there = decoded(record[RAW]), row.values.get(RAW)
-        names = raw.get("properties", {}).keys() - self._newer
+        names = raw.get("properties", {}).keys() - self._elsewhere
         cut = {**record, RAW: _cut(raw, names)}
         if not isinstance(there, dict):
             return cut, row

@@ -134,6 +134,11 @@ class RecordFields:
         field, *inner = self.place_of(name)
         return ("properties", field, *(("properties", *inner) if inner else ()))
 
+    @property
+    def left_out(self) -> list[str]:
+        """The properties that are deselected: rows keep what they had of them."""
+        return [name for name in self._definitions if name not in self._expected]
+
     def place_of(self, name: str) -> tuple[str, ...]:
         """The field where a property's value stands, and its name there where that is an object."""
         return (self._field_of(name), *(() if name in self._fields else (name,)))

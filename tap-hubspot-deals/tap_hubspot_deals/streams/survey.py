@@ -100,9 +100,13 @@ class Survey:
         return str(self._bookmark.changes(self._clock.now()).since)
 
     @property
-    def newer(self) -> set[tuple[str, ...]]:
-        """The fields that not all records have which went out: a field, or a part of an object."""
-        return {self._fields.place_of(name) for name in self._bookmark.lacking}
+    def elsewhere(self) -> set[tuple[str, ...]]:
+        """The fields, or parts of objects, that rows need not have as they are now.
+
+        They are those that not all records have which went out, and those that are deselected.
+        """
+        names = (*self._bookmark.lacking, *self._fields.left_out)
+        return {self._fields.place_of(name) for name in names}
 
     @property
     def schema(self) -> dict[str, Any]:
