@@ -26,6 +26,34 @@ def test_a_record_without_a_retyped_property_keeps_its_old_value(pg: Loader) -> 
     assert pg.rows(rows)[0] == (1, 5, None, "z")
 
 
+def test_an_integer_that_was_too_big_may_become_text(pg: Loader) -> None:
+    pg.load(
+        pg.schema("t", {"id": "integer", "n": "integer"}, ["id"]),
+        pg.records("t", {"id": 1, "n": 2**70}),
+        pg.schema("t", {"id": "integer", "n": "string"}, ["id"]),
+        pg.records("t", {"id": 2, "n": "text"}),
+    )
+    assert pg.rows("SELECT n, n__text FROM hubspot.t ORDER BY id") == [
+        (2**70, None),
+        (None, "text"),
+    ]
+
+
+def test_a_record_without_undeclared_fields_beside_one_that_has_some_is_new_once(
+    pg: Loader,
+) -> None:
+    pg.load(
+        pg.schema("t", {"id": "integer", "a": "integer"}, ["id"]),
+        pg.records("t", {"id": 1, "x": 1}, {"id": 2, "x": 1, "a": 2}, {"id": 3, "a": 3}),
+    )
+    assert pg.rows("SELECT id, _extra FROM hubspot.t ORDER BY 1") == [
+        (1, {"x": 1}),
+        (2, {"x": 1}),
+        (3, None),
+    ]
+    assert "3 processed, 3 created, 0 updated, 0 unchanged" in pg.log
+
+
 @pytest.mark.parametrize("batch", [1, 10])
 def test_undeclared_fields_gather_whatever_the_batch_size(pg: Loader, batch: int) -> None:
     pg.load(

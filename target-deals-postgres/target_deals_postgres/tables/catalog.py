@@ -26,6 +26,7 @@ class Table:
         comments: its columns' comments.
         required: its columns that take no NULL and have no default.
         defaults: what its other columns hold when nothing is said, as SQL.
+        kept: its columns that PostgreSQL fills when nothing is said, by a default or a sequence.
         key: its primary key.
         owned: whether the role may change it.
         filled: whether it has rows.
@@ -53,6 +54,7 @@ class Table:
     used: int = 0
     rounding: set[str] = field(default_factory=set)
     generated: set[str] = field(default_factory=set)
+    kept: set[str] = field(default_factory=set)
     partitioned: bool = False
 
     @property
@@ -127,16 +129,18 @@ def describe(cur: cursor, schema: str, stream: str) -> Table:
     cur.execute(
         """
         SELECT attname, regexp_replace(format_type(atttypid, atttypmod), '\\(.*?\\)', ''),
-            attnotnull AND NOT atthasdef, coalesce(col_description(attrelid, attnum), ''),
+            attnotnull AND NOT atthasdef AND attidentity = '',
+            coalesce(col_description(attrelid, attnum), ''),
             atttypmod >= 0 AND atttypid IN ('numeric'::regtype, 'timestamptz'::regtype,
-                'timestamp'::regtype, 'time'::regtype), attgenerated <> '',
+                'timestamp'::regtype, 'time'::regtype), attgenerated <> '' OR attidentity = 'a',
+            atthasdef OR attidentity <> '',
             CASE WHEN atthasdef AND attgenerated = '' THEN pg_get_expr(adbin, adrelid) END
         FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
         WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped ORDER BY attnum
         """,
         (oid,),
     )
-    for name, type_, required, comment, rounding, generated, default in cur.fetchall():
+    for name, type_, required, comment, rounding, generated, kept, default in cur.fetchall():
         table.types[name] = type_
         table.comments[name] = comment
         if required:
@@ -147,6 +151,8 @@ def describe(cur: cursor, schema: str, stream: str) -> Table:
             table.rounding.add(name)
         if generated:
             table.generated.add(name)
+        if kept:
+            table.kept.add(name)
     cur.execute(
         """
         SELECT conname, ARRAY(

@@ -106,7 +106,12 @@ class Evolution:
         Raises:
             DatabaseRefusedError: the table cannot be changed as needed.
         """
-        fields = [replace(one, kind=Kind.NUMERIC) if one.name in wider else one for one in fields]
+        fields = [
+            replace(one, kind=Kind.NUMERIC)
+            if one.name in wider and one.kind is Kind.BIGINT  # it may be something else by now
+            else one
+            for one in fields
+        ]
         # Names that the properties take themselves: no other property's variant may use them.
         self._own = {identifier(one.name) for one in fields}
         # Keys first: they must have columns of their own, whatever the limit leaves to others.

@@ -223,7 +223,7 @@ class Statements:
         values: dict[int, Composable] = dict(new)
         for at, value in new.items():
             if names[at] == EXTRA.name:
-                values[at] = SQL("coalesce(t.{0}, '{{}}') || coalesce({1}, '{{}}')").format(
+                values[at] = SQL("coalesce(t.{0} || {1}, t.{0}, {1})").format(
                     self._names[at], value
                 )
             if names[at] == VERSION:
