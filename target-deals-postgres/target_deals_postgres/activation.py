@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from target_deals_postgres.records.columns import TENANT
+from target_deals_postgres.tables.merge import Outcome
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor
@@ -38,6 +39,10 @@ class Activation:
             stream: the stream.
             version: what its full read is called.
         """
+        if stream.overwritten:  # which needs no versions: it is enough to know what is complete
+            if stream.counts.processed:
+                stream.told = stream.counts.processed
+            return
         if stream.versionless:
             logger.warning(
                 "%s: version %d is not activated, since records without a version came before it, "
@@ -61,7 +66,7 @@ class Activation:
         deleted = 0
         spared: set[str | None] = set()
 
-        def work(cur: cursor) -> dict[str, int]:
+        def work(cur: cursor) -> dict[str, Outcome]:
             nonlocal deleted, spared
             spared = self._rejections.tenants_of(cur, stream.name, version)
             deleted = 0
@@ -72,7 +77,7 @@ class Activation:
                     written = {values for values in written if values[at] not in spared}
                 hard = self._settings.hard_delete
                 deleted = stream.versions.activate(cur, version, written, hard=hard)
-            return {stream.name: deleted}
+            return {stream.name: Outcome(deleted=deleted)}
 
         self._commits.flush(work)
         stream.counts.deleted += deleted

@@ -3,7 +3,8 @@
 TargetError
 ├── SettingsError              a setting makes no sense
 ├── InputError                 the tap sent something that is no Singer message
-│   └── SchemaMissingError     a record came before its stream's SCHEMA
+│   ├── SchemaMissingError     a record came before its stream's SCHEMA
+│   └── InputCutError          the tap did not say that what is to overwrite is complete
 ├── StreamMapError             a stream map cannot be used
 ├── DatabaseError
 │   ├── DatabaseUnreachableError  no connection, or one that was lost; trying again can help
@@ -53,6 +54,13 @@ class SchemaMissingError(InputError, RecordsWithoutSchemaException):
     """A message names a stream whose SCHEMA has not been sent."""
 
     code = "schema_missing"
+
+
+class InputCutError(InputError):
+    """The input ended before the tap said that a stream to overwrite is complete."""
+
+    code = "input_cut"
+    retryable = True
 
 
 class StreamMapError(TargetError):

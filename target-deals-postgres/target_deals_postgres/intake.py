@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from json import JSONDecodeError
 from typing import TYPE_CHECKING
 
@@ -107,12 +108,12 @@ class Intake:
             stream.versionless = True
         else:
             stream.begun.add(message.version)
-            if not stream.versioned:
+            if not stream.versioned and not stream.overwritten:
                 stream.versioned = True
                 self.refit(stream)
         while True:
             try:
-                size = stream.add(message, plain=plain)
+                size, unfit = stream.add(message, plain=plain)
             except UnknownFieldsError:
                 stream.extra = True
                 self.refit(stream)
@@ -128,7 +129,8 @@ class Intake:
                 self._reject(stream, message, error)
                 return
             else:
-                self._commits.grow(stream.destination, size)
+                nulled = self._nulled(stream, message, unfit) if unfit else None
+                self._commits.grow(stream.destination, size, nulled)
                 return
 
     def refit(self, stream: Stream) -> None:
@@ -137,6 +139,21 @@ class Intake:
         stream.fit(self._database)
 
     def _reject(self, stream: Stream, message: Message, error: Exception) -> None:
+        why = str(error) if isinstance(error, UnfitError) else "the record is nested too deeply"
+        described = self._rejected(stream, message, why)
+        rejected = replace(described, lacks_key=isinstance(error, MissingKeyError))
+        stream.counts.failed += 1
+        if rejected.tenant is not None:
+            stream.counts.tenants.add(rejected.tenant)
+        self._commits.reject(rejected)
+
+    def _nulled(self, stream: Stream, message: Message, unfit: Mapping[str, str]) -> Rejected:
+        stream.counts.nulled += 1
+        why = "; ".join(f"{name}: {one}" for name, one in unfit.items())
+        return replace(self._rejected(stream, message, why), nulled=tuple(unfit))
+
+    @staticmethod
+    def _rejected(stream: Stream, message: Message, why: str) -> Rejected:
         payload = bytes(message.record)
         record = message.parsed
         try:
@@ -146,19 +163,14 @@ class Intake:
             record = None
         values = record if isinstance(record, dict) else {}
         tenant = values.get(TENANT)
-        rejected = Rejected(
+        return Rejected(
             stream.name,
             None if tenant is None else str(tenant),
             serialize_json({key: values.get(key) for key in stream.keys}),
-            str(error) if isinstance(error, UnfitError) else "the record is nested too deeply",
+            why,
             payload.decode("utf-8", "replace"),
-            version=message.version,
-            lacks_key=isinstance(error, MissingKeyError),
+            version=None if stream.overwritten else message.version,
         )
-        stream.counts.failed += 1
-        if rejected.tenant is not None:
-            stream.counts.tenants.add(rejected.tenant)
-        self._commits.reject(rejected)
 
 
 def _no_record(message: Message) -> InputError:

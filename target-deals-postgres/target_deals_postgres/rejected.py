@@ -51,9 +51,11 @@ def _replay(config: dict[str, Any], catalog: dict[str, Any], *, parse_env: bool)
         }
         for entry in catalog["streams"]
     ]
-    target = TargetDealsPostgres(
-        config={**config, "replay_rejected_records": True}, parse_env_config=parse_env
-    )
+    full = dict(TargetDealsPostgres(config=config, parse_env_config=parse_env).config)
+    full |= {"replay_rejected_records": True, "overwrite": False}  # what is tried again is not all
+    if full["load_method"] == "overwrite":
+        full["load_method"] = "upsert"
+    target = TargetDealsPostgres(config=full)
     target.listen(io.StringIO("".join(f"{json.dumps(one)}\n" for one in messages)))
 
 

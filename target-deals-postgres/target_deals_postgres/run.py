@@ -17,6 +17,7 @@ from target_deals_postgres.errors import (
     UnexpectedError,
 )
 from target_deals_postgres.intake import Intake
+from target_deals_postgres.overwriting import Overwriting
 from target_deals_postgres.records import batch_files
 from target_deals_postgres.records.messages import Message, parse
 from target_deals_postgres.schemas import Schemas
@@ -60,6 +61,9 @@ class Run:
             rejections=self._rejections,
             loads=self._loads,
             intake=self._intake,
+        )
+        self._overwriting = Overwriting(
+            settings, self._commits, self._rejections, self._schemas.streams
         )
         self._stopped: Callable[[], bool] = lambda: False
         self.lines: Counter[str] = Counter()
@@ -109,18 +113,21 @@ class Run:
     def _flush_and_account(self, *, interrupted: bool) -> None:
         try:
             self._commits.flush()
+            if interrupted:
+                self._overwriting.give_up()
+                self._account("interrupted", InterruptedRunError.code)
+                return
+            try:
+                self.judge()
+            except TargetError as error:
+                self._overwriting.give_up()
+                self._account("failed", error.code)
+                return
+            self._overwriting.finish()
         except Exception as error:
             self._fail(error)
             raise
-        if interrupted:
-            self._account("interrupted", InterruptedRunError.code)
-            return
-        try:
-            self.judge()
-        except TargetError as error:
-            self._account("failed", error.code)
-        else:
-            self._account("completed")
+        self._account("completed")
 
     def cancel(self, number: int) -> None:
         """End what is being stored now, which is rolled back, because of a signal."""
@@ -170,6 +177,7 @@ class Run:
                 if not state:
                     raise InputError("a STATE message has no value")
                 self._commits.keep_state(state)
+                self._overwriting.note_state()
             case "ACTIVATE_VERSION":
                 self._accept_version(message)
             case "BATCH":

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from target_deals_postgres.storing.database import Database
     from target_deals_postgres.storing.loads import Loads
     from target_deals_postgres.storing.rejected import Rejections
+    from target_deals_postgres.tables.merge import Outcome
 
 logger = logging.getLogger("target-deals-postgres")
 
@@ -146,6 +147,9 @@ class Schemas:
         if not self.streams:
             self._database.transaction(self._rejections.prepare)
             self._database.transaction(self._loads.prepare)
+        if stream.overwritten:
+            self._commits.hold()
+            stream.counts.held = True
         stream.fit(self._database)
         is_new = name not in self.streams
         self.streams[name] = stream
@@ -159,6 +163,9 @@ class Schemas:
 
     def _replay(self, stream: Stream) -> None:
         name = stream.name
+        if stream.overwritten:
+            logger.info("%s: rejected records are not tried again: it is overwritten", name)
+            return
         waiting = self._database.transaction(lambda cur: self._rejections.waiting(cur, name))
         if not waiting:
             return
@@ -169,7 +176,7 @@ class Schemas:
             )
         numbers = [number for number, _, _ in waiting]
 
-        def strike(cur: cursor) -> dict[str, int]:
+        def strike(cur: cursor) -> dict[str, Outcome]:
             self._rejections.strike(cur, numbers)
             return {}
 

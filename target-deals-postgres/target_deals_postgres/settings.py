@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from psycopg2.extensions import make_dsn
@@ -95,7 +96,19 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         default="upsert",
         title="Load method",
         description="upsert: one row per key, the newest record wins. append-only: every record "
-        "becomes a row. overwrite is refused: full reads with ACTIVATE_VERSION do it safely.",
+        "becomes a row. overwrite: upsert, with overwrite true.",
+    ),
+    th.Property(
+        "overwrite",
+        # In words that the SDK does not take for a boolean, which it would read no list for.
+        th.CustomType(
+            {"anyOf": [{"type": "array", "items": {"type": "string"}}, {"enum": [True, False]}]}
+        ),
+        default=[],
+        title="Overwrite",
+        description="Streams, by names or patterns such as users_*, or true for all: at the end of "
+        "a run that went well a table holds, of each tenant that the run brought, exactly what it "
+        "brought. For taps without ACTIVATE_VERSION.",
     ),
     th.Property(
         "hard_delete",
@@ -148,6 +161,15 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         title="Validate records",
         description="Judge records by their whole JSON schema (enum, pattern, required, nested), "
         "which is slow. Types, keys and formats of the columns are judged always.",
+    ),
+    th.Property(
+        "lenient_values",
+        th.BooleanType(nullable=False),
+        default=False,
+        title="Lenient values",
+        description="A value that does not fit its column becomes null and the rest of its record "
+        "is stored; _rejected_records has the record and the reason. Never for keys, _tenant_id, "
+        "_scan_id and _sdc_deleted_at. Else such a record is rejected as a whole.",
     ),
     th.Property(
         "max_rejected_records",
@@ -220,6 +242,10 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
 ).to_dict()
 
 
+# The SDK adds the word null, which is no schema.
+SCHEMA["properties"]["overwrite"]["anyOf"][-1] = {"type": "null"}
+
+
 @dataclass(frozen=True)
 class Settings:
     """The settings of one run, checked.
@@ -235,6 +261,7 @@ class Settings:
     default_target_schema: str
     schema_from_stream_name: bool
     load_method: str
+    overwrite: list[str]
     hard_delete: bool
     process_activate_version_messages: bool
     add_record_metadata: bool
@@ -242,6 +269,7 @@ class Settings:
     current_associations: bool
     readers: list[str]
     validate_records: bool
+    lenient_values: bool
     max_rejected_records: int
     loads: bool
     rejected_records_days: int | None
@@ -254,6 +282,10 @@ class Settings:
     mapped: bool
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
 
+    def overwrites(self, stream: str) -> bool:
+        """Whether a run's records of a stream take the place of those that are there."""
+        return any(fnmatchcase(stream, pattern) for pattern in self.overwrite)
+
 
 def settings_of(config: Mapping[str, Any]) -> Settings:
     """Read the settings.
@@ -264,11 +296,6 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
     Raises:
         ConfigValidationError: a value makes no sense; the message names the setting.
     """
-    if config["load_method"] == "overwrite":
-        raise _refusal(
-            "load_method: overwrite is not supported, because it would empty tables that other "
-            "tenants share; use upsert, which deletes what a full read did not bring again"
-        )
     if len(config["default_target_schema"].encode()) > LONGEST_IDENTIFIER:
         raise _refusal(f"default_target_schema: more than {LONGEST_IDENTIFIER} bytes, in UTF-8")
     mapped = bool(config.get("stream_maps") or config.get("flattening_enabled"))
@@ -280,6 +307,10 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
     url, said_by = _connection_of(config)
     names = set(Settings.__dataclass_fields__) - {"started", "mapped", "database_url", "said_by"}
     given: dict[str, Any] = {name: config.get(name) for name in names}
+    every = config["overwrite"] is True or config["load_method"] == "overwrite"
+    given["overwrite"] = ["*"] if every else config["overwrite"] or []
+    if config["load_method"] == "overwrite":
+        given["load_method"] = "upsert"
     return Settings(**given, database_url=url, said_by=said_by, mapped=mapped)
 
 

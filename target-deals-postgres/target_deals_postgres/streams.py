@@ -25,7 +25,7 @@ from target_deals_postgres.records.columns import (
 from target_deals_postgres.records.rows import Layout
 from target_deals_postgres.records.values import UnfitError, loads, unescape
 from target_deals_postgres.storing.destinations import Counts, Destination
-from target_deals_postgres.tables import catalog, evolution, security, versions
+from target_deals_postgres.tables import catalog, evolution, replacement, security, versions
 from target_deals_postgres.tables.hubspot_links import CurrentLinks
 from target_deals_postgres.tables.merge import Merge
 from target_deals_postgres.tables.sdc_columns import (
@@ -45,10 +45,12 @@ if TYPE_CHECKING:
     from target_deals_postgres.storing.database import Database
     from target_deals_postgres.tables.catalog import Table
     from target_deals_postgres.tables.evolution import Places
+    from target_deals_postgres.tables.replacement import Replacement
 
 logger = logging.getLogger("target-deals-postgres")
 
 METRIC_SECONDS = 2.0
+NOTHING: Mapping[str, str] = {}
 
 
 @dataclass(eq=False)
@@ -68,6 +70,9 @@ class Stream:
         begun: the versions of which a record came.
         leading: the versions that were activated before a record came.
         written: the tenants (and scans) whose rows the run wrote.
+        told: how many of its records had come when the tap last said that it was complete so far;
+            -1 where it never did.
+        replacement: what is to overwrite its table's rows at the end of the run.
     """
 
     name: str
@@ -83,6 +88,8 @@ class Stream:
     leading: set[int] = field(default_factory=set)
     written: set[tuple[str | None, ...]] = field(default_factory=set)
     counts: Counts = field(default_factory=Counts)
+    told: int = -1
+    replacement: Replacement | None = None
 
     def __post_init__(self) -> None:
         """Read the schema.
@@ -110,6 +117,7 @@ class Stream:
         self._reported = 0
         self._replaced = 0
         self.counter = metrics.record_counter(self.name, log_interval=METRIC_SECONDS)
+        self.overwritten = self.settings.overwrites(self.name)
         self._validator = (
             JSONSchemaValidator(self.schema) if self.settings.validate_records else None
         )
@@ -153,7 +161,12 @@ class Stream:
         """The columns that the target fills itself."""
         names = {one.name for one in self._all_fields()}
         if self.settings.add_record_metadata:
-            wanted = dict(METADATA)
+            # What overwrites is of no version: it would change each row.
+            wanted = {
+                name: kind
+                for name, kind in METADATA.items()
+                if not (self.overwritten and name == VERSION)
+            }
         elif self.versioned:
             wanted = {VERSION: METADATA[VERSION], DELETED: METADATA[DELETED]}
         else:
@@ -172,6 +185,7 @@ class Stream:
         self._stale = old._stale
         self.begun, self.leading = old.begun, old.leading
         self.written, self.counts, self.counter = old.written, old.counts, old.counter
+        self.replacement = old.replacement
         self._reported, self._replaced = old._reported, old.replaced
 
     def report(self) -> None:
@@ -195,6 +209,13 @@ class Stream:
             counts.failed,
             extra={"load": counts.told(self.name)},
         )
+        if counts.nulled:
+            logger.warning(
+                "%s: %d records have null in place of a value that did not fit; they are listed in "
+                "_rejected_records",
+                self.name,
+                counts.nulled,
+            )
         if self.replaced:
             logger.warning(
                 "%s: %d values had characters that PostgreSQL cannot store (NUL, lone surrogates); "
@@ -214,9 +235,14 @@ class Stream:
         Raises:
             DatabaseRefusedError: the table cannot be changed as needed.
         """
-        self._settle(database.transaction(self._fit))
+        self._settle(*database.transaction(self._fit))
+        if self.replacement is not None:
+            database.bind(
+                "the rows that were to overwrite others are gone with the connection, and no STATE "
+                "is emitted: run it again"
+            )
 
-    def _fit(self, cur: cursor) -> Places:
+    def _fit(self, cur: cursor) -> tuple[Places, Replacement | None]:
         schema, name = self.place
         said_by = "default_target_schema" if name == self.name else f"of stream {self.name}"
         catalog.ensure_schema(cur, schema, said_by)
@@ -256,7 +282,9 @@ class Stream:
             security.protect(cur, schema, table.name)
         if links and table.owned:
             links.follow(table.name, table.types)
-        return places
+        if not self.overwritten:
+            return places, None
+        return places, replacement.prepare(cur, table, self.replacement)
 
     def _keys_of(self, table: Table) -> tuple[str, ...]:
         # Rows without a key would meet the table's own key one by one.
@@ -275,7 +303,7 @@ class Stream:
         )
         return tuple(names[column] for column in table.key)
 
-    def _settle(self, places: Places) -> None:
+    def _settle(self, places: Places, waiting: Replacement | None) -> None:
         if self.ready:
             self._replaced += self.layout.replaced
         self.table = places.table
@@ -292,6 +320,7 @@ class Stream:
             extra=places.extra,
         )
         layout = self.layout
+        self.replacement = waiting.bringing(layout) if waiting is not None else None
         self.versions = versions.Versions(
             places.table,
             [(layout.names[at], layout.kinds[at]) for at in layout.keys],
@@ -302,14 +331,19 @@ class Stream:
         if self._versions_kept:
             uncompared |= {VERSION}
         merge = Merge(
-            places.table,
+            places.table if waiting is None else waiting.waiting,
             layout,
             uncompared=uncompared,
             versions=self.versions,
             hard_delete=self.settings.hard_delete,
+            lenient=self.settings.lenient_values,
             # COPY right into a table is refused under row-level security.
-            direct=not (self.settings.row_level_security or self.table.secured)
-            and not (self.keyed and self.table.filled),
+            direct=waiting is not None
+            or not (
+                self.settings.row_level_security
+                or self.table.secured
+                or (self.keyed and self.table.filled)
+            ),
         )
         self._stale = merge
         self.destination = Destination(
@@ -318,8 +352,9 @@ class Stream:
             self.layout,
             merge,
             self.counts,
-            repeatable=self.keyed,
+            repeatable=self.keyed or waiting is not None,
             removing=self.settings.hard_delete,
+            held=waiting is not None,
         )
         self.ready = True
         self._added = added
@@ -327,7 +362,7 @@ class Stream:
         self._scope_of = itemgetter(*at) if at else None
         self._last_scope = None
 
-    def add(self, message: Message, *, plain: bool) -> int:
+    def add(self, message: Message, *, plain: bool) -> tuple[int, Mapping[str, str]]:
         """Let a record's row wait.
 
         Args:
@@ -335,17 +370,27 @@ class Stream:
             plain: see `Layout.row`.
 
         Returns:
-            How many bytes of memory it takes, about.
+            How many bytes of memory it takes, about; and which properties have NULL in place of a
+            value that does not fit, with the reason.
 
         Raises:
             UnfitError, NarrowError, UnknownFieldsError: see `Layout.row`; nothing was put.
         """
         if self._validator is not None:
             self._validate(message, self._validator)
-        if message.parsed is None:
-            row, present = self.layout.row(message.record, plain=plain)
-        else:
-            row, present = self.layout.row_of(message.parsed)
+        unfit: Mapping[str, str] = NOTHING
+        try:
+            if message.parsed is None:
+                row, present = self.layout.row(message.record, plain=plain)
+            else:
+                row, present = self.layout.row_of(message.parsed)
+        except UnfitError:
+            if not self.settings.lenient_values:
+                raise
+            record = message.parsed if message.parsed is not None else loads(bytes(message.record))
+            found: dict[str, str] = {}
+            row, present = self.layout.row_of(record, found)
+            unfit = found
         if self._added:
             row += metadata_of(message, self._added, self.settings.started)
         size = self.destination.add(row, present)
@@ -358,7 +403,7 @@ class Stream:
                 self.written.add(whose)
                 if self.scope[0] == TENANT and whose[0] is not None:
                     self.counts.tenants.add(whose[0])
-        return size
+        return size, unfit
 
     def _validate(self, message: Message, validator: JSONSchemaValidator) -> None:
         if message.parsed is None:

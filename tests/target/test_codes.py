@@ -61,7 +61,7 @@ def endings(process: subprocess.Popen[bytes], *messages: Any) -> list[tuple[str,
     ("settings", "messages", "code"),
     [
         ({"batch_size_rows": 0, "load_method": "x"}, [], "settings_invalid"),
-        ({"load_method": "overwrite"}, [], "settings_invalid"),
+        ({"load_method": "replace"}, [], "settings_invalid"),
         ({"database_url": "postgresql://a:50%@h/d"}, [], "settings_invalid"),
         ({}, [{"type": "NONSENSE"}], "input_invalid"),
         ({}, [record("a", 1)], "schema_missing"),

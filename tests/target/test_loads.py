@@ -101,7 +101,7 @@ def test_the_log_tells_programs_the_counts_of_each_row_whatever_ended_the_run(
         pg.load(deals, deal(pg, "a", 2), deal(pg, "a", 3), "nonsense", deal(pg, "a", 4))
 
     told = [record.load for record in caplog.records if hasattr(record, "load")]
-    assert [tuple(each.values()) for each in told] == loads(pg, f"stream, {COUNTS}")
+    assert [tuple(each.values()) for each in told] == loads(pg, f"stream, {COUNTS}, nulled")
     assert [each["created"] for each in told] == [2, 1]
 
 

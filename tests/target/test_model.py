@@ -12,14 +12,16 @@ import io
 import itertools
 import json
 import signal
+from collections import Counter
 from decimal import Decimal
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from harness.database import connect
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from target_deals_postgres.errors import InputError
+from target_deals_postgres.errors import InputCutError, InputError
 from target_deals_postgres.target import TargetDealsPostgres
 
 if TYPE_CHECKING:
@@ -65,6 +67,32 @@ class Run:
     end: str  # "whole", "torn" in the middle of a line, or "killed"
     options: Record
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether the tap has said so after all records of the streams that are overwritten."""
+        told: dict[str, int] = {}
+        came: Counter[str] = Counter()
+        schemas: Record = {}
+        for message in self.messages:
+            name = message["stream"]
+            match message["type"]:
+                case "SCHEMA" if schemas.get(name) != message:
+                    schemas[name], told[name] = message, -1
+                case "RECORD":
+                    came[name] += 1
+                case "BATCH":
+                    came[name] += len(message["records"])
+                case "STATE":
+                    told = {one: came[one] for one in told}
+                case "ACTIVATE_VERSION" if came[name]:
+                    told[name] = came[name]
+        overwrite = self.options["overwrite"]
+        return all(
+            count == came[name]
+            for name, count in told.items()
+            if overwrite is True or any(fnmatchcase(name, one) for one in overwrite)
+        )
+
 
 @dataclasses.dataclass(frozen=True)
 class Stream:
@@ -82,7 +110,7 @@ def runs(draw: st.DrawFn) -> tuple[list[Stream], list[Run]]:
         Stream(name, draw(st.sampled_from(sorted(KEYS))), keyed=draw(st.integers(0, 4)) > 0)
         for name in "tu"[: draw(st.integers(1, 2))]
     ]
-    hard = draw(st.booleans())
+    hard, lenient = draw(st.booleans()), draw(st.integers(0, 3)) == 0
     all_runs = []
     for _ in range(draw(st.integers(1, 4))):
         messages = [{**draw(schemas()), "stream": one.name} for one in streams]
@@ -93,9 +121,13 @@ def runs(draw: st.DrawFn) -> tuple[list[Stream], list[Run]]:
         options = {
             "batch_size_rows": draw(st.sampled_from([1, 2, 5, 1000])),
             "hard_delete": hard,
+            "lenient_values": lenient,
             "add_record_metadata": draw(st.booleans()),
             **({"stream_maps": {"t": {}}} if draw(st.integers(0, 3)) == 0 else {}),
+            "overwrite": draw(st.sampled_from([False, False, False, True, ["t"], ["u*"]])),
         }
+        if options["overwrite"] and draw(st.integers(0, 3)):
+            messages.append({"type": "STATE", "stream": "t"})
         ends = ["whole", "whole", "torn"] + ["killed"] * 2 * all(one.keyed for one in streams)
         all_runs.append(Run(messages, draw(st.sampled_from(ends)), options))
     return streams, all_runs
@@ -194,11 +226,41 @@ class Model:
     rejected: list[tuple[str, int | None]] = dataclasses.field(default_factory=list)
     versions: dict[Any, int] = dataclasses.field(default_factory=dict)  # the newest that had a key
     active: dict[str, int] = dataclasses.field(default_factory=dict)
+    lenient: bool = False
+    nulled: list[str] = dataclasses.field(default_factory=list)  # whose records have such a value
     text: bool = False  # whether the column `a` is text: the first SCHEMA decides
     _numbers: Iterator[int] = dataclasses.field(default_factory=itertools.count)
 
+    def run(self, run: Run) -> None:
+        """Take in what one run brings; what overwrites does so at the end of a good one."""
+        name, overwrite = self.stream.name, run.options["overwrite"]
+        if overwrite is not True and not any(fnmatchcase(name, one) for one in overwrite or ()):
+            self.take(run.messages)
+            return
+        rows, versions, known = self.rows, self.versions, len(self.rejected)
+        self.rows, self.versions = {}, {}
+        self.take(
+            [
+                {name: value for name, value in one.items() if name != "version"}
+                for one in run.messages
+                if one["type"] != "ACTIVATE_VERSION"
+            ]
+        )
+        new = self.rows
+        self.rows, self.versions = rows, versions
+        if run.end != "whole" or not run.is_complete:
+            return
+        rejected = {tenant for tenant, _ in self.rejected[known:]}
+        whose = {row.tenant for row in new.values()} | (self.written - rejected)
+        for key in [key for key, row in rows.items() if row.tenant in whose]:
+            del rows[key]
+        for key in [key for key in versions if self.stream.keyed and key[0] in whose]:
+            del versions[key]
+        rows |= new
+        versions |= dict.fromkeys(new, 0)
+
     def take(self, messages: Sequence[Record]) -> None:
-        """Take in what one run brings."""
+        """Take in messages one after the other."""
         self.versionless = False
         self.begun: set[int] = set()
         self.leading: set[int] = set()
@@ -224,9 +286,13 @@ class Model:
             self.versionless = True
         else:
             self.begun.add(version)
-        if self._is_bad(record):
+        bad = self._unfit(record)
+        if bad and (not self.lenient or "k" in bad):
             self.rejected.append((record["_tenant_id"], version))
             return
+        if bad:
+            self.nulled.append(record["_tenant_id"])
+            record = record | dict.fromkeys(bad)
         self.written.add(record["_tenant_id"])
         key: Any = next(self._numbers)
         if self.stream.keyed:
@@ -245,17 +311,21 @@ class Model:
         if marked and self.hard and self.stream.keyed:
             del self.rows[key]
 
-    def _is_bad(self, record: Record) -> bool:
+    def _unfit(self, record: Record) -> set[str]:
+        # The properties whose values do not fit.
+        bad = set()
         if self.stream.keyed and record.get("k") is None:
-            return True
+            bad.add("k")
         if record.get("d") in {"2026-02-30", "no date"}:
-            return True
+            bad.add("d")
         a, type_ = record.get("a"), self.schema["a"]
-        if a is None:
-            return False
         if type_ == "string":
-            return not isinstance(a, str)
-        return isinstance(a, str) or (type_ == "integer" and isinstance(a, float))
+            fits = isinstance(a, str)
+        else:
+            fits = not (isinstance(a, str) or (type_ == "integer" and isinstance(a, float)))
+        if a is not None and not fits:
+            bad.add("a")
+        return bad
 
     def _stored(self, name: str, value: Any) -> Any:
         if name != "a" or value is None:
@@ -341,8 +411,10 @@ class Tables:
             target = TargetDealsPostgres(config=config)
             try:
                 target.listen(Lines(lines, run.end))  # type: ignore[arg-type]
-            except (Killed, InputError):
-                assert run.end != "whole"
+            except (Killed, InputError) as error:
+                is_cut = isinstance(error, InputCutError)
+                assert is_cut == (run.end == "whole")
+                assert not is_cut or not run.is_complete
                 target.run.abandon()
         states = [json.loads(line) for line in out.getvalue().splitlines()]
         assert states == sorted(states)
@@ -415,10 +487,20 @@ class Tables:
     def rejected(self, cur: cursor, stream: Stream) -> list[Any]:
         """Whose records were rejected, of which version."""
         cur.execute(
-            f"SELECT _tenant_id, version FROM {self._schema}._rejected_records WHERE stream = %s",
+            f"SELECT _tenant_id, version FROM {self._schema}._rejected_records "
+            "WHERE stream = %s AND nulled IS NULL",
             (stream.name,),
         )
         return cur.fetchall()
+
+    def nulled(self, cur: cursor, stream: Stream) -> list[str]:
+        """Whose records are stored with null for a value that does not fit."""
+        cur.execute(
+            f"SELECT _tenant_id FROM {self._schema}._rejected_records "
+            "WHERE stream = %s AND nulled IS NOT NULL",
+            (stream.name,),
+        )
+        return [tenant for (tenant,) in cur.fetchall()]
 
 
 def trial(cur: cursor, url: str, folder: Path, sequence: tuple[list[Stream], list[Run]]) -> None:
@@ -426,7 +508,10 @@ def trial(cur: cursor, url: str, folder: Path, sequence: tuple[list[Stream], lis
     streams, all_runs = sequence
     schema = f"m{next(_schemas)}"
     tables = Tables(url, schema, streams, folder)
-    models = [Model(one, hard=all_runs[0].options["hard_delete"]) for one in streams]
+    first = all_runs[0].options
+    models = [
+        Model(one, hard=first["hard_delete"], lenient=first["lenient_values"]) for one in streams
+    ]
     killed = False
     try:
         for one in all_runs:
@@ -446,13 +531,16 @@ def trial(cur: cursor, url: str, folder: Path, sequence: tuple[list[Stream], lis
                 run = dataclasses.replace(one, messages=rest, end="whole")
             tables.load(run)
             for model in models:
-                model.take(run.messages)
+                model.run(run)
                 assert tables.rows(cur, model.stream) == model.table()
                 rejected = tables.rejected(cur, model.stream)
+                nulled = tables.nulled(cur, model.stream)
                 if killed:  # what comes twice is rejected twice
                     assert set(rejected) == set(model.rejected)
+                    assert set(nulled) == set(model.nulled)
                 else:
                     assert sorted(rejected, key=repr) == sorted(model.rejected, key=repr)
+                    assert sorted(nulled) == sorted(model.nulled)
     finally:
         cur.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
 

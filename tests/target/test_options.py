@@ -169,7 +169,8 @@ def test_validation_judges_the_whole_schema(pg: Loader) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"load_method": "overwrite"}, "load_method: overwrite is not supported"),
+        ({"load_method": "replace"}, "load_method"),
+        ({"overwrite": "t"}, "overwrite"),
         ({"load_method": "merge"}, "load_method"),
         ({"max_rejected_records": -2}, "max_rejected_records"),
         ({"batch_size_rows": 0}, "batch_size_rows"),

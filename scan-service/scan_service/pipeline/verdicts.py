@@ -44,6 +44,7 @@ OF_TARGET = {
     "key_missing": "DATABASE_ERROR",
     "settings_invalid": "INTERNAL_ERROR",
     "input_invalid": "INTERNAL_ERROR",
+    "input_cut": "INTERNAL_ERROR",
     "schema_missing": "INTERNAL_ERROR",
     "stream_map_failed": "INTERNAL_ERROR",
     "state_unread": "INTERNAL_ERROR",
@@ -51,7 +52,7 @@ OF_TARGET = {
     "unexpected": "INTERNAL_ERROR",
 }
 # What a plugin says when the other one, or a signal, ended it: the other's word counts first.
-CONSEQUENCES = frozenset({"target_gone", "state_unread", "interrupted"})
+CONSEQUENCES = frozenset({"target_gone", "input_cut", "state_unread", "interrupted"})
 _KILLED = frozenset({137, 143})
 
 

@@ -11,6 +11,7 @@ from singer_sdk.singerlib.json import serialize_json
 from target_deals_postgres.records.columns import (
     DELETED,
     EVERYTHING,
+    SCOPE,
     VERSION,
     Column,
     Field,
@@ -75,6 +76,7 @@ class Layout:
         spelled: whether one key may be written in several ways.
         cleared: the names of columns that only ever become NULL.
         keys: positions of the key in a row; empty for a stream without keys.
+        firm: the properties whose values must fit, whatever is said of the others.
         replaced: how many values had characters that PostgreSQL cannot store.
     """
 
@@ -113,6 +115,7 @@ class Layout:
         positions = {column.field.name: at for at, column in enumerate(columns)}
         self.keys = tuple(positions[key] for key in keys)
         self.key_fields = tuple(keys)
+        self.firm = frozenset({*keys, *SCOPE, DELETED})
         # Values of other types have several spellings: 1 and 1.0, a UUID in capitals, +00:00 and Z.
         self.spelled = any(self.kinds[at] not in {Kind.BIGINT, Kind.TEXT} for at in self.keys)
         # A new value of a property ends the one in an earlier type; nothing else does.
@@ -194,8 +197,14 @@ class Layout:
         for at in self._others:
             row[at] = self._escaped(row[at], self.kinds[at])
 
-    def row_of(self, record: Any) -> tuple[Row, Presence]:
-        """The same for a record that is parsed already, by a stream map for example."""
+    def row_of(self, record: Any, unfit: dict[str, str] | None = None) -> tuple[Row, Presence]:
+        """The same for a record that is parsed already, by a stream map for example.
+
+        Args:
+            record: the record.
+            unfit: where given, values that do not fit become NULL and are noted here, with the
+                reason, by their properties; those that say whose a row is still raise UnfitError.
+        """
         if not isinstance(record, dict):
             raise UnfitError("the record is no object")
         for key in self.key_fields:
@@ -203,12 +212,7 @@ class Layout:
                 raise MissingKeyError(key)
         row = []
         for column in self.columns:
-            try:
-                text = as_text(record.get(column.field.name), column.kind, column.field.accepts)
-            except UnfitError as error:
-                raise UnfitError(f"{column.field.name}: {error}") from None
-            except NarrowError:
-                raise NarrowError(column.field.name) from None
+            text = self._text_of(column, record, unfit)
             row.append(NULL if text is None else self._escaped(text, column.kind))
         rest = {name: value for name, value in record.items() if name not in self._by_field}
         if DELETED in rest:
@@ -220,6 +224,20 @@ class Layout:
             row.append(self._escaped(text, Kind.JSONB) if rest else NULL)
         mask = "".join("01"[column.field.name in record] for column in self.columns)
         return row + self._cleared, self._presence(mask, has_extra=bool(rest))
+
+    def _text_of(
+        self, column: Column, record: dict[str, Any], unfit: dict[str, str] | None
+    ) -> str | None:
+        name = column.field.name
+        try:
+            return as_text(record.get(name), column.kind, column.field.accepts)
+        except UnfitError as error:
+            if unfit is None or name in self.firm:
+                raise UnfitError(f"{name}: {error}") from None
+            unfit[name] = str(error)
+            return None
+        except NarrowError:
+            raise NarrowError(name) from None
 
     def combined(self, before: bytes, row: Row, present: Presence) -> Row:
         """Two rows of one key: what the later record lacks stays as the earlier one has it."""

@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 from singer_sdk import metrics
 
 from target_deals_postgres.errors import StateUnreadError
+from target_deals_postgres.tables.merge import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,15 +31,14 @@ if TYPE_CHECKING:
     from target_deals_postgres.storing.destinations import Counts, Destination
     from target_deals_postgres.storing.loads import Loads
     from target_deals_postgres.storing.rejected import Rejected, Rejections
-    from target_deals_postgres.tables.merge import Outcome
 
 logger = logging.getLogger("target-deals-postgres")
 
 MEGABYTE = 1 << 20
 
 
-Deletions = Mapping[str, int]
-"""How many rows of which stream some work deleted."""
+Outcomes = Mapping[str, Outcome]
+"""What some work did to the rows of which stream."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class _Part:
 class _Commit:
     parts: list[_Part]
     rejected: list[Rejected]
-    then: tuple[Callable[[cursor], Deletions], ...]
+    then: tuple[Callable[[cursor], Outcomes], ...]
     counts: Mapping[str, Counts]
     state: bytes | None
 
@@ -59,7 +60,7 @@ class Commits:
     """The transactions of a run, in the order of its messages.
 
     Attributes:
-        state: the newest STATE, which may be emitted once everything before it is committed.
+        held: the newest STATE that waits for the end of the run.
     """
 
     def __init__(
@@ -76,16 +77,22 @@ class Commits:
         self._size = 0
         self._waiting_since: float | None = None
         self._state: bytes | None = None
+        self._holding = False
+        self.held: bytes | None = None
         self._worker = ThreadPoolExecutor(1, "commit")
         self._running: Future[list[tuple[_Part, Outcome]]] | None = None
 
-    def grow(self, destination: Destination, size: int) -> None:
+    def grow(self, destination: Destination, size: int, nulled: Rejected | None = None) -> None:
         """Count a row that waits; commit when there is enough.
 
         Args:
             destination: where it waits.
             size: the memory that it takes.
+            nulled: its record, where a value did not fit: it is listed in the same transaction.
         """
+        if nulled is not None:
+            self._rejections.tally_nulled(nulled)
+            self._rejected.append(nulled)
         if destination not in self._destinations:
             self._destinations.append(destination)
         self._count(size)
@@ -108,8 +115,24 @@ class Commits:
 
     def keep_state(self, state: bytes) -> None:
         """Remember a STATE; it may be emitted once everything before it is committed."""
+        if self._holding:
+            self.held = state
+            return
         self._state = state
         self._wait()
+
+    def hold(self) -> None:
+        """Emit no STATE from now on: rows wait to overwrite others, until `release`."""
+        self._holding = True
+
+    def release(self, then: Callable[[cursor], Outcomes]) -> None:
+        """Commit some work, and emit the STATE that waited for it.
+
+        Raises:
+            DatabaseError: the commit failed; its STATE was not emitted.
+        """
+        self._state, self.held = self.held, None
+        self.flush(then)
 
     def tick(self) -> None:
         """Commit when something has waited long enough; learn of a commit that failed."""
@@ -119,7 +142,7 @@ class Commits:
         if waiting is not None and time.monotonic() - waiting >= self._settings.batch_seconds:
             self.submit()
 
-    def flush(self, *then: Callable[[cursor], Deletions]) -> None:
+    def flush(self, *then: Callable[[cursor], Outcomes]) -> None:
         """Commit everything that waits, and wait for it.
 
         Args:
@@ -131,7 +154,7 @@ class Commits:
         self.submit(*then)
         self._collect()
 
-    def submit(self, *then: Callable[[cursor], Deletions]) -> None:
+    def submit(self, *then: Callable[[cursor], Outcomes]) -> None:
         """Commit everything that waits, in the background, after what is being committed now.
 
         Raises:
@@ -173,6 +196,8 @@ class Commits:
             part.destination.counts.add(outcome)
             for refused in outcome.refused:
                 self._rejections.tally(part.destination.rejected(*refused))
+            for nulled in outcome.nulled:
+                self._rejections.tally_nulled(part.destination.nulled(*nulled))
         self._rejections.tell()
 
     # In the thread
@@ -186,18 +211,22 @@ class Commits:
             refused = [
                 part.destination.rejected(*one) for part, outcome in done for one in outcome.refused
             ]
-            if commit.rejected or refused:
-                self._rejections.insert(cur, [*commit.rejected, *refused])
+            nulled = [
+                part.destination.nulled(*one) for part, outcome in done for one in outcome.nulled
+            ]
+            listed = [*commit.rejected, *refused, *nulled]
+            if listed:
+                self._rejections.insert(cur, listed)
             counts = {name: replace(one) for name, one in commit.counts.items()}
             for part, outcome in done:
                 if part.destination.stream in counts:
                     counts[part.destination.stream].add(outcome)
             for further in commit.then:
-                for name, deleted in further(cur).items():
+                for name, outcome in further(cur).items():
                     if name in counts:
-                        counts[name].deleted += deleted
+                        counts[name].add(outcome)
             self._loads.store(cur, counts)
-            self._overtake(cur, done)
+            self._overtake(cur, done, [one for one in listed if one.nulled])
             return done
 
         done = []
@@ -210,18 +239,28 @@ class Commits:
             _emit(commit.state)
         return done
 
-    def _overtake(self, cur: cursor, done: list[tuple[_Part, Outcome]]) -> None:
+    def _overtake(
+        self, cur: cursor, done: list[tuple[_Part, Outcome]], nulled: list[Rejected]
+    ) -> None:
         for part, outcome in done:
             destination = part.destination
             if destination.repeatable and self._rejections.has_open(destination.stream):
-                stored = destination.stored(part.batch, outcome)
-                self._rejections.overtake(cur, destination.stream, stored)
+                own = Counter(one.compared for one in nulled if one.stream == destination.stream)
+                stored = self._rejections.later(destination.stored(part.batch, outcome), own)
+                if destination.held:
+                    self._rejections.keep_overtaken(destination.stream, stored)
+                else:
+                    self._rejections.overtake(cur, destination.stream, stored)
 
 
 def _load(cur: cursor, part: _Part) -> Outcome:
     tags = {metrics.Tag.STREAM: part.destination.stream}
     with metrics.Timer(metrics.Metric.BATCH_PROCESSING_TIME, tags):
-        return part.destination.merge.load(cur, part.batch)
+        outcome = part.destination.merge.load(cur, part.batch)
+    # What is done with rows that wait says nothing yet of the table.
+    if part.destination.held:
+        return Outcome(refused=outcome.refused, nulled=outcome.nulled)
+    return outcome
 
 
 def _emit(state: bytes) -> None:

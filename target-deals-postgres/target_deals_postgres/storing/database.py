@@ -24,6 +24,7 @@ from target_deals_postgres.errors import (
 )
 from target_deals_postgres.settings import URL
 from target_deals_postgres.storing.waiting import Waiting
+from target_deals_postgres.tables.merge import drop_stages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,6 +97,7 @@ class Database:
         self._signal = 0
         self._waiting = Waiting(self._connect, min(LOOK_SECONDS, lock_seconds / 2))
         self._connection: connection | None = None
+        self._bound = ""
         self.sessions = 0
 
     def transaction(self, work: Callable[[cursor], T], *, repeatable: bool = True) -> T:
@@ -118,26 +120,13 @@ class Database:
                 with opened.cursor() as cur, self._waiting.watched(pid):
                     result = work(cur)
                     if self._dry_run:
-                        cur.execute("DISCARD TEMP")  # what a COMMIT would have emptied
+                        drop_stages(cur)  # what a COMMIT would have emptied
                         return result
                 committing = True
                 opened.commit()
             except psycopg2.Error as error:
-                # A connection that is cut during COPY is no OperationalError.
-                lost = self._is_lost(error)
-                self.close()
-                if self._cancelled.is_set():
-                    raise InterruptedRunError(
-                        "a second signal ended what was being stored; it is rolled back",
-                        self._signal,
-                    ) from None
-                if lost and committing and not repeatable:
-                    raise CommitUnknownError(
-                        "the connection was lost during a COMMIT of rows without a key, so it is "
-                        "unknown whether they are stored; compare the table before the next run"
-                    ) from None
-                if pause is None or self._dry_run or not (lost or error.pgcode in REPEAT):
-                    raise self._explained(error, lost=lost) from None
+                doubtful = committing and not repeatable
+                self._recover(error, is_last=pause is None, doubtful=doubtful)
                 logger.warning("%s; trying again in %s s", self._sentence(error), pause)
                 self._cancelled.wait(pause)
             except BaseException:
@@ -146,6 +135,14 @@ class Database:
             else:
                 return result
         raise AssertionError  # the last round returns or raises
+
+    def bind(self, why: str) -> None:
+        """Open no other connection in place of one that is lost: what the session has is needed.
+
+        Args:
+            why: what is lost with it, for the error.
+        """
+        self._bound = why
 
     def check(self) -> None:
         """Open the connection now, so that a wrong setting is told before anything is read.
@@ -178,6 +175,37 @@ class Database:
             with contextlib.suppress(psycopg2.Error):
                 self._connection.close()
             self._connection = None
+
+    def _recover(self, error: psycopg2.Error, *, is_last: bool, doubtful: bool) -> None:
+        # Get ready to try a transaction again, or raise what ends the run. A connection that is
+        # cut during COPY is no OperationalError.
+        lost = self._is_lost(error)
+        is_passing = (lost or error.pgcode in REPEAT) and not is_last and not self._dry_run
+        if is_passing and not lost:
+            self._roll_back()
+        else:
+            self.close()
+        if self._cancelled.is_set():
+            raise InterruptedRunError(
+                "a second signal ended what was being stored; it is rolled back", self._signal
+            ) from None
+        if lost and doubtful:
+            raise CommitUnknownError(
+                "the connection was lost during a COMMIT of rows without a key, so it is "
+                "unknown whether they are stored; compare the table before the next run"
+            ) from None
+        if lost and self._bound:
+            raise DatabaseUnreachableError(f"{self._sentence(error)}; {self._bound}") from None
+        if not is_passing:
+            raise self._explained(error, lost=lost) from None
+
+    def _roll_back(self) -> None:
+        # The session stays, and what it has.
+        try:
+            if self._connection is not None:
+                self._connection.rollback()
+        except psycopg2.Error:
+            self.close()
 
     def _open(self, *, patient: bool) -> connection:
         if self._connection is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from singer_sdk.singerlib.json import serialize_json
@@ -14,6 +14,8 @@ from target_deals_postgres.records.values import unescape
 from target_deals_postgres.storing.rejected import Rejected
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from target_deals_postgres.records.presence import Presence
     from target_deals_postgres.records.rows import Layout, Row
     from target_deals_postgres.storing.rejected import Key
@@ -26,6 +28,8 @@ class Counts:
 
     Attributes:
         deleted: rows that were removed, or marked as deleted by ACTIVATE_VERSION.
+        nulled: records of which a value that did not fit is NULL.
+        held: whether the rows still wait to overwrite others.
         tenants: whose records they were.
     """
 
@@ -35,11 +39,15 @@ class Counts:
     superseded: int = 0
     failed: int = 0
     deleted: int = 0
+    nulled: int = 0
+    held: bool = False
     tenants: set[str] = field(default_factory=set)
 
     @property
     def unchanged(self) -> int:
         """Records that were in the table already, exactly so."""
+        if self.held:
+            return 0
         return self.processed - self.created - self.updated - self.superseded - self.failed
 
     def told(self, stream: str) -> dict[str, str | int]:
@@ -53,6 +61,7 @@ class Counts:
             "superseded": self.superseded,
             "rejected": self.failed,
             "deleted": self.deleted,
+            "nulled": self.nulled,
         }
 
     def add(self, outcome: Outcome) -> None:
@@ -62,6 +71,7 @@ class Counts:
         self.superseded += outcome.superseded
         self.deleted += outcome.deleted
         self.failed += len(outcome.refused)
+        self.nulled += len(outcome.nulled)
 
 
 @dataclass(eq=False)
@@ -73,6 +83,7 @@ class Destination:
         keys: its key properties.
         repeatable: whether storing a row twice does no harm.
         removing: whether rows that say that they are deleted are removed.
+        held: whether its rows wait to overwrite others: what becomes of them is not known before.
     """
 
     stream: str
@@ -82,6 +93,7 @@ class Destination:
     counts: Counts
     repeatable: bool
     removing: bool
+    held: bool = False
     batch: Batch = field(init=False)
 
     def __post_init__(self) -> None:
@@ -97,17 +109,25 @@ class Destination:
         batch, self.batch = self.batch, Batch(self.layout, removing=self.removing)
         return batch
 
-    def stored(self, batch: Batch, outcome: Outcome) -> set[Key]:
-        """The keys of which a record of a batch was stored."""
+    def stored(self, batch: Batch, outcome: Outcome) -> Counter[Key]:
+        """How many records of a batch were stored, by their keys."""
         refused = Counter(self._key(one.rows[number]) for one, number, _ in outcome.refused)
         came: Counter[Key] = Counter()
         for number, line in enumerate(batch.rows):
             came[self._key(line)] += len(batch.parts.get(number, (line,)))
-        return {key for key, count in came.items() if refused[key] < count}
+        return came - refused
 
     def _key(self, line: bytes) -> Key:
         texts = line.decode().split("\t")
         return tuple(unescape(texts[at]) for at in self.layout.keys)
+
+    def nulled(self, batch: Batch, number: int, reasons: Mapping[int, str]) -> Rejected:
+        """Describe a row that PostgreSQL took with NULL for some of its values."""
+        names = self.layout.names
+        fields = {at: column.field.name for at, column in enumerate(self.layout.columns)}
+        told = {fields.get(at, names[at]): why for at, why in reasons.items()}
+        why = "; ".join(f"{name}: {one}" for name, one in told.items())
+        return replace(self.rejected(batch, number, why), nulled=tuple(told))
 
     def rejected(self, batch: Batch, number: int, why: str) -> Rejected:
         """Describe a row that PostgreSQL refused."""

@@ -36,7 +36,7 @@ DEFINITION = """
     finished_at timestamp with time zone, processed bigint NOT NULL, created bigint NOT NULL,
     updated bigint NOT NULL, unchanged bigint NOT NULL, superseded bigint NOT NULL,
     rejected bigint NOT NULL, deleted bigint NOT NULL, state text NOT NULL, code text,
-    PRIMARY KEY (run_id, stream)
+    nulled bigint NOT NULL DEFAULT 0, PRIMARY KEY (run_id, stream)
 """
 KEY = SQL("hashtextextended('target-deals-postgres run ' || run_id, 0)")
 # No session of this database holds the lock that has the run's number.
@@ -48,7 +48,8 @@ DEAD = """
 LATEST = """
     SELECT DISTINCT ON (stream, _tenant_id) run_id, stream, _tenant_id, tenants, started_at,
         stored_at, finished_at, processed, created, updated, unchanged, superseded, rejected,
-        deleted, CASE WHEN state = 'running' AND {dead} THEN 'lost' ELSE state END AS state, code
+        deleted, CASE WHEN state = 'running' AND {dead} THEN 'lost' ELSE state END AS state, code,
+        nulled
     FROM {table} ORDER BY stream, _tenant_id, started_at DESC, stored_at DESC
 """
 LOST = """
@@ -56,7 +57,7 @@ LOST = """
 """
 COLUMNS = (
     *("run_id", "stream", "_tenant_id", "tenants", "processed", "created", "updated", "unchanged"),
-    *("superseded", "rejected", "deleted", "started_at", "state", "stored_at"),
+    *("superseded", "rejected", "deleted", "nulled", "started_at", "state", "stored_at"),
 )
 SECURITY_INVOKER = 150000  # the first server version where a view can use its reader's rights
 
@@ -165,6 +166,7 @@ class Loads:
                     one.superseded,
                     one.failed,
                     one.deleted,
+                    one.nulled,
                     self.settings.started,
                 ),
             )
@@ -208,12 +210,18 @@ class Loads:
                 SQL("COMMENT ON TABLE {} IS 'What each run brought into each stream'").format(name)
             )
             security.let_read(cur, schema, TABLE, self.settings.readers)
+        elif not _has_nulled(cur, schema, TABLE):  # since 0.2
+            cur.execute(
+                SQL(
+                    "ALTER TABLE {} ADD COLUMN IF NOT EXISTS nulled bigint NOT NULL DEFAULT 0"
+                ).format(name)
+            )
         if self.settings.row_level_security:
             security.protect(cur, schema, TABLE)
         cur.execute(SQL("INSERT INTO {} SELECT * FROM {} WHERE false").format(name, name))
         dead = SQL(DEAD).format(key=KEY)
         cur.execute(SQL(LOST).format(table=name, dead=dead))
-        if cur.connection.server_version >= SECURITY_INVOKER and not _exists(cur, schema, VIEW):
+        if cur.connection.server_version >= SECURITY_INVOKER and not _has_nulled(cur, schema, VIEW):
             catalog.lock(cur, f"{schema}.{TABLE}")
             cur.execute(
                 SQL("CREATE OR REPLACE VIEW {} WITH (security_invoker = true) AS {}").format(
@@ -226,6 +234,16 @@ class Loads:
                 )
             )
             security.let_read(cur, schema, VIEW, self.settings.readers)
+
+
+def _has_nulled(cur: cursor, schema: str, name: str) -> bool:
+    # The last column that came to table and view.
+    cur.execute(
+        "SELECT FROM information_schema.columns WHERE table_schema = %s AND table_name = %s "
+        "AND column_name = 'nulled'",
+        (schema, name),
+    )
+    return cur.rowcount > 0
 
 
 def _exists(cur: cursor, schema: str, name: str) -> bool:

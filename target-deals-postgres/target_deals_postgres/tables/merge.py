@@ -12,10 +12,11 @@ from psycopg2 import errorcodes
 from psycopg2.sql import SQL, Identifier
 
 from target_deals_postgres.records.batches import Batch
+from target_deals_postgres.records.values import NULL
 from target_deals_postgres.tables.statements import Statements
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from psycopg2.extensions import cursor
     from psycopg2.sql import Composable
@@ -28,9 +29,10 @@ if TYPE_CHECKING:
 # SQLSTATE classes of errors that a row's own values cause: data, integrity, cardinality (two
 # spellings of one key in a batch), limits (row or index entry too big), a trigger's own exception.
 ROW_ERRORS = ("22", "23", "21", "54", "P0")
+STAGE = "stage_"  # how the names of temporary tables begin
 FIRST_STEP = 64  # rows to try after a bad one
 COPY_CHUNK = 2000  # rows handed to libpq at once
-_COPY_LINE = re.compile(r"^COPY [^,]+, \S+ (\d+)")
+_COPY_LINE = re.compile(r"^COPY [^,]+, \S+ (\d+)(?:, \S+ c(\d+)\b)?")  # and the stage's column
 _numbers = itertools.count(1)
 
 
@@ -42,6 +44,8 @@ class Outcome:
         superseded: how many records went into a row with a later one.
         deleted: rows that were removed, since they say that they are deleted.
         refused: rows, each by its batch, its number there, and PostgreSQL's reason.
+        nulled: rows that are stored with NULL for a value that did not fit, each by its batch, its
+            number there, and the reasons by the places of the values.
     """
 
     created: int = 0
@@ -49,6 +53,7 @@ class Outcome:
     superseded: int = 0
     deleted: int = 0
     refused: list[tuple[Batch, int, str]] = field(default_factory=list)
+    nulled: list[tuple[Batch, int, dict[int, str]]] = field(default_factory=list)
 
     def add(self, other: Outcome) -> None:
         """Take in what became of other rows."""
@@ -57,6 +62,14 @@ class Outcome:
         self.superseded += other.superseded
         self.deleted += other.deleted
         self.refused += other.refused
+        self.nulled += other.nulled
+
+
+@dataclass
+class _Patch:
+    # A row with NULL for the values that do not fit, and why they do not.
+    line: bytes
+    reasons: dict[int, str] = field(default_factory=dict)
 
 
 class Merge:
@@ -71,6 +84,7 @@ class Merge:
         versions: Versions | None = None,
         hard_delete: bool = False,
         direct: bool = False,
+        lenient: bool = False,
     ) -> None:
         """Prepare the statements.
 
@@ -82,14 +96,19 @@ class Merge:
             hard_delete: whether rows that carry `_sdc_deleted_at` are removed.
             direct: whether rows are likely to be new: they are copied right into the table, until
                 one is there already.
+            lenient: whether a value that does not fit its column becomes NULL.
         """
         self._layout = layout
         self._hard_delete = hard_delete and "_sdc_deleted_at" in layout.names and bool(layout.keys)
         self._direct = direct and not self._hard_delete
+        self._firm: frozenset[int] | None = None
+        if lenient:
+            at = [at for at, one in enumerate(layout.columns) if one.field.name in layout.firm]
+            self._firm = frozenset(at)
         self._partitioned = table.partitioned
         self._has_defaults = not table.defaults.keys().isdisjoint(layout.names)
         # The schema is named: search_path may list it last.
-        self._stage = Identifier("pg_temp", f"stage_{next(_numbers)}")
+        self._stage = Identifier("pg_temp", f"{STAGE}{next(_numbers)}")
         self._statements = Statements(table, layout, self._stage, uncompared)
         self._note: Composable | None = None
         if versions is not None and versions.kept and layout.keys and layout.version is not None:
@@ -141,6 +160,7 @@ class Merge:
     def _load_staged(self, cur: cursor, batch: Batch) -> Outcome:
         self._make_stage(cur)
         outcome = Outcome(superseded=batch.superseded)
+        patches: dict[int, _Patch] = {}
         todo = [range(len(batch.rows))] if batch.rows else []  # all may be loaded apart
         while todo:
             numbers = todo.pop()
@@ -148,7 +168,7 @@ class Merge:
             if self._used:
                 cur.execute(SQL("TRUNCATE {}").format(self._stage))
             self._used = True
-            refused = self._copy(cur, batch, numbers)
+            refused = self._copy(cur, batch, numbers, patches if self._firm is not None else None)
             if parts := self._apart(cur, numbers, refused):
                 cur.execute("ROLLBACK TO SAVEPOINT merge; RELEASE SAVEPOINT merge")
                 todo += reversed(parts)
@@ -159,6 +179,7 @@ class Merge:
                 self._raise_unless_a_row_is_bad(error)
                 cur.execute("ROLLBACK TO SAVEPOINT merge; RELEASE SAVEPOINT merge")
                 if len(numbers) == 1:
+                    patches.pop(numbers[0], None)
                     outcome.add(self._refused(cur, batch, numbers[0], _reason(error)))
                 else:
                     middle = len(numbers) // 2
@@ -169,7 +190,9 @@ class Merge:
                 outcome.updated += updated
                 outcome.deleted += removed
                 for number, why in refused:
+                    patches.pop(number, None)
                     outcome.add(self._refused(cur, batch, number, why))
+        outcome.nulled += [(batch, number, one.reasons) for number, one in patches.items()]
         return outcome
 
     def _refused(self, cur: cursor, batch: Batch, number: int, why: str) -> Outcome:
@@ -214,7 +237,13 @@ class Merge:
         cur.execute("RELEASE SAVEPOINT direct")
         return True
 
-    def _copy(self, cur: cursor, batch: Batch, numbers: range) -> list[tuple[int, str]]:
+    def _copy(
+        self,
+        cur: cursor,
+        batch: Batch,
+        numbers: range,
+        patches: dict[int, _Patch] | None = None,
+    ) -> list[tuple[int, str]]:
         # PostgreSQL says which line it refuses: what is before it is good, and what follows is
         # tried in steps, since libpq sends a whole COPY before it hears of an error.
         refused: list[tuple[int, str]] = []
@@ -223,7 +252,7 @@ class Merge:
             stop = min(start + step, end)
             cur.execute("SAVEPOINT copy")
             try:
-                self._copy_rows(cur, batch, range(start, stop))
+                self._copy_rows(cur, batch, range(start, stop), patches or {})
             except psycopg2.Error as error:
                 self._raise_unless_a_row_is_bad(error)
                 cur.execute("ROLLBACK TO SAVEPOINT copy; RELEASE SAVEPOINT copy")
@@ -232,12 +261,28 @@ class Merge:
                 if 0 < good < stop - start:
                     step = good
                     continue
+                if patches is not None and line and line[2]:
+                    row = patches.get(start) or _Patch(batch.rows[start])
+                    if self._patch(row, int(line[2]), _reason(error)):
+                        patches[start] = row
+                        step = FIRST_STEP
+                        continue
                 refused.append((start, _reason(error)))
                 start, step = start + 1, FIRST_STEP
             else:
                 cur.execute("RELEASE SAVEPOINT copy")
                 start, step = stop, max(FIRST_STEP, 2 * step)
         return refused
+
+    def _patch(self, row: _Patch, at: int, why: str) -> bool:
+        # Whether a value may be NULL, which it then is.
+        texts = row.line.split(b"\t")
+        null = NULL.encode()
+        if self._firm is None or at in self._firm or texts[at] == null:
+            return False
+        texts[at] = null
+        row.line, row.reasons[at] = b"\t".join(texts), why
+        return True
 
     @staticmethod
     def _raise_unless_a_row_is_bad(error: psycopg2.Error) -> None:
@@ -249,12 +294,17 @@ class Merge:
         if cur.fetchone() == (None,):
             cur.execute(self._statements.create_stage())
 
-    def _copy_rows(self, cur: cursor, batch: Batch, numbers: range) -> None:
-        rows: Iterable[bytes] = batch.rows[numbers.start : numbers.stop]
+    def _copy_rows(
+        self, cur: cursor, batch: Batch, numbers: range, patches: Mapping[int, _Patch]
+    ) -> None:
+        lines = batch.rows[numbers.start : numbers.stop]
+        for number in patches.keys() & set(numbers):
+            lines[number - numbers.start] = patches[number].line
+        rows: Iterable[bytes] = lines
         if batch.incomplete:
             rows = (
-                batch.rows[number] + b"\t" + batch.present(number).mask.encode()
-                for number in numbers
+                line + b"\t" + batch.present(number).mask.encode()
+                for number, line in zip(numbers, lines, strict=True)
             )
         statement = self._statements.copy_to_stage(with_present=bool(batch.incomplete))
         cur.copy_expert(statement, _Lines(rows))
@@ -290,6 +340,17 @@ class Merge:
             return created, 0
         cur.execute(update)
         return created, cur.rowcount
+
+
+def drop_stages(cur: cursor) -> None:
+    """Drop the stages of all merges of the session."""
+    cur.execute(
+        "SELECT relname FROM pg_class WHERE relnamespace = pg_my_temp_schema() "
+        "AND relkind = 'r' AND starts_with(relname, %s)",
+        (STAGE,),
+    )
+    for (name,) in cur.fetchall():
+        cur.execute(SQL("DROP TABLE {}").format(Identifier("pg_temp", name)))
 
 
 class _Lines:

@@ -156,6 +156,21 @@ class Versions:
             )
         return count
 
+    def forget(self, cur: cursor, whose: Collection[Whose]) -> None:
+        """Take away what coming versions have seen of rows that are overwritten.
+
+        Args:
+            cur: inside the transaction.
+            whose: the values of the scope's columns.
+        """
+        cur.execute(
+            "SELECT FROM to_regclass(%s) AS found WHERE has_table_privilege(found, 'DELETE')",
+            (f"{_quoted(self.table.schema)}.{TABLE}",),
+        )
+        if cur.rowcount and (whose or not self.scope):
+            everybody = sorted(whose, key=repr) if self.scope else [()]
+            cur.execute(SQL("DELETE FROM {} WHERE {}").format(self._name, self._coming(everybody)))
+
     def _sure(self, cur: cursor, version: int, whose: list[Whose]) -> list[Whose]:
         # Hashes of a key that was another one then say nothing about the rows as they are.
         cur.execute(
@@ -204,10 +219,7 @@ class Versions:
 
     def _delete(self, cur: cursor, version: int, whose: list[Whose], *, hard: bool) -> int:
         condition = SQL("({0} IS NULL OR {0} < {1})").format(Identifier(VERSION), Literal(version))
-        if self.scope:
-            condition += SQL(" AND ({})").format(
-                SQL(" OR ").join(_is(self.scope, values) for values in whose)
-            )
+        condition += SQL(" AND {}").format(belonging(self.scope, whose))
         seen: Composable = SQL("")
         if self.kept and self.key:
             seen = SQL(
@@ -253,12 +265,25 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def belonging(scope: Sequence[str], whose: Collection[Whose]) -> Composable:
+    """The condition that a row of a table, which is called t, belongs to one of some.
+
+    Args:
+        scope: the columns that say whose a row is; without them any row is meant.
+        whose: their values.
+    """
+    if not scope:
+        return SQL("true")
+    each = [_is(scope, values) for values in sorted(whose, key=repr)]
+    return SQL("({})").format(SQL(" OR ").join(each)) if each else SQL("false")
+
+
 def _is(names: Sequence[str], values: Sequence[str | None]) -> Composable:
     return SQL("({})").format(
         SQL(" AND ").join(
-            SQL("{} IS NULL").format(Identifier(name))
+            SQL("t.{} IS NULL").format(Identifier(name))
             if value is None
-            else SQL("{}::text = {}").format(Identifier(name), Literal(value))
+            else SQL("t.{}::text = {}").format(Identifier(name), Literal(value))
             for name, value in zip(names, values, strict=True)
         )
     )
