@@ -28,17 +28,23 @@ COUNTS = (
 )
 
 
+ROLES = ("scan_service_tenant", "scan_service_loader")
+
+
 @pytest.fixture
-def ordinary(postgres_server: str) -> Iterator[str]:
-    """The URL of a database owned by a user who may make roles, and nothing more."""
+def ordinary(postgres_server: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a database owned by a user who may make roles, or was given ours, and no more."""
     name = f"app_{uuid.uuid4().hex[:10]}"
+    right = getattr(request, "param", "createrole")
     with connect(postgres_server) as admin, admin.cursor() as cursor:
-        cursor.execute(f'create role "{name}" login createrole')
-        cursor.execute(
-            "select rolname from pg_roles where rolname ~ '^scan_service_(tenant|loader)$'"
-        )
-        for (made,) in cursor.fetchall():
-            cursor.execute(f'grant {made} to "{name}"')
+        cursor.execute(f'create role "{name}" login {right}')
+        for role in ROLES:
+            cursor.execute("select from pg_roles where rolname = %s", [role])
+            is_there = cursor.fetchone() is not None
+            if right == "nocreaterole" and not is_there:
+                cursor.execute(f"create role {role} nologin")
+            if right == "nocreaterole" or is_there:
+                cursor.execute(f'grant {role} to "{name}"')
         cursor.execute(f'create database "{name}" owner "{name}"')
         parts = urlsplit(postgres_server)
         host = parts.netloc.rpartition("@")[2]
@@ -46,6 +52,7 @@ def ordinary(postgres_server: str) -> Iterator[str]:
         cursor.execute(f'drop database "{name}" with (force)')
 
 
+@pytest.mark.parametrize("ordinary", ["nocreaterole"], indirect=True)
 def test_an_ordinary_user_migrates_scans_reads_and_removes(
     ordinary: str, hubspot: Simulator, portal: Portal, tmp_path: Path
 ) -> None:

@@ -108,7 +108,10 @@ create unlogged table bucket (
 -- Requests act as this role: it sees one tenant, also in a query that forgot its WHERE.
 do $$
 begin
-    create role scan_service_tenant nologin;
+    -- Who may not make roles may not even ask for one that is there.
+    if not exists (select from pg_roles where rolname = 'scan_service_tenant') then
+        create role scan_service_tenant nologin;
+    end if;
 exception
     when duplicate_object or unique_violation then null;
 end $$;

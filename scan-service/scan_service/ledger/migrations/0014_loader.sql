@@ -1,7 +1,10 @@
 -- Loaders act as this role: it sees and writes the rows of the one scan whose run they are.
 do $$
 begin
-    create role scan_service_loader nologin;
+    -- Who may not make roles may not even ask for one that is there.
+    if not exists (select from pg_roles where rolname = 'scan_service_loader') then
+        create role scan_service_loader nologin;
+    end if;
 exception
     when duplicate_object or unique_violation then null;
 end $$;
