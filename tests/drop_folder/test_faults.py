@@ -141,29 +141,86 @@ def test_a_mail_server_with_trouble_changes_no_verdict(
 def test_no_address_is_in_a_log_a_mail_a_report_or_a_process_list(
     drop: Drop, hubspot: Simulator, box: Mailbox
 ) -> None:
+    columns = drop.mapping["contacts"]["columns"]
+    # HubSpot's own answers repeat what they refuse.
+    drop.mapping["contacts"] = {"columns": {**columns, "hubspot_owner_id": {"column": "Login"}}}
     rows = [
-        person(1),
-        person(
-            2, **{"E-Mail": "muster2@beispiel-verein.de, x"}, Kontaktkategorie="McArena nirgends"
-        ),
-        person(3, **{"E-Mail": "muster3_beispiel-verein.de"}),
+        person(1, Login="", **{"E-Mail": "muster1@beispiel-verein.de, zwei@beispiel-verein.de"}),
+        person(2, Login="", Kontaktkategorie="muster2@beispiel-verein.de"),
+        person(3, Login="", **{"E-Mail": "muster3_beispiel-verein.de"}),
+        person(4, Login="", **{"E-Mail": "muster4@beispiel-verein.con"}),
+        person(5, Login="muster5@beispiel-verein.de"),
+        person(6, Login="", Vorname="Ada"),
+        person(6, Login=""),
     ]
     drop.put(sheet(*rows))
     drop.put(sheet(person(4)) + 'a;"b', "export-ulm_2026_11_28.csv")
+    for fault in (
+        {"kind": "html", "status": 502, "endpoint": "batch_upsert"},
+        {"kind": "reset", "endpoint": "batch_upsert", "carried_out": True},
+        {"kind": "silent", "endpoint": "batch_upsert"},
+        {"kind": "truncated", "endpoint": "batch_read"},
+    ):
+        hubspot.fail(times=1, **fault)
     seen: list[str] = []
-    hubspot.answer_hooks.append(lambda _: seen.extend(_processes()))
+    files: list[str] = []
 
-    run = drop()
+    def look(_: object) -> None:
+        seen.extend(_processes())
+        # What the target puts aside holds rows, and is readable to its owner only; names are not.
+        files.extend(str(path) for path in drop.inbox.rglob("*"))
 
-    assert run.status == 2
+    hubspot.answer_hooks.append(look)
+
+    first = drop()
+    hubspot.fail(kind="expired")
+    drop.put(sheet(person(7, Login="")), "export-ulm_2026_11_29.csv")
+    second = drop()
+    hubspot.heal()
+
+    assert (first.status, second.status) == (2, 78), first.log
     listed = "\n".join(seen)
     assert "target_hubspot" in listed
-    told = [run.log, run.out, listed, *(mail.as_string() for mail in box.mails)]
+    told = [listed, *files, *(mail.as_string() for mail in box.mails)]
+    told += [text for run in (first, second) for text in (run.log, run.out)]
     told += [path.read_text() for path in drop.inbox.rglob("*.txt")]
     told += [path.read_text() for path in (drop.inbox / ".work").rglob("*") if path.is_file()]
-    assert len(told) > 4
+    mails = "".join(mail.get_content() for mail in box.mails)
+    for code in ("INVALID_EMAIL", "INVALID_OPTION", "two names", "keine E-Mail-Adresse"):
+        assert code in mails
     for secret in ("muster", "beispiel-verein", "Björn", drop.environment["HUBSPOT_ACCESS_TOKEN"]):
         assert [text for text in told if secret in text] == []
+
+
+def test_a_file_at_which_the_target_dies_three_times_is_put_aside(
+    drop: Drop, hubspot: Simulator, portal: Portal
+) -> None:
+    def kill(_: object) -> None:
+        for each in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                if "target_hubspot.target" in each.cmdline():
+                    each.kill()
+
+    hubspot.answer_hooks.append(kill)
+    drop.put(sheet(person(1)))
+    drop.put(sheet(person(2)), "export-ulm_2026_11_28.csv")
+
+    runs = [drop() for _ in range(3)]
+
+    assert [run.status for run in runs] == [75, 75, 75]
+    assert drop.names() == ["export-ulm_2026_11_28.csv"]
+    original, report = sorted(drop.names("errorprocessed"), key=len)
+    assert original.startswith("export-schorndorf")
+    assert report.endswith(".bericht.txt")
+    told = (drop.inbox / "errorprocessed" / report).read_text("utf-8")
+    assert "The program broke off" in told
+    assert drop.names("processed") == []
+    # The other one was met by the same death, and is tried again.
+    hubspot.answer_hooks.clear()
+    assert settle(drop).status == 0
+    assert [each.properties["email"] for each in portal.truth("contacts").live.values()] == [
+        "muster2@beispiel-verein.de"
+    ]
 
 
 def _processes() -> list[str]:

@@ -98,6 +98,20 @@ def test_a_file_is_claimed_by_one(tmp_path: Path) -> None:
     assert inbox.claim(path) is None
 
 
+def test_what_a_killed_run_left_is_found_whatever_its_name_ends_in(tmp_path: Path) -> None:
+    inbox = folder(tmp_path / "inbox", pattern="export*")
+    for name in ("export.txt", "export__a.CSV", "export"):
+        (inbox.inbox / name).write_text(name)
+        assert inbox.claim(inbox.inbox / name) is not None
+
+    found = {claim.name: claim for claim in inbox.claimed()}
+
+    assert found.keys() == {"export.txt", "export__a.CSV", "export"}
+    inbox.keep(found["export.txt"], inbox.fingerprint(found["export.txt"]))
+    (kept,) = inbox.processed.iterdir()
+    assert (kept.name[:7], kept.suffix) == ("export.", ".txt")
+
+
 def test_only_our_own_files_are_deleted_and_only_by_their_stamp(tmp_path: Path) -> None:
     inbox = folder(tmp_path / "inbox", keep_days=30)
     now = datetime.now(UTC)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import csv
+import io
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
+import openpyxl
 import pytest
 from drop_folder.booking import BadRowError
-from drop_folder.cells import BadCellError, address, clean, day, number
-from drop_folder.mapping import Mapping, MappingError, load
-from drop_folder.sheets import BadFileError
+from drop_folder.cells import BadCellError, address, clean, day, number, value_of
+from drop_folder.mapping import Column, Mapping, MappingError, load
+from drop_folder.rows import BadFileError
 from drop_folder.tap import records_of
 from harness.booking import HEADER, MAPPING, NAME, person, sheet
 
@@ -25,6 +29,10 @@ def read(
     path = tmp_path / NAME
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return list(records_of(mapping, path, stream, site="schorndorf"))
+
+
+def column(**given: Any) -> Column:
+    return Column.model_validate(given)
 
 
 def first(found: list[dict[str, Any] | BadRowError]) -> dict[str, Any]:
@@ -122,10 +130,91 @@ def test_no_amount_is_guessed(text: str) -> None:
         number(text, decimal="comma")
 
 
-@pytest.mark.parametrize("text", ["31.02.2026", "1.1.26", "01.01.1899", "gestern"])
+@pytest.mark.parametrize("text", ["31.02.2026", "1.1.26", "01.01.1899", "gestern", "31.12.2099"])
 def test_days_that_are_none_are_refused(text: str) -> None:
     with pytest.raises(BadCellError):
-        day(text, FORMATS)
+        day(text, column(type="date", formats=FORMATS, last="today"))
+
+
+def test_a_year_of_two_digits_is_one_of_the_last_hundred() -> None:
+    birthday = column(type="date", formats=["%d.%m.%y"], last=date(2026, 11, 28))
+
+    found = [day(text, birthday) for text in ("24.12.59", "28.11.26", "29.11.26")]
+
+    assert found == ["1959-12-24", "2026-11-28", "1926-11-29"]
+
+
+def test_telephone_numbers_get_one_form_where_that_is_asked_for() -> None:
+    written = column(type="phone")
+
+    assert value_of(written, "0711 / 12 34-567", decimal="comma") == "+497111234567"
+    assert value_of(written, "nur vormittags", decimal="comma") == "nur vormittags"
+    assert value_of(column(), "0711 / 12", decimal="comma") == "0711 / 12"
+
+
+def test_an_excel_file_holds_the_same(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    assert book.active is not None
+    book.create_sheet("Kunden")
+    rows = list(
+        csv.reader(
+            io.StringIO(sheet(person(1), "", person(2, **{"E-Mail": "x"}))), "excel", delimiter=";"
+        )
+    )
+    for row in rows:
+        book["Kunden"].append(row)
+    place = rows[0].index("Datum der letzten Buchung")
+    book["Kunden"].cell(2, place + 1, datetime(2026, 11, 3))  # noqa: DTZ001 - as Excel has it
+    book["Kunden"].cell(2, place + 2, 1234.5)
+    book["Kunden"].cell(2, rows[0].index("PLZ") + 1, 1067)
+    path = tmp_path / "export-ulm_1.xlsx"
+    book.save(path)
+    changes = {"folder": str(tmp_path), "xlsx": {"sheet": "Kunden"}}
+    mapping = Mapping.model_validate({**MAPPING, **changes})
+
+    record, bad = records_of(mapping, path, "contacts", site="ulm")
+    (deal, *_) = records_of(mapping, path, "deals", site="ulm")
+
+    assert isinstance(record, dict)
+    names = ("firstname", "zip", "date_of_birth", "letzte_buchung", "wert")
+    assert [record[name] for name in names] == [
+        "Björn",
+        "1067",
+        "1959-12-24",
+        "2026-11-03",
+        "1234.5",
+    ]
+    assert isinstance(bad, BadRowError)
+    assert (bad.line, bad.column) == (4, "E-Mail")
+    assert isinstance(deal, dict)
+    assert deal["dealname"] == "McArena ulm 03.11.2026"
+
+
+@pytest.mark.parametrize(("sheet_name", "said"), [("Kunden", "'Kunden' fehlt"), (None, "leer")])
+def test_an_excel_file_without_the_sheet_or_its_rows_is_refused(
+    sheet_name: str | None, said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "export-ulm_1.xlsx"
+    openpyxl.Workbook().save(path)
+    changes = {"folder": str(tmp_path), "xlsx": {"sheet": sheet_name}}
+    mapping = Mapping.model_validate({**MAPPING, **changes})
+
+    with pytest.raises(BadFileError, match=said):
+        list(records_of(mapping, path, "contacts", site="ulm"))
+    path.write_text("nothing")
+    with pytest.raises(BadFileError, match="keine Excel-Datei"):
+        list(records_of(mapping, path, "contacts", site="ulm"))
+
+
+@pytest.mark.parametrize("text", ["a..b@x.de", ".a@x.de", "a@-x.de", "a@x-.de", "a@x", "a@x.d"])
+def test_addresses_that_nobody_can_have_are_refused(text: str) -> None:
+    with pytest.raises(BadCellError):
+        address(text)
+
+
+@pytest.mark.parametrize("text", ["a\u2013b@x.de", "max@café.example", "o'neill+1@x-y.co.uk"])
+def test_addresses_that_hubspot_takes_are_taken(text: str) -> None:
+    assert address(text) == text
 
 
 def test_cells_lose_what_nobody_sees() -> None:
@@ -137,8 +226,12 @@ def test_cells_lose_what_nobody_sees() -> None:
     ("text", "said"),
     [
         ("folder: [", "is no YAML"),
-        ("folder: x", "contacts: Field required"),
-        ("a: 1", "a: Extra inputs"),
+        ("folder: x", "line 1, contacts: Field required"),
+        ("folder: x\n\na: 1", "line 3, a: Extra inputs"),
+        (
+            "folder: x\ncontacts:\n  columns:\n    email: {column: E-Mail}\n    b:\n      typ: x",
+            "line 6, contacts.columns.b.typ: Extra inputs",
+        ),
     ],
 )
 def test_a_mapping_is_refused_by_line_and_key(text: str, said: str, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any
 
+import openpyxl
 import pytest
 from harness.booking import HEADER, NAME, person, sheet
 
@@ -127,6 +128,68 @@ def test_a_bad_file_is_put_aside_and_nothing_is_sent(
     (original,) = (name for name in drop.names("errorprocessed") if name.endswith(".csv"))
     assert original.startswith("export-schorndorf")
     assert said in (drop.inbox / "errorprocessed" / report).read_text("utf-8")
+
+
+def test_what_is_doubtful_is_told_and_sent(drop: Drop, portal: Portal, box: Mailbox) -> None:
+    two = '"muster2@beispiel-verein.de; zwei@beispiel-verein.de"'
+    rows = [
+        person(1),
+        person(1, Vorname="Ada"),
+        person(2, **{"E-Mail": two}),
+        person(3, Ort="KÃ¶ln"),
+        person(4, **{"E-Mail": "muster\u20134@beispiel-verein.de"}),
+    ]
+    drop.put(sheet(*rows))
+
+    run = drop()
+
+    assert run.status == 0, run.log
+    assert len(contacts(portal)) == 4
+    told = box.mails[0].get_content()
+    for part in (
+        "two names with one address: 1 (2 + 3)",
+        "the first counts: 1 (4)",
+        "encoded twice: 1 (5)",
+        "unusual signs in an address: 1 (6)",
+        "columns that nobody reads: 17 (Login, Mitglied-Status, ",
+        "Zeilen / rows: 5, ",
+    ):
+        assert part in told
+    assert "@" not in told
+
+
+def test_of_a_file_that_hubspot_refuses_for_the_most_part_no_more_is_sent(
+    drop: Drop, portal: Portal
+) -> None:
+    bad = [person(n, Kontaktkategorie="McArena nirgends") for n in range(21)]
+    drop.put(sheet(*bad, *(person(n) for n in range(21, 40))))
+
+    run = drop()
+
+    assert run.status == 2
+    assert (len(contacts(portal)), deals(portal)) == (19, [])
+    (report,) = (drop.inbox / "errorprocessed").glob("*.bericht.txt")
+    assert "21 von 40 Zeilen sind fehlerhaft" in report.read_text("utf-8")
+
+
+def test_an_excel_file_ends_where_a_text_would(drop: Drop, portal: Portal) -> None:
+    drop.mapping["pattern"] = ["export-*.csv", "export-*.xlsx"]
+    book = openpyxl.Workbook()
+    assert book.active is not None
+    for row in sheet(person(1), person(2, **{"E-Mail": "x"})).splitlines():
+        book.active.append(row.split(";"))
+    for name in ("export-ulm_1.xlsx", "export-ulm_2.xlsx"):
+        book.save(drop.inbox / name)
+
+    run = drop()
+
+    assert run.status == 1, run.log
+    assert contacts(portal).keys() == {"muster1@beispiel-verein.de"}
+    kept = drop.names("processed")
+    assert [name.rpartition(".")[2] for name in kept] == ["xlsx", "xlsx"]
+    assert [".duplicate." in name for name in kept] == [False, True]
+    (bad,) = drop.names("errorprocessed")
+    assert bad.endswith(".fehler.csv")
 
 
 def test_the_same_content_is_sent_once(drop: Drop, hubspot: Simulator) -> None:

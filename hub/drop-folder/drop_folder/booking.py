@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from drop_folder.cells import BadCellError, value_of
+from drop_folder.cells import BadCellError, clean, value_of
+from drop_folder.rows import text_of
 from drop_folder.sheets import fold
 
 if TYPE_CHECKING:
     from drop_folder.mapping import Column, Mapping
-    from drop_folder.sheets import Row, Sheet
+    from drop_folder.rows import Row
+    from drop_folder.sheets import Sheet
 
 Values = dict[str, str | None]
 
@@ -111,7 +113,7 @@ class Reader:
         if deals is None or not values.get(deals.when):
             return None
         known = {**values, "site": self._site}
-        key = row.cells[self._key_place].strip() if self._key_place is not None else ""
+        key = clean(text_of(row.cells[self._key_place])) if self._key_place is not None else ""
         if not key and deals.value.hashed:
             parts = "\x1f".join(known.get(each, "") for each in deals.value.hashed)
             key = hashlib.sha256(parts.encode()).hexdigest()[:32]

@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from datetime import date, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING
+
+from drop_folder import phones
+from drop_folder.rows import Cell, text_of
 
 if TYPE_CHECKING:
     from drop_folder.mapping import Column
@@ -16,8 +20,11 @@ MONEY = re.compile(r"€|EUR", re.IGNORECASE)
 BLANKS = re.compile(r"[\s\u00a0\u202f]")
 WITH_COMMA = re.compile(r"(\d+|\d{1,3}(?:\.\d{3})+)(?:,(\d+))?")
 WITH_POINT = re.compile(r"(\d+|\d{1,3}(?:,\d{3})+)(?:\.(\d+))?")
-ADDRESS = re.compile(r"[^\s@;,<>\"()]+@(?:[\w-]+\.)+[\w-]{2,}")
-FIRST_DAY = date(1900, 1, 1)
+NAME = r"[^\s@;,<>\"().]+"
+LABEL = r"(?!-)[\w-]+(?<!-)"
+ADDRESS = re.compile(rf"{NAME}(?:\.{NAME})*@(?:{LABEL}\.)+(?=[\w-]{{2}}){LABEL}")
+BETWEEN = re.compile(r"[;,\s]+")
+CENTURY = 100
 
 
 class BadCellError(ValueError):
@@ -33,22 +40,30 @@ def clean(text: str) -> str:
     return ENDS.sub("", HIDDEN.sub("", unicodedata.normalize("NFC", text)))
 
 
-def value_of(column: Column, text: str, *, decimal: str) -> str:
+def value_of(column: Column, cell: Cell, *, decimal: str) -> str:
     """Read a cell by its column's type; empty where it holds nothing.
 
     Raises:
         BadCellError: If it is not what the column says. The text is not in the message.
     """
-    text = clean(text)
+    if column.type == "number" and isinstance(cell, Decimal):
+        return format(cell, "f")
+    if column.type == "date" and isinstance(cell, date):
+        return _within(cell, column)
+    text = clean(text_of(cell))
     if text in column.empty_values:
         return ""
+    return _read(column, text, decimal)
+
+
+def _read(column: Column, text: str, decimal: str) -> str:
     if column.type == "number":
         return number(text, decimal=decimal)
     if column.type == "date":
-        return day(text, column.formats)
+        return day(text, column)
     if column.type == "email":
         return address(text)
-    return text
+    return phones.international(text, column.region) if column.type == "phone" else text
 
 
 def number(text: str, *, decimal: str) -> str:
@@ -67,21 +82,37 @@ def number(text: str, *, decimal: str) -> str:
     return f"{sign}{whole}.{found[2]}" if found[2] else f"{sign}{whole}"
 
 
-def day(text: str, formats: list[str]) -> str:
-    """Read a day.
+def day(text: str, column: Column) -> str:
+    """Read a day by the formats of its column.
+
+    A year of two digits is one of the hundred years that end with the column's last day.
 
     Raises:
-        BadCellError: If there is no such day, or it lies before 1900.
+        BadCellError: If there is no such day, or it lies outside what the column allows.
     """
-    for each in formats:
+    for each in column.formats:
         try:
             found = datetime.strptime(text, each).date()  # noqa: DTZ007 - a day has no zone
         except ValueError:
             continue
-        if found < FIRST_DAY:
-            raise BadCellError("Datum vor 1900")
-        return found.isoformat()
+        last = column.last_day
+        if "%y" in each and last is not None and found > last:
+            found = found.replace(year=found.year - CENTURY)
+        return _within(found, column)
     raise BadCellError("kein Datum")
+
+
+def _within(found: date, column: Column) -> str:
+    if found < column.first:
+        raise BadCellError(f"Datum vor {column.first:%d.%m.%Y}")
+    if column.last_day is not None and found > column.last_day:
+        raise BadCellError(f"Datum nach {column.last_day:%d.%m.%Y}")
+    return found.isoformat()
+
+
+def addresses(text: str) -> list[str]:
+    """The addresses of a cell that holds one or, by mistake, several."""
+    return [each for each in BETWEEN.split(clean(text)) if "@" in each]
 
 
 def address(text: str) -> str:
@@ -90,7 +121,7 @@ def address(text: str) -> str:
     Raises:
         BadCellError: If it is none. What HubSpot takes is taken.
     """
-    first = re.split(r"[;,\s]+", clean(text))[0].lower().removeprefix("mailto:").strip("<>")
+    first = BETWEEN.split(clean(text))[0].lower().removeprefix("mailto:").strip("<>")
     if not ADDRESS.fullmatch(first):
         raise BadCellError("keine E-Mail-Adresse")
     return first

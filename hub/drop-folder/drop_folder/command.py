@@ -24,7 +24,7 @@ from drop_folder.job import Job, Stopped, status_of, told
 from drop_folder.mails import fault_of, send_reports
 from drop_folder.mapping import Mapping, MappingError, load
 from drop_folder.pipeline import Pipeline
-from drop_folder.sheets import BadFileError
+from drop_folder.rows import BadFileError
 
 if TYPE_CHECKING:
     from drop_folder.mapping import Mail

@@ -28,8 +28,9 @@ EMPTY_SECONDS = 600.0
 MARK = "__"
 STAMPED = "%Y%m%dT%H%M%S%fZ"
 STAMP = re.compile(
-    r"\.(\d{8}T\d{12}Z)\.(?:[0-9a-f]{8}\.(?:duplicate\.)?csv|fehler\.csv|bericht\.txt)$"
+    r"\.(\d{8}T\d{12}Z)\.(?:[0-9a-f]{8}\.(?:duplicate\.)?\w+|fehler\.csv|bericht\.txt)$"
 )
+CLAIMED = re.compile(r"\d{8}T\d{12}Z")
 
 
 class FolderError(Exception):
@@ -48,6 +49,11 @@ class Claim:
     def stem(self) -> str:
         """The name without its ending."""
         return self.name.rpartition(".")[0] or self.name
+
+    @property
+    def ending(self) -> str:
+        """What the name ends in, without the point."""
+        return self.name.rpartition(".")[2] if "." in self.name else "csv"
 
 
 class Folder:
@@ -102,7 +108,7 @@ class Folder:
         found = []
         for path in sorted(self.work.glob(f"*{MARK}*")):
             stamp, _, name = path.name.partition(MARK)
-            if name.lower().endswith(".csv") and path.is_file():
+            if CLAIMED.fullmatch(stamp) and path.is_file():
                 found.append(Claim(path, name, stamp))
         return found
 
@@ -121,7 +127,7 @@ class Folder:
         name = path.name
         if name.startswith((".", "~$")) or name.lower().endswith(UNFINISHED):
             return False
-        if not fnmatch.fnmatch(name.lower(), self._mapping.pattern.lower()):
+        if not any(fnmatch.fnmatch(name.lower(), each.lower()) for each in self._mapping.patterns):
             return False
         if path.is_symlink() or not path.is_file():
             return False
@@ -156,7 +162,7 @@ class Folder:
 
     def was_processed(self, claim: Claim, fingerprint: str) -> bool:
         """Whether the same content was processed before, and not by this very claim."""
-        found = self.processed.glob(f"*.{fingerprint}.csv")
+        found = self.processed.glob(f"*.{fingerprint}.{claim.ending}")
         return any(not path.samefile(claim.path) for path in found)
 
     # The end of a file
@@ -164,7 +170,7 @@ class Folder:
     def keep(self, claim: Claim, ending: str, *, bad: bool = False) -> None:
         """Move a claimed file where it belongs; never over another one."""
         home = self.errors if bad else self.processed
-        _settle(claim.path, home / f"{claim.stem}.{claim.stamp}.{ending}")
+        _settle(claim.path, home / f"{claim.stem}.{claim.stamp}.{ending}.{claim.ending}")
 
     def beside(self, claim: Claim, ending: str) -> Path:
         """Where a file about a bad one stands."""
@@ -174,7 +180,7 @@ class Folder:
         """Put a file back where it came from: its time has not come."""
         home = self.inbox / claim.name
         if home.exists():
-            home = self.inbox / f"{claim.stem}.{claim.stamp}.csv"
+            home = self.inbox / f"{claim.stem}.{claim.stamp}.{claim.ending}"
         if self._mapping.marker:
             self._marker_of(home).touch()
         _settle(claim.path, home)

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 from hubspot_client.errors import HubSpotError
 
 from drop_folder.account import Account, conversation
-from drop_folder.booking import BadRowError
+from drop_folder.booking import BadRowError, Reader
+from drop_folder.doubts import Doubts
 from drop_folder.folder import write_whole
 from drop_folder.pipeline import DIED, Passed
 from drop_folder.reports import FileReport
-from drop_folder.sheets import BadFileError, open_sheet
-from drop_folder.tap import records_of, said, streams_of
+from drop_folder.rows import BadFileError, text_of
+from drop_folder.sheets import open_sheet
+from drop_folder.tap import said, streams_of
 
 if TYPE_CHECKING:
     from drop_folder.folder import Claim, Folder
@@ -77,7 +79,7 @@ class Job:
         if skips and self._folder.was_processed(claim, fingerprint):
             report = FileReport(claim.name, "duplicate")
             report.save(self._folder.work / "reports", f"{claim.stamp}.json")
-            self._folder.keep(claim, f"{fingerprint}.duplicate.csv")
+            self._folder.keep(claim, f"{fingerprint}.duplicate")
             return report
         report = self.judge(claim)
         if self.is_stopping:
@@ -92,27 +94,30 @@ class Job:
             self._folder.give_back(claim)
         elif report.verdict == "refused":
             write_whole(self._folder.beside(claim, "bericht.txt"), report.text() + "\n")
-            self._folder.keep(claim, f"{fingerprint}.csv", bad=True)
+            self._folder.keep(claim, fingerprint, bad=True)
         else:
             if report.faults:
                 self._write_faults(claim, report)
-            self._folder.keep(claim, f"{fingerprint}.csv")
+            self._folder.keep(claim, fingerprint)
         self._tidy(claim)
         return report
 
     def judge(self, claim: Claim) -> FileReport:
         """Read a file, and bring it to HubSpot if it can be read. Nothing is moved."""
+        began = time.monotonic()
+        report = self._judge(claim)
+        report.seconds = round(time.monotonic() - began, 3)
+        return report
+
+    def _judge(self, claim: Claim) -> FileReport:
         report = FileReport(claim.name, "processed")
         try:
-            bad = self._read_through(claim, report)
+            self._read_through(claim, report)
         except BadFileError as error:
             return FileReport(claim.name, "refused", reason=str(error))
         except UnicodeError:
             return FileReport(claim.name, "refused", reason="Die Datei ist nicht lesbar.")
-        share = 100 * len(bad) / max(report.rows, 1)
-        if len(bad) > FEW and share > self._mapping.limits.max_rejected_percent:
-            report.verdict = "refused"
-            report.reason = f"{len(bad)} von {report.rows} Zeilen sind fehlerhaft."
+        if self._is_too_bad(report):
             return report
         unfit = self._check_account()
         if unfit is not None:
@@ -127,8 +132,22 @@ class Job:
             self._add(report, stream, passed)
             if stream == "contacts":
                 left_out |= {each.line for each in passed.rejects}
+                if self._is_too_bad(report):
+                    break
         report.faults.sort()
         return report
+
+    def _is_too_bad(self, report: FileReport) -> bool:
+        """Refuse a file of which too much is bad: nothing, or no more of it, is sent."""
+        bad = len(report.faults)
+        share = 100 * bad / max(report.rows, 1)
+        if bad <= FEW or share <= self._mapping.limits.max_rejected_percent:
+            return False
+        report.verdict = "refused"
+        report.reason = f"{bad} von {report.rows} Zeilen sind fehlerhaft."
+        if report.contacts:
+            report.reason += " Die übrigen Kontakte sind gesendet, Deals nicht."
+        return True
 
     def _check_account(self) -> Passed | None:
         """Look once whether the account has what the mapping writes; tell what keeps it from it."""
@@ -144,18 +163,20 @@ class Job:
         self._is_account_good = True
         return None
 
-    def _read_through(self, claim: Claim, report: FileReport) -> list[BadRowError]:
+    def _read_through(self, claim: Claim, report: FileReport) -> None:
         """Read all rows once before anything is sent."""
-        site = self._mapping.site_of(claim.name)
-        bad = []
-        for each in records_of(self._mapping, claim.path, "contacts", site=site):
+        sheet = open_sheet(claim.path, self._mapping)
+        reader = Reader(self._mapping, sheet, self._mapping.site_of(claim.name))
+        doubts = Doubts(self._mapping, sheet)
+        for row in sheet.rows():
             report.rows += 1
             if report.rows > self._mapping.limits.max_rows:
                 raise BadFileError(f"Mehr als {self._mapping.limits.max_rows} Zeilen.")
-            if isinstance(each, BadRowError):
-                bad.append(each)
-        report.faults = [(each.line, said(each)) for each in bad]
-        return bad
+            try:
+                doubts.see(row, reader.read(row))
+            except BadRowError as bad:
+                report.faults.append((bad.line, said(bad)))
+        report.warnings = doubts.told()
 
     def _add(self, report: FileReport, stream: str, passed: Passed) -> None:
         sums = {kind: count for kind, count in passed.sums.items() if isinstance(count, int)}
@@ -200,7 +221,7 @@ class Job:
         writer.writerow([*sheet.header, "_zeile", "_grund"])
         for row in sheet.rows():
             if row.line in faults:
-                writer.writerow([*row.cells, row.line, faults[row.line]])
+                writer.writerow([*map(text_of, row.cells), row.line, faults[row.line]])
         path = self._folder.beside(claim, "fehler.csv")
         write_whole(path, text.getvalue(), encoding="utf-8-sig")
 

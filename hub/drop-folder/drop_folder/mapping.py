@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from drop_folder import phones, workbooks
+
+FIRST_DAY = date(1900, 1, 1)
 EMPTY = ["", "..", "-", "00.00.0000", "0000-00-00"]
 BANK = re.compile(r"\b(iban|bic|kontonummer|bankleitzahl|kontoinhaber)\b", re.IGNORECASE)
 HASHED = re.compile(r"hash\(([\w, ]+)\)")
@@ -32,6 +36,12 @@ class Csv(Part):
     decimal: Literal["comma", "point"] = "comma"
 
 
+class Xlsx(Part):
+    """Which sheet of an Excel file is read; None: the first."""
+
+    sheet: str | None = None
+
+
 class Site(Part):
     """Where the name of the site stands: in the file's name."""
 
@@ -52,8 +62,11 @@ class Column(Part):
     source: str | None = Field(None, alias="from")
     template: str | None = None
     default: str | None = None
-    type: Literal["text", "email", "number", "date"] = "text"
+    type: Literal["text", "email", "number", "date", "phone"] = "text"
     formats: list[str] = ["%d.%m.%Y", "%d-%m-%Y", "%Y-%m-%d"]
+    first: date = FIRST_DAY
+    last: date | Literal["today"] | None = None
+    region: str = "DE"
     empty: Literal["keep", "clear"] = "keep"
     empty_values: list[str] = EMPTY
     on_bad: Literal["reject", "blank"] = "reject"
@@ -63,10 +76,21 @@ class Column(Part):
     label: str = ""
     options: list[str] = []
 
+    @model_validator(mode="after")
+    def _can_read_phones(self) -> Column:
+        if self.type == "phone" and not phones.IS_THERE:
+            raise ValueError("type phone needs the package phonenumbers: drop-folder[phone]")
+        return self
+
     @property
     def names(self) -> list[str]:
         """Every header under which the column may stand."""
         return [self.column] if isinstance(self.column, str) else self.column
+
+    @property
+    def last_day(self) -> date | None:
+        """The last day that is one."""
+        return datetime.now().astimezone().date() if self.last == "today" else self.last
 
 
 class Contacts(Part):
@@ -156,7 +180,7 @@ class Mapping(Part):
     """The whole file."""
 
     folder: Path
-    pattern: str = "*.csv"
+    pattern: str | list[str] = "*.csv"
     settle_seconds: float = 60.0
     marker: str | None = None
     keep_days: Annotated[int, Field(ge=1)] | None = None
@@ -165,12 +189,24 @@ class Mapping(Part):
     on_duplicate: Literal["skip", "process"] = "skip"
     allow_bank_data: bool = False
     csv: Csv = Csv()
+    xlsx: Xlsx = Xlsx()
     site: Site | None = None
     contacts: Contacts
     deals: Deals | None = None
     mail: Mail | None = None
     limits: Limits = Limits()
     hubspot: HubSpot = HubSpot()
+
+    @model_validator(mode="after")
+    def _can_read_workbooks(self) -> Mapping:
+        if not workbooks.IS_THERE and any(map(workbooks.is_workbook, self.patterns)):
+            raise ValueError("Excel files need the package python-calamine: drop-folder[xlsx]")
+        return self
+
+    @property
+    def patterns(self) -> list[str]:
+        """What names of files look like."""
+        return [self.pattern] if isinstance(self.pattern, str) else self.pattern
 
     @model_validator(mode="after")
     def _fits_together(self) -> Mapping:
@@ -201,10 +237,11 @@ def load(path: Path) -> Mapping:
     """Read a mapping file.
 
     Raises:
-        MappingError: If it cannot be read, naming each line or key at fault.
+        MappingError: If it cannot be read, naming each line and key at fault.
     """
     try:
-        content = yaml.safe_load(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
+        content, node = yaml.safe_load(text), yaml.compose(text, yaml.SafeLoader)
     except OSError as error:
         raise MappingError(f"{path} cannot be read: {error.strerror}.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -215,7 +252,24 @@ def load(path: Path) -> Mapping:
         return Mapping.model_validate(content)
     except ValidationError as error:
         faults = [
+            f"line {_line(node, each['loc'])}, "
             f"{'.'.join(map(str, each['loc'])) or 'mapping'}: {each['msg']}"
             for each in error.errors(include_input=False, include_url=False)
         ]
         raise MappingError(f"{path}: {'; '.join(faults)}.") from None
+
+
+def _line(node: yaml.Node | None, keys: tuple[int | str, ...]) -> int:
+    """The line of a key, or of the part that lacks it."""
+    line = node.start_mark.line + 1 if node is not None else 1
+    for key in keys:
+        if isinstance(node, yaml.MappingNode):
+            found = next((pair for pair in node.value if pair[0].value == str(key)), None)
+        elif isinstance(node, yaml.SequenceNode) and isinstance(key, int):
+            found = (node.value[key], node.value[key])
+        else:
+            break
+        if found is None:
+            break
+        line, node = found[0].start_mark.line + 1, found[1]
+    return line

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from drop_folder.doubts import KINDS
 from drop_folder.folder import write_whole
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class FileReport:
         deals: The same.
         links: The same.
         faults: What is wrong with rows: line and sentence.
+        warnings: What is doubtful, by kind: how often, and where first.
+        seconds: That it took.
         reason: Why the file was refused, or stays.
         code: The code of what kept HubSpot from taking it.
         is_late: Whether it has waited longer than anybody should.
@@ -51,6 +54,8 @@ class FileReport:
     deals: dict[str, int] = field(default_factory=dict)
     links: dict[str, int] = field(default_factory=dict)
     faults: list[tuple[int, str]] = field(default_factory=list)
+    warnings: dict[str, tuple[int, list[str]]] = field(default_factory=dict)
+    seconds: float = 0.0
     reason: str = ""
     code: str = ""
     is_late: bool = False
@@ -68,7 +73,7 @@ class FileReport:
         if self.is_late:
             lines.append("  Wartet schon sehr lange / has waited for a very long time")
         if self.rows:
-            lines.append(f"  Zeilen / rows: {self.rows}")
+            lines.append(f"  Zeilen / rows: {self.rows}, {self.seconds:.1f} s")
         for label, sums in (
             ("Kontaktzeilen / contact rows", self.contacts),
             ("Dealzeilen / deal rows", self.deals),
@@ -81,6 +86,11 @@ class FileReport:
         if len(self.faults) > SHOWN:
             more = len(self.faults) - SHOWN
             lines.append(f"  … und {more} weitere / and {more} more")
+        if self.warnings:
+            lines.append("  Hinweise / warnings:")
+        for kind, (count, places) in self.warnings.items():
+            rest = ", …" if count > len(places) else ""
+            lines.append(f"    {KINDS[kind]}: {count} ({', '.join(places)}{rest})")
         return "\n".join(lines)
 
     def save(self, folder: Path, name: str) -> None:

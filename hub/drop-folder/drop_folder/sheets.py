@@ -1,16 +1,19 @@
-"""A CSV file as people and programs write it: its encoding, its delimiter, its header, its rows."""
+"""A file as people and programs write it: its encoding, its delimiter, its header, its rows."""
 
 from __future__ import annotations
 
 import codecs
 import csv
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from drop_folder.cells import clean
+from drop_folder.rows import BadFileError, Row, text_of
+from drop_folder.workbooks import is_workbook, rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from drop_folder.mapping import Mapping
@@ -25,42 +28,41 @@ PIECE = 1 << 20
 csv.field_size_limit(1 << 20)
 
 
-class BadFileError(Exception):
-    """A file that cannot be read as a whole; the message says why, in words for people."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row: the line that it ends on, and its cells as they stand in the file."""
-
-    line: int
-    cells: list[str]
-
-
 @dataclass(frozen=True)
 class Sheet:
     """A file that can be read.
 
     Args:
+        header: As it stands in the file.
+        rows: Reads the rows after the header, without blank ones; `BadFileError` where one cannot
+            be read.
+    """
+
+    header: list[str]
+    rows: Callable[[], Iterator[Row]]
+
+    def places(self) -> dict[str, int]:
+        """The place of each column, by its folded name."""
+        return {fold(name): place for place, name in enumerate(self.header)}
+
+
+@dataclass(frozen=True)
+class _Text:
+    """How a text file is written.
+
+    Args:
         path: Where it is.
         encoding: For Python.
         delimiter: One character.
-        header: As it stands in the file.
         skipped: Lines before the header.
     """
 
     path: Path
     encoding: str
     delimiter: str
-    header: list[str]
     skipped: int
 
     def rows(self) -> Iterator[Row]:
-        """Read the rows after the header, without blank ones.
-
-        Raises:
-            BadFileError: If the quoting is broken.
-        """
         with self.path.open(encoding=self.encoding, newline="") as file:
             for _ in range(self.skipped):
                 file.readline()
@@ -69,14 +71,19 @@ class Sheet:
                 next(reader, None)
                 for cells in reader:
                     if any(cell.strip() for cell in cells):
-                        yield Row(reader.line_num + self.skipped, cells)
+                        yield Row(reader.line_num + self.skipped, [*cells])
             except csv.Error as error:
                 line = reader.line_num + self.skipped
                 raise BadFileError(f"Zeile {line}: {error}") from None
 
-    def places(self) -> dict[str, int]:
-        """The place of each column, by its folded name."""
-        return {fold(name): place for place, name in enumerate(self.header)}
+    def header(self) -> list[str]:
+        with self.path.open(encoding=self.encoding, newline="") as file:
+            for _ in range(self.skipped):
+                file.readline()
+            try:
+                return next(csv.reader(file, delimiter=self.delimiter, strict=True), [])
+            except csv.Error:
+                return []
 
 
 def fold(name: str) -> str:
@@ -90,6 +97,8 @@ def open_sheet(path: Path, mapping: Mapping) -> Sheet:
     Raises:
         BadFileError: If it is empty, not decodable, or lacks a required column.
     """
+    if is_workbook(path.name):
+        return _open_workbook(path, mapping)
     encoding = _encoding(path, mapping.csv.encoding)
     with path.open(encoding=encoding, newline="") as file:
         first = file.readline()
@@ -99,25 +108,34 @@ def open_sheet(path: Path, mapping: Mapping) -> Sheet:
     if not first.strip():
         raise BadFileError("Die Datei ist leer.")
     choices = DELIMITERS if mapping.csv.delimiter == "auto" else (mapping.csv.delimiter,)
-    lacking: list[str] = []
+    best: tuple[list[str], int, str] | None = None
     for delimiter in choices:
-        header = _header(path, encoding, delimiter, skipped)
+        text = _Text(path, encoding, delimiter, skipped)
+        header = text.header()
         missing = _missing(header, mapping)
         if not missing:
-            return _checked(Sheet(path, encoding, delimiter, header, skipped))
-        if not lacking or len(missing) < len(lacking):
-            lacking = missing
-    raise BadFileError(f"Spalten fehlen: {', '.join(lacking)}.")
+            return _checked(Sheet(header, text.rows))
+        if best is None or len(missing) < len(best[0]) or len(header) > best[1]:
+            best = (missing, len(header), delimiter)
+    assert best is not None  # noqa: S101 - for the type checker
+    raise BadFileError(_told(*best))
 
 
-def _header(path: Path, encoding: str, delimiter: str, skipped: int) -> list[str]:
-    with path.open(encoding=encoding, newline="") as file:
-        for _ in range(skipped):
-            file.readline()
-        try:
-            return next(csv.reader(file, delimiter=delimiter, strict=True), [])
-        except csv.Error:
-            return []
+def _open_workbook(path: Path, mapping: Mapping) -> Sheet:
+    name = mapping.xlsx.sheet
+    first = next(rows_of(path, name), None)
+    if first is None:
+        raise BadFileError("Die Datei ist leer.")
+    header = [text_of(cell) for cell in first.cells]
+    if missing := _missing(header, mapping):
+        raise BadFileError(_told(missing, len(header), ""))
+    return _checked(Sheet(header, lambda: islice(rows_of(path, name), 1, None)))
+
+
+def _told(missing: list[str], found: int, delimiter: str) -> str:
+    """What a header lacks; what it has is not repeated: it may be a row of somebody's data."""
+    between = f", getrennt durch {delimiter!r}" if delimiter and found > 1 else ""
+    return f"Spalten fehlen: {', '.join(missing)} (gefunden: {found}{between})."
 
 
 def _missing(header: list[str], mapping: Mapping) -> list[str]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from drop_folder.booking import BadRowError, Reader
 from drop_folder.mapping import Mapping, MappingError, load
-from drop_folder.sheets import BadFileError, open_sheet
+from drop_folder.rows import BadFileError
+from drop_folder.sheets import open_sheet
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -70,7 +72,7 @@ def emit(config: dict[str, Any], out: IO[str]) -> int:
 
     Args:
         config: `mapping`, `files`, and perhaps `streams`, `left_out` (lines), `site`,
-            `rejected_path`.
+            `rejected_path` (a JSON object for each row that cannot be sent).
         out: Where to.
 
     Returns:
@@ -88,11 +90,22 @@ def emit(config: dict[str, Any], out: IO[str]) -> int:
                 if isinstance(each, BadRowError):
                     rejected += 1
                     print(f"{path.name}, {said(each)}", file=sys.stderr)  # noqa: T201
+                    _put_aside(config.get("rejected_path"), path.name, each)
                     continue
                 message = {"type": "RECORD", "stream": stream, "record": each}
                 out.write(json.dumps(message, ensure_ascii=False) + "\n")
     out.flush()
     return rejected
+
+
+def _put_aside(rejected_path: str | None, name: str, bad: BadRowError) -> None:
+    """Add a row that cannot be sent to the file of those; the row itself stays where it is."""
+    if rejected_path is None:
+        return
+    entry = {"file": name, "line": bad.line, "column": bad.column, "reason": bad.reason}
+    descriptor = os.open(rejected_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(json.dumps(entry, ensure_ascii=False) + "\n")
 
 
 def said(bad: BadRowError) -> str:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 KINDS = {
     "text": ("string", "text"),
     "email": ("string", "text"),
+    "phone": ("string", "phonenumber"),
     "number": ("number", "number"),
     "date": ("date", "date"),
 }
