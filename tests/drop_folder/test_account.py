@@ -95,6 +95,28 @@ def test_what_the_account_lacks_is_named_at_once_and_the_file_stays(
     assert portal.writes == []
 
 
+def test_an_owner_is_named_by_address_and_found_once(
+    drop: Drop, hubspot: Simulator, portal: Portal
+) -> None:
+    drop("setup")
+    drop.mapping["contacts"] = {**drop.mapping["contacts"], "owner": "1.owner@example.com"}
+    drop.mapping["deals"] = {**drop.mapping["deals"], "owner": "nobody@example.com"}
+    drop.put(sheet(person(1), person(2)))
+    unknown = drop()
+    drop.mapping["deals"] = {**drop.mapping["deals"], "owner": "2.owner@example.com"}
+
+    run = drop()
+
+    assert (unknown.status, run.status) == (78, 0), run.log
+    assert "nobody@" not in unknown.log
+    assert hubspot.requests.count(endpoint="owners") == 4
+    for object_type, place in (("contacts", 1), ("deals", 2)):
+        found = {
+            each.properties["hubspot_owner_id"] for each in portal.truth(object_type).live.values()
+        }
+        assert found == {f"{90_000_000 + place * 17}"}
+
+
 def test_a_check_asks_hubspot_and_the_mail_server(
     drop: Drop, hubspot: Simulator, box: Mailbox
 ) -> None:

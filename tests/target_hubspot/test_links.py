@@ -100,3 +100,24 @@ def test_a_stream_of_links_finds_records_of_another_account_by_its_ids(
 
     assert linked(portal) == {("4711", "a@example.com", None)}
     assert run.report["streams"]["associations"]["codes"] == {"INVALID_LINK": 1}
+
+
+def test_records_of_an_accounts_own_type_are_written_and_linked_by_any_of_its_names(
+    target: Target, portal: Portal
+) -> None:
+    kind = portal.add_object_type("cars")
+    for name in ("plate", "colour"):
+        portal.add_property("cars", name, has_unique_value=name == "plate")
+    fields = schema("cars", ["plate"], plate="string", colour="string")
+    contact = portal.ids("contacts")[0]
+    red = record(
+        "cars", plate="S-1", colour="red", _associations=[{"to": "contacts", "id": contact}]
+    )
+    blue = {**record(kind.type_id, plate="S-1", colour="blue"), "stream": kind.type_id}
+
+    ended = target(fields, red, state(1), {**fields, "stream": kind.type_id}, blue, state(2))
+
+    assert (ended.status, ended.states[-1]) == (0, 2), ended.log
+    (car,) = portal.truth("cars").live.values()
+    assert car.properties["colour"] == "blue"
+    assert contact in {each.to_id for each in portal.true_links("cars", "contacts")}

@@ -50,15 +50,27 @@ class _Pipelines(msgspec.Struct):
     results: list[_Pipeline]
 
 
+class _Owner(msgspec.Struct):
+    id: str
+
+
+class _Owners(msgspec.Struct):
+    results: list[_Owner]
+
+
 class Account:
     """The account that a mapping writes to.
 
     Args:
         mapping: The whole.
         client: The conversation.
+
+    Attributes:
+        owners: The ids of the owners that the mapping names, by object type; once `faults` looked.
     """
 
     def __init__(self, mapping: Mapping, client: Client) -> None:
+        self.owners: dict[str, str] = {}
         self._mapping = mapping
         self._client = client
         self._wanted = wanted(mapping)
@@ -72,17 +84,41 @@ class Account:
     def faults(self) -> list[str]:
         """What keeps the mapping from being written; empty when nothing does.
 
+        Owners are looked up, too.
+
         Raises:
             HubSpotError: If HubSpot cannot be asked.
         """
         found = [fault for each in self._wanted for fault in self._faults_of(each)]
         if self._deals is not None:
             found += self._faults_of_stage(self._deals)
+        for object_type, address in self._owners_asked().items():
+            owner = self._owner(address)
+            if owner is None:
+                found.append(f"`{object_type}.owner` is no user of the account")
+            else:
+                self.owners[object_type] = owner
         if not found:
             look_up(
                 self._client, Plan("contacts", self._known["contacts"], key=self._key), [NOBODY], ()
             )
         return found
+
+    def _owners_asked(self) -> dict[str, str]:
+        given = {"contacts": self._mapping.contacts.owner}
+        given["deals"] = self._deals.owner if self._deals is not None else None
+        return {object_type: address for object_type, address in given.items() if address}
+
+    def _owner(self, address: str) -> str | None:
+        """The id of the owner with an address, which is none of the user's."""
+        answer = self._client.get(
+            self._client.paths.owners(),
+            family="owners",
+            what="an owner by its address",
+            shape=_Owners,
+            email=address,
+        )
+        return answer.results[0].id if answer.results else None
 
     def _faults_of(self, each: Wanted) -> Iterator[str]:
         name = f"`{each.name}` of {each.object_type}"

@@ -155,12 +155,14 @@ class Job:
             return None
         try:
             with conversation(self._mapping) as client:
-                faults = Account(self._mapping, client).faults()
+                account = Account(self._mapping, client)
+                faults = account.faults()
         except HubSpotError as error:
             return Passed(error.code, str(error))
         if faults:
             return Passed("settings_invalid", f"{'; '.join(faults)}.")
         self._is_account_good = True
+        self._pipeline.owners = account.owners
         return None
 
     def _read_through(self, claim: Claim, report: FileReport) -> None:

@@ -94,9 +94,10 @@ class Column(Part):
 
 
 class Contacts(Part):
-    """What becomes a contact."""
+    """What becomes a contact; `owner` is the address of the user who gets all of them."""
 
     key: str = "email"
+    owner: str | None = None
     columns: dict[str, Column]
 
     @model_validator(mode="after")
@@ -140,6 +141,7 @@ class Deals(Part):
     value: KeyValue
     pipeline: str | None = None
     dealstage: str
+    owner: str | None = None
     columns: dict[str, Column]
 
 

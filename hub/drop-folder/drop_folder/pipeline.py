@@ -74,6 +74,7 @@ class Pipeline:
         self._work = work
         self._dry_run = dry_run
         self.lock: int | None = None
+        self.owners: dict[str, str] = {}
         self._target: subprocess.Popen[bytes] | None = None
 
     def stop(self, number: int) -> None:
@@ -93,6 +94,7 @@ class Pipeline:
             "streams": [stream],
             "left_out": sorted(left_out),
             "site": self._mapping.site_of(claim.name),
+            "owners": self.owners,
         }
         target: dict[str, Any] = {
             "base_url": self._mapping.hubspot.base_url,

@@ -15,14 +15,14 @@ from drop_folder.rows import BadFileError
 from drop_folder.sheets import open_sheet
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
 STREAMS = ("contacts", "deals")
 SOURCE = {"_sdc_source_file": {"type": "string"}, "_sdc_source_lineno": {"type": "integer"}}
 
 
-def schema_of(mapping: Mapping, stream: str) -> dict[str, Any]:
-    """The SCHEMA message of a stream."""
+def schema_of(mapping: Mapping, stream: str, fixed: Iterable[str] = ()) -> dict[str, Any]:
+    """The SCHEMA message of a stream, with the fields that every record has besides."""
     if stream == "contacts":
         names, key = list(mapping.contacts.columns), mapping.contacts.key
     else:
@@ -30,7 +30,7 @@ def schema_of(mapping: Mapping, stream: str) -> dict[str, Any]:
         more = ["pipeline"] if mapping.deals.pipeline else []
         names = [mapping.deals.key, "dealstage", *more, *mapping.deals.columns]
         key = mapping.deals.key
-    properties: dict[str, Any] = {name: {"type": ["string", "null"]} for name in names}
+    properties: dict[str, Any] = {name: {"type": ["string", "null"]} for name in [*names, *fixed]}
     return {
         "type": "SCHEMA",
         "stream": stream,
@@ -71,8 +71,8 @@ def emit(config: dict[str, Any], out: IO[str]) -> int:
     """Write the messages of the files that a config names.
 
     Args:
-        config: `mapping`, `files`, and perhaps `streams`, `left_out` (lines), `site`,
-            `rejected_path` (a JSON object for each row that cannot be sent).
+        config: `mapping`, `files`, and perhaps `streams`, `left_out` (lines), `site`, `owners` (ids
+            by stream), `rejected_path` (a JSON object for each row that cannot be sent).
         out: Where to.
 
     Returns:
@@ -81,7 +81,9 @@ def emit(config: dict[str, Any], out: IO[str]) -> int:
     mapping = load(Path(config["mapping"]))
     rejected = 0
     for stream in config.get("streams") or streams_of(mapping):
-        out.write(json.dumps(schema_of(mapping, stream)) + "\n")
+        owner = (config.get("owners") or {}).get(stream)
+        fixed = {"hubspot_owner_id": owner} if owner else {}
+        out.write(json.dumps(schema_of(mapping, stream, fixed)) + "\n")
         for name in config["files"]:
             path = Path(name)
             site = config.get("site") or mapping.site_of(path.name)
@@ -92,7 +94,7 @@ def emit(config: dict[str, Any], out: IO[str]) -> int:
                     print(f"{path.name}, {said(each)}", file=sys.stderr)  # noqa: T201
                     _put_aside(config.get("rejected_path"), path.name, each)
                     continue
-                message = {"type": "RECORD", "stream": stream, "record": each}
+                message = {"type": "RECORD", "stream": stream, "record": {**each, **fixed}}
                 out.write(json.dumps(message, ensure_ascii=False) + "\n")
     out.flush()
     return rejected
