@@ -209,7 +209,7 @@ def test_a_file_at_which_the_target_dies_three_times_is_put_aside(
 
     assert [run.status for run in runs] == [75, 75, 75]
     assert drop.names() == ["export-ulm_2026_11_28.csv"]
-    original, report = sorted(drop.names("errorprocessed"), key=len)
+    report, original = sorted(drop.names("errorprocessed"), key=lambda name: name.endswith("csv"))
     assert original.startswith("export-schorndorf")
     assert report.endswith(".bericht.txt")
     told = (drop.inbox / "errorprocessed" / report).read_text("utf-8")
