@@ -142,14 +142,18 @@ def test_a_number_that_becomes_a_text_is_read_in_every_deal(mirroring: Mirroring
     assert mirroring.mirror.deals()[portal.ids()[40]]["custom_properties"]["tier"] == ""
 
 
-def test_a_text_that_becomes_a_number_is_read_in_every_deal(mirroring: Mirroring) -> None:
+def test_a_text_that_becomes_a_number_is_read_in_every_deal_and_told(
+    mirroring: Mirroring, caplog: pytest.LogCaptureFixture
+) -> None:
     """Cleared texts are "": HubSpot's search takes them for no value."""
     portal = mirroring.portal
     fill(portal, "tier", portal.ids()[:30])
     portal.change("deals", portal.ids()[40], {"tier": ""})
     mirroring.run()
     portal.retype_property("deals", "tier", "number")
-    mirroring.run()
+    with caplog.at_level("WARNING"):
+        mirroring.run()
+    assert "Everything is read again: the type of tier changed" in caplog.text
     assert mirroring.differences() == []
     assert mirroring.mirror.deals()[portal.ids()[40]]["custom_properties"]["tier"] is None
 

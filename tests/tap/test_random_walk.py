@@ -30,6 +30,7 @@ from hubspot_simulator import Portal, Simulator
 from hubspot_simulator.instants import iso
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tap_hubspot_deals.reading import audit, census
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -283,6 +284,8 @@ class Walk:
     hubspot: Simulator
     mirror: Mirror = field(default_factory=Mirror)
     asked: Asked = field(default_factory=Asked)
+    everywhere: dict[str, Any] = field(default_factory=dict)
+    """Settings of all runs."""
 
     @property
     def portal(self) -> Portal:
@@ -298,7 +301,8 @@ class Walk:
         if step.meanwhile is not None:
             edit = step.meanwhile
             self.hubspot.after(step.after, lambda: edit.carry_out(self.portal))
-        config = config_for(self.hubspot, **self.asked.settings(self.portal))
+        asked = self.asked.settings(self.portal)
+        config = config_for(self.hubspot, **asked, **self.everywhere)
         try:
             catalog = self._catalog(config)
             output, failure = tried(config, state=self.mirror.state or None, catalog=catalog)
@@ -436,7 +440,7 @@ def _hubspot() -> Iterator[Simulator]:
         yield simulator
 
 
-def walk(hubspot: Simulator, steps: list[Step]) -> None:
+def walk(hubspot: Simulator, steps: list[Step], **everywhere: Any) -> None:
     portal = Portal.generate(14, contacts=8, companies=4, custom_properties=2, archived=2)
     for lacks in LACKS:
         scopes = [f"crm.objects.{name}.read" for name in SCOPED if name not in lacks]
@@ -444,7 +448,7 @@ def walk(hubspot: Simulator, steps: list[Step]) -> None:
     portal.add_label("deals", "contacts", LABEL)
     hubspot.portals[0] = portal
     hubspot.requests.clear()
-    on_its_way = Walk(hubspot)
+    on_its_way = Walk(hubspot, everywhere=everywhere)
     for step in [*steps, CLEAN, CLEAN]:
         on_its_way.take(step)
 
@@ -471,6 +475,25 @@ def test_the_mirror_is_true_after_every_run_of_long_walks(
     hubspot: Simulator, steps: list[Step]
 ) -> None:
     walk(hubspot, steps)
+
+
+@pytest.fixture
+def in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is looked at in turn in accounts of more than 1,000 records is so in those of three."""
+    monkeypatch.setattr(audit, "CHUNK", 3)
+    monkeypatch.setattr(audit, "ARCHIVED_AT_ONCE", 2)
+    monkeypatch.setattr(census, "SMALL", 3)
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(7200)
+@pytest.mark.usefixtures("in_turn")
+@settings(quiet, max_examples=int(os.environ.get("WALKS", "500")))
+@given(steps=st.lists(STEP, min_size=1, max_size=6))
+def test_the_mirror_of_a_large_account_is_true_where_everything_is_compared(
+    hubspot: Simulator, steps: list[Step]
+) -> None:
+    walk(hubspot, steps, compare_everything=True)
 
 
 def test_what_was_coming_stays_known_when_the_next_run_is_cut_too(hubspot: Simulator) -> None:

@@ -17,17 +17,16 @@ The bookmark of a stream is one dictionary per tenant, under Singer's `partition
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-from hubspot_client.clock import EPOCH, iso, milliseconds, parse_time
+from hubspot_client.clock import iso, parse_time
 
 from tap_hubspot_deals.ending import StateError
 from tap_hubspot_deals.reading.holdings import Holdings
-from tap_hubspot_deals.reading.progress import PROGRESS_FIELDS, Phase, Progress
+from tap_hubspot_deals.reading.progress import Progress
 from tap_hubspot_deals.streams.coverage import Coverage
+from tap_hubspot_deals.streams.due import Due
 from tap_hubspot_deals.streams.journal import Journal
 from tap_hubspot_deals.streams.selection import selection_of
 
@@ -41,8 +40,6 @@ if TYPE_CHECKING:
     from tap_hubspot_deals.settings import Settings
 
 LOGGER = logging.getLogger("tap-hubspot-deals")
-MOMENT = timedelta(minutes=1)
-"""What clocks and records may be apart."""
 
 
 class Bookmark:
@@ -73,14 +70,21 @@ class Bookmark:
         logger: logging.Logger = LOGGER,
     ) -> None:
         self._state = state
-        self._logger = logger
         self.kept = kept
-        self._full = full
         self._settings = settings
         self._selection = selection_of(settings, selected)
         self._journal = Journal(state)
         self._progress: Progress | None = None
         self._coverage = Coverage(state, definitions, logger)
+        self._due = Due(
+            state,
+            settings,
+            self._coverage,
+            selection=self._selection,
+            mirrors=self.mirrors,
+            full=full,
+            logger=logger,
+        )
         for name in ("replication_key_value", "full_read_at", "ended_at"):
             _check_time(state, name)
 
@@ -101,7 +105,7 @@ class Bookmark:
     @property
     def asks_for_something_else(self) -> bool:
         """Whether the last runs read another selection, so that their bookmark says nothing."""
-        return bool(self._state.get("selection", self._selection) != self._selection)
+        return self._due.asks_for_something_else
 
     @property
     def is_whole(self) -> bool:
@@ -124,97 +128,15 @@ class Bookmark:
             is_dear: Whether all is read for less than the records that have some properties.
         """
         self._now = now
-        ended_at = self._state.get("ended_at")
-        anew = self._coverage.concerns_all
-        if anew:
-            self._state.pop("full_read_at", None)
-        self._coverage.begin()
-        unfinished = self.unfinished()
-        if unfinished is not None and self._is_of_use(unfinished):
-            self._logger.info(
-                "Going on with the unfinished %s read that began at %s.",
-                unfinished.mode,
-                unfinished.started_at,
-            )
-            ended_at = None
-            self._coverage.read(self._state["progress"])
-            yield unfinished
-        self._coverage.read()
-        following = self.next_run(now(), refresh=unfinished is None or unfinished.mode != "full")
-        lacking = [] if following.mode == "full" else self._coverage.lacking
-        if lacking and (anew or is_dear([each.name for each in lacking])):
-            following = self.everything(now())
-        yield following
-        if lacking and following.mode == "changes":
-            yield self._properties_of(lacking, following, ended_at)
-
-    def _is_of_use(self, unfinished: Progress) -> bool:
-        """Whether to go on: a read of some properties is not worth it where all is read."""
-        return unfinished.mode != "properties" or self.next_run(self._now()).mode == "changes"
-
-    def _properties_of(
-        self, lacking: list[Definition], run: Progress, ended_at: str | None
-    ) -> Progress:
-        """A read of the records that have some properties.
-
-        Archived ones are read too, unless all went out before any of the properties was there.
-        """
-        phase: Phase = "live"
-        for each in lacking:
-            new = each.created_at and ended_at and _is_after(each.created_at, ended_at)
-            phase = phase if new else "archived"
-        names = [each.name for each in lacking]
-        return Progress("properties", iso(self._now()), run.version, phase=phase, having=names)
-
-    def unfinished(self) -> Progress | None:
-        """The run that a kill or a failure left behind, if it asked for the same.
-
-        One that another version of the tap wrote otherwise is left alone: the bookmark under it
-        still holds.
-        """
-        found = dict(self._state.get("progress") or {})
-        found.pop("properties", None)
-        if found.pop("selection", None) != self._selection or found.keys() != PROGRESS_FIELDS:
-            return None
-        try:
-            progress = msgspec.convert(found, Progress)
-        except msgspec.ValidationError:
-            return None
-        progress.having = self._coverage.known(progress.having)
-        return progress
-
-    def next_run(self, now: datetime, *, refresh: bool = True) -> Progress:
-        """What to do now: read all, or what changed since the bookmark.
-
-        Args:
-            now: The time at HubSpot.
-            refresh: Whether a full read may be due merely because the last one is long ago.
-        """
-        full_read_at = self._state.get("full_read_at")
-        known = self.value is not None and full_read_at is not None
-        known = known and (not self.mirrors or "held" in self._state)
-        # What went out must be kept whole, to be compared as a whole.
-        known = known and (not self._compares_all or "compares_all" in self._state)
-        due = refresh and known and (self._full or self._is_due(str(full_read_at), now))
-        if not known or self.asks_for_something_else or due or self._is_ahead(now):
-            return self.everything(now)
-        return self.changes(now)
+        return self._due.reads(now, is_dear=is_dear)
 
     def changes(self, now: datetime) -> Progress:
         """A read of what changed since the bookmark, of which there has to be one."""
-        return Progress("changes", iso(now), self._state.get("version", 0), self._looked_back())
+        return self._due.changes(now)
 
-    @staticmethod
-    def everything(now: datetime) -> Progress:
+    def everything(self, now: datetime) -> Progress:
         """A read of all that is asked for."""
-        return Progress("full", iso(now), milliseconds(now))
-
-    def _is_ahead(self, now: datetime) -> bool:
-        """Whether the bookmark lies in HubSpot's future, and therefore says nothing of the past."""
-        return self.value is not None and parse_time(self._looked_back()) > now
-
-    def _looked_back(self) -> str:
-        return iso(max(parse_time(str(self.value)) - self._settings.lookback, EPOCH))
+        return self._due.everything(now)
 
     def holdings(self, progress: Progress) -> Holdings:
         """What went out before a read and, where that was cut, in its first part.
@@ -310,17 +232,6 @@ class Bookmark:
             state.pop("compares_all", None)
         elif progress.mode == "full":
             state["compares_all"] = True
-
-    def _is_due(self, full_read_at: str, now: datetime) -> bool:
-        """Whether so many hours passed, less a twenty-fourth: a schedule may run a bit early."""
-        return now - parse_time(full_read_at) >= self._settings.refresh_after * 23 / 24
-
-
-def _is_after(time: str, other: str) -> bool:
-    try:
-        return parse_time(time) > parse_time(other) + MOMENT
-    except ValueError:
-        return False
 
 
 def _check_time(state: dict[str, Any], name: str) -> None:

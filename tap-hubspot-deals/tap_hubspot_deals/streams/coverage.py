@@ -47,16 +47,17 @@ class Coverage:
         return [each for key, each in self._definitions.items() if key not in self._before]
 
     @property
-    def concerns_all(self) -> bool:
-        """Whether a text became something else, or the reverse.
+    def concerning_all(self) -> list[str]:
+        """Texts that became something else, or the reverse.
 
         HubSpot writes "" for what was cleared. A record has it so in a text and as null elsewhere,
         and no search finds it.
         """
-        return any(
-            (each.converter() is not None) in self._kinds.get(each.name, ())
+        return [
+            each.name
             for each in self.lacking
-        )
+            if (each.converter() is not None) in self._kinds.get(each.name, ())
+        ]
 
     def begin(self) -> None:
         """Note that what goes out from now on lacks what is not asked for, or not there, any more.
