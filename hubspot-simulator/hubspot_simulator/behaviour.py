@@ -16,6 +16,7 @@ class Behaviour:
     opaque_cursors: bool = False  # `after` is no record id
     bare_cursor_restarts: bool = False  # an unknown cursor starts over instead of answering 400
     unordered_list: bool = False  # a stable order that is not ascending by id
+    search_totals: bool = True  # how many there are; a few answers do not tell (observed)
     unordered_searches: int = 0  # so many of the next searches come in reverse (seen by Estuary)
     short_page_every: int = 0  # a page with fewer records than asked for, and a cursor
     empty_page_every: int = 0  # a page without records, and a cursor (at least 2)

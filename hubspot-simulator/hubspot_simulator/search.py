@@ -94,7 +94,7 @@ def search(call: Call) -> bytes:
         ids.reverse()
     encoder = Encoder(call.portal.portal_id, records, body.properties or [])
     rows = encoder.encode(ids, written=records.indexed)
-    more: dict[str, Any] = {"total": total}
+    more: dict[str, Any] = {"total": total} if call.portal.behaviour.search_totals else {}
     if end < total:
         more["paging"] = {"next": {"after": str(end)}}
     call.summary["results"] = len(rows)

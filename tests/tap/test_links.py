@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from harness.singer import Mirroring
@@ -91,6 +91,29 @@ def test_links_that_change_without_their_deal_are_seen_by_the_next_run(
         (labelled.from_id, labelled.to_id),
     }
     assert len(output.ids()) == 3
+
+
+def test_links_of_several_types_in_one_stream_are_told_when_they_are_gone(
+    mirroring: Mirroring,
+) -> None:
+    """Without versions, as any target understands it."""
+    portal = mirroring.portal
+    asked: dict[str, Any] = {
+        "objects": ["deals", {"name": "contacts", "associations": ["deals", "companies"]}]
+    }
+    mirroring.run(**asked)
+    link = min(portal.true_links(), key=lambda t: (t.from_id, t.to_id))
+    portal.unlink("deals", link.from_id, "contacts", link.to_id)
+    mirroring.run(**asked)
+    gone = {
+        (r["from_object_type"], r["from_id"], r["to_id"])
+        for r in mirroring.mirror.rows("associations")
+        if r["removed_at"]
+    }
+    assert gone == {
+        ("deals", link.from_id, link.to_id),
+        ("contacts", link.to_id, link.from_id),
+    }
 
 
 def test_a_label_with_a_new_text_replaces_the_old_one(mirroring: Mirroring) -> None:

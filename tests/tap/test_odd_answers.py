@@ -11,6 +11,7 @@ from hubspot_client.decoding import decode
 from hubspot_client.errors import InconsistentError, MissingScopeError
 from hubspot_client.properties import Definitions
 from hubspot_simulator import Portal, Simulator
+from tap_hubspot_deals.reading import census
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,6 +120,23 @@ def test_a_day_of_creation_that_is_none_is_kept_as_text(serve: Serve, text: str)
     assert row["archived"] is True
     assert row["createdate"] is None
     assert row["unparsed_properties"]["createdate"] == text
+
+
+def test_searches_that_do_not_tell_how_many_there_are_lose_nothing(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(census, "SMALL", 100)
+    mirroring = Mirroring(serve(Portal.generate(450, custom_properties=0)))
+    portal = mirroring.portal
+    portal.behaviour.search_totals = False
+    asked: dict[str, Any] = {"properties": ["dealname"], "created_from": "2000-01-01"}
+    assert sorted(mirroring.run(**asked).ids()) == portal.ids()
+    for deal in portal.ids()[:230]:
+        portal.change("deals", deal, {"dealname": "x"})
+    portal.archive("deals", portal.ids()[300])
+    mirroring.hubspot.advance(3600)
+    assert len(mirroring.run(**asked).ids()) == 231
+    assert mirroring.differences(only=["dealname"]) == []
 
 
 def test_a_type_that_cannot_be_searched_is_listed(mirroring: Mirroring) -> None:

@@ -7,8 +7,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from hubspot_client.errors import InconsistentError
+from hubspot_client.errors import HubSpotError, InconsistentError
 
+from tap_hubspot_deals.reading.legs import BAD_REQUEST
 from tap_hubspot_deals.reading.objects import CrmObject, ObjectPage
 
 if TYPE_CHECKING:
@@ -191,14 +192,14 @@ def _between(name: str, low: int | None, high: int | None) -> dict[str, Any]:
 
 
 class _Extent(msgspec.Struct):
-    total: int
     results: list[CrmObject]
+    total: int | None = None
 
 
 def extent(reader: ObjectReader, filters: Filters) -> tuple[int, str | None]:
     """How many records a search would find, and the highest id among them: one request."""
-    answer = _count(reader, SearchSource(reader, filters))
-    return answer.total, answer.results[0].id if answer.results else None
+    total, found = _count(reader, SearchSource(reader, filters))
+    return total, found[0].id if found else None
 
 
 def count(
@@ -219,7 +220,8 @@ def count(
         window: Only those modified within.
     """
     source = SearchSource(reader, filters, window, stretches=tuple(stretches), having=tuple(having))
-    return _count(reader, source).total
+    total, _ = _count(reader, source)
+    return total
 
 
 def names_at_once(filters: Filters) -> int:
@@ -237,14 +239,18 @@ def _of_user(filters: Filters) -> int:
     return bool(filters.pipeline) + bool(filters.stage) + created
 
 
-def _count(reader: ObjectReader, source: SearchSource) -> _Extent:
+def _count(reader: ObjectReader, source: SearchSource) -> tuple[int, list[CrmObject]]:
     body = source._body(None, ["hs_object_id"])  # noqa: SLF001 - the same module
     body["sorts"] = [{"propertyName": "hs_object_id", "direction": "DESCENDING"}]
     body["limit"] = 1
-    return reader.client.post(
+    name = reader.object_type.name
+    found = reader.client.post(
         reader.client.paths.search(reader.object_type.in_paths),
         body,
         family="search",
-        what=f"{reader.object_type.name} (count)",
+        what=f"{name} (count)",
         shape=_Extent,
     )
+    if found.total is None:  # observed; who counts does then what it does without a search
+        raise HubSpotError(f"HubSpot's search does not count {name}.", status=BAD_REQUEST)
+    return found.total, found.results

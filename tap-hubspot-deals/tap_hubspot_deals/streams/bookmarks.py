@@ -24,7 +24,6 @@ from hubspot_client.clock import iso, parse_time
 
 from tap_hubspot_deals.ending import StateError
 from tap_hubspot_deals.reading.holdings import Holdings
-from tap_hubspot_deals.reading.progress import Progress
 from tap_hubspot_deals.streams.coverage import Coverage
 from tap_hubspot_deals.streams.due import Due
 from tap_hubspot_deals.streams.journal import Journal
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from hubspot_client.properties import Definition
 
     from tap_hubspot_deals.reading.packing import Mark
+    from tap_hubspot_deals.reading.progress import Progress
     from tap_hubspot_deals.settings import Settings
 
 LOGGER = logging.getLogger("tap-hubspot-deals")
@@ -129,6 +129,10 @@ class Bookmark:
         """
         self._now = now
         return self._due.reads(now, is_dear=is_dear)
+
+    def unfinished(self) -> Progress | None:
+        """The run that a kill or a failure left behind, if it asked for the same."""
+        return self._due.unfinished()
 
     def changes(self, now: datetime) -> Progress:
         """A read of what changed since the bookmark, of which there has to be one."""

@@ -81,7 +81,7 @@ class Due:
             )
             self._state.pop("full_read_at", None)
         self._coverage.begin()
-        unfinished = self._unfinished()
+        unfinished = self.unfinished()
         if unfinished is not None and self._is_of_use(unfinished, now()):
             self._logger.info(
                 "Going on with the unfinished %s read that began at %s.",
@@ -133,7 +133,7 @@ class Due:
         names = [each.name for each in lacking]
         return Progress("properties", iso(now), run.version, phase=phase, having=names)
 
-    def _unfinished(self) -> Progress | None:
+    def unfinished(self) -> Progress | None:
         """The run that a kill or a failure left behind, if it asked for the same.
 
         One that another version of the tap wrote otherwise is left alone: the bookmark under it
