@@ -101,6 +101,22 @@ def test_a_deal_merged_into_a_survivor_outside_the_filter_is_marked(mirroring: M
     assert outside not in mirroring.mirror.deals()
 
 
+@pytest.mark.parametrize("hours", [None, 0], ids=["changes", "everything"])
+def test_a_survivor_outside_the_filter_that_is_merged_again_is_followed(
+    mirroring: Mirroring, hours: int | None
+) -> None:
+    portal = mirroring.portal
+    settings: dict[str, Any] = {"pipeline": portal.pipelines["deals"][0].id}
+    mirroring.run(**settings)
+    inside, outside = placed(portal, inside=True)[3], placed(portal, inside=False)
+    first = portal.merge("deals", outside[3], inside)
+    assert told(mirroring, settings) == [inside]
+    last = portal.merge("deals", outside[4], first)
+    mirroring.hubspot.advance(3600)
+    mirroring.run(**settings, full_refresh_hours=hours)
+    assert mirroring.mirror.deals()[inside]["merged_into"] == last
+
+
 @pytest.mark.parametrize("number", [1, 120])
 def test_deals_that_are_restored_are_live_again_however_many(
     mirroring: Mirroring, number: int

@@ -28,7 +28,7 @@ from hubspot_client.errors import HubSpotError
 from hubspot_client.properties import OF_STAGE
 from hubspot_simulator import Portal, Simulator
 from hubspot_simulator.instants import iso
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 from tap_hubspot_deals.reading import audit, census
 
@@ -449,6 +449,7 @@ def walk(hubspot: Simulator, steps: list[Step], **everywhere: Any) -> None:
     hubspot.portals[0] = portal
     hubspot.requests.clear()
     on_its_way = Walk(hubspot, everywhere=everywhere)
+    note(repr(steps))
     for step in [*steps, CLEAN, CLEAN]:
         on_its_way.take(step)
 

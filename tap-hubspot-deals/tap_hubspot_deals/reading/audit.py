@@ -79,6 +79,7 @@ class Audit:
             held: What went out before and with it.
         """
         self._count_left(progress, held)
+        yield from self._merged_again(progress, held)
         if progress.mode == "full":
             unseen = sorted({*held.unseen("live"), *held.unseen("archived")})
             yield from self.resolve(unseen, progress)
@@ -166,6 +167,16 @@ class Audit:
                 yield LinkedPage(
                     archived, None, None, read_at, progress, gone, merged, histories=histories
                 )
+
+    def _merged_again(self, progress: Progress, held: Holdings) -> Iterator[LinkedPage]:
+        """Follow survivors that are not asked for: what they are merged into, no page tells."""
+        merged = held.ids["merged"]
+        if not self._filters or not merged:
+            return
+        survivors = self._survivors.since(progress.since)
+        if found := {old: one for old, one in survivors.items() if int(old) in merged}:
+            read_at = iso(self._reader.client.clock.now())
+            yield LinkedPage(ObjectPage([], None), None, None, read_at, progress, merged=found)
 
     def _live(self, page: ObjectPage, progress: Progress) -> Iterator[LinkedPage]:
         if page.objects:

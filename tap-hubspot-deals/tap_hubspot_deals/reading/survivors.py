@@ -44,9 +44,8 @@ class Survivors:
         """
         if not ids:
             return {}
-        if self._known is None:
-            self._known = self._search(since)
-        found = {i: self._known[i] for i in ids if i in self._known}
+        known = self.since(since)
+        found = {i: known[i] for i in ids if i in known}
         rest = [i for i in ids if i not in found]
         for record_id in rest[:ONE_BY_ONE]:  # the index of the search lags behind
             survivor = self._read_one(record_id)
@@ -54,8 +53,17 @@ class Survivors:
                 found[record_id] = survivor
         return found
 
+    def since(self, since: str | None) -> dict[str, CrmObject]:
+        """The survivors that changed since the last read, by the ids of those that they replaced.
+
+        Args:
+            since: The last read, ISO 8601; None: there was none.
+        """
+        if self._known is None:
+            self._known = self._search(since)
+        return self._known
+
     def _search(self, since: str | None) -> dict[str, CrmObject]:
-        """The survivors since the last read, by the others' ids."""
         window = None
         if since is not None:
             now = milliseconds(self._reader.client.clock.now())
