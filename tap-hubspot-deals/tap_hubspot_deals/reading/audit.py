@@ -23,7 +23,7 @@ from tap_hubspot_deals.reading.survivors import Survivors
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Executor
 
     from tap_hubspot_deals.reading.holdings import Holdings
@@ -80,6 +80,8 @@ class Audit:
         """
         self._count_left(progress, held)
         yield from self._merged_again(progress, held)
+        if held.doubtful_since is not None:
+            yield from self._unknown(progress, held, held.doubtful_since)
         if progress.mode == "full":
             unseen = sorted({*held.unseen("live"), *held.unseen("archived")})
             yield from self.resolve(unseen, progress)
@@ -116,13 +118,22 @@ class Audit:
         links = held.links is not None and (len(held.live) if whole else CHUNK)
         archived = len(held.archived) if whole else ARCHIVED_AT_ONCE
         left = {
+            "killed_runs": int(held.doubtful_since is not None),
             "links_of": len(held.live) - int(links) if self._reads_links else 0,
             "archived": len(held.archived) - archived,
         }
         self.not_compared = {what: number for what, number in left.items() if number > 0}
 
     def _tell_left(self, held: Holdings) -> None:
-        if not self.not_compared:
+        if held.doubtful_since is not None:
+            self._logger.warning(
+                "The run that began at %s was killed while %s were on their way of which its state "
+                "does not tell: those of them that were deleted for good since may be left in the "
+                "target, until a full read with `emit_activate_version_messages`.",
+                held.doubtful_since,
+                self._reader.object_type.name,
+            )
+        if not self.not_compared.keys() - {"killed_runs"}:
             return
         rounds = max(ceil(len(held.live) / CHUNK), ceil(len(held.archived) / ARCHIVED_AT_ONCE))
         self._logger.info(
@@ -178,6 +189,26 @@ class Audit:
             read_at = iso(self._reader.client.clock.now())
             yield LinkedPage(ObjectPage([], None), None, None, read_at, progress, merged=found)
 
+    def _unknown(self, progress: Progress, held: Holdings, since: str) -> Iterator[LinkedPage]:
+        """Tell of what vanished since a run began that was killed: it may have gone out unknown.
+
+        What was deleted for good in that time nobody can tell.
+        """
+        began = parse_time(since)
+        for page in self._binned(lambda _, following: following):
+            page.keep(
+                lambda o: (
+                    int(o.id) not in held
+                    and self._is_asked_for(o)
+                    and parse_time(o.archived_at or since) >= began
+                )
+            )
+            yield from self._archived_page(page, progress)
+        found = {o: s for o, s in self._survivors.since(since).items() if int(o) not in held}
+        if found:
+            read_at = iso(self._reader.client.clock.now())
+            yield LinkedPage(ObjectPage([], None), None, None, read_at, progress, merged=found)
+
     def _live(self, page: ObjectPage, progress: Progress) -> Iterator[LinkedPage]:
         if page.objects:
             yield from self._links.ask([Step(page, progress.legs)], live=True).pages(progress)
@@ -195,28 +226,44 @@ class Audit:
 
     def _bin(self, progress: Progress, held: Holdings) -> Iterator[LinkedPage]:
         """Archived records that never went out: the first pages of the bin, and its newest ids."""
-        source = ListSource(self._reader, archived=True)
         newest = str(1 + max((max(ids, default=0) for ids in held.ids.values()), default=0))
+        everything = self._settings.compare_everything
+
+        def position(number: int, following: str) -> str:
+            return newest if number == BIN_PAGES and not everything else following
+
+        for page in self._binned(position):
+            page.keep(lambda o: self._is_asked_for(o) and int(o.id) not in held.archived)
+            yield from self._archived_page(page, progress)
+
+    def _archived_page(self, page: ObjectPage, progress: Progress) -> Iterator[LinkedPage]:
+        if page.objects:
+            read_at = iso(self._reader.client.clock.now())
+            histories = self._links.histories(page)
+            yield LinkedPage(page, None, None, read_at, progress, histories=histories)
+
+    def _binned(self, position: Callable[[int, str], str]) -> Iterator[ObjectPage]:
+        """Pages of the recycle bin.
+
+        Args:
+            position: Says where to go on, by the number of pages so far and HubSpot's own cursor.
+        """
+        source = ListSource(self._reader, archived=True)
         cursors = Cursors(f"archived {self._reader.object_type.name}")
-        position: str | None = None
-        for number in range(10**9):
+        here: str | None = None
+        for number in range(1, 10**9):
             try:
-                page = source.fetch(position)
+                page = source.fetch(here)
             except HubSpotError as exc:
                 if exc.status != BAD_REQUEST:
                     raise
                 return  # no recycle bin, or no cursor that may be made up
             following, empty = page.following, not page.objects
-            page.keep(lambda o: self._is_asked_for(o) and int(o.id) not in held.archived)
-            if page.objects:
-                read_at = iso(self._reader.client.clock.now())
-                histories = self._links.histories(page)
-                yield LinkedPage(page, None, None, read_at, progress, histories=histories)
+            yield page
             if following is None:
                 return
-            cursors.check(position, following, empty=empty)
-            jumps = number + 1 == BIN_PAGES and not self._settings.compare_everything
-            position = newest if jumps else following
+            cursors.check(here, following, empty=empty)
+            here = position(number, following)
 
     def _archived(self, progress: Progress, held: Holdings) -> Iterator[LinkedPage]:
         """Look whether archived records are still in the recycle bin, some at each run."""

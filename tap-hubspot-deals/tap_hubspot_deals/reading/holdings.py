@@ -57,6 +57,8 @@ class _Packed(msgspec.Struct):
 class Holdings:
     """What went out of one object type.
 
+    `doubtful_since` is when a killed run began that may have sent more than is known; None: no run.
+
     Args:
         packed: From `pack`; None where nothing went out.
         per_pair: Whether links go out into a stream for each pair of object types. Those that went
@@ -78,6 +80,7 @@ class Holdings:
         self.ids: dict[Kind, IdSet] = {kind: IdSet() for kind in KINDS}
         self.links: dict[int, bytes] | None = {}
         self.seen = IdSet()
+        self.doubtful_since: str | None = None
         self._turns: dict[str, int] = {}
         self._link_count = 0
         if packed is not None:

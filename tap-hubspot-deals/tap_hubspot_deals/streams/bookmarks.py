@@ -10,8 +10,9 @@ The bookmark of a stream is one dictionary per tenant, under Singer's `partition
 `replication_key_value` is the end of the last closed window, never past the start of its run.
 `properties` are those that all records have which went out, `ended_at` is when the last read ended.
 `compares_all` says that what went out is kept for `compare_everything`, since the last full read.
-`held` is what went out, see `reading.holdings`. `progress`, and `recent` and `coming` (see
-`streams.journal`), stand there only while a run is unfinished.
+`held` is what went out, see `reading.holdings`. `doubtful_since` stands where pages may have gone
+out of which no state told, until a read has looked for them. `progress`, `recent` and `coming` (see
+`streams.journal`) stand there only while a run is unfinished.
 """
 
 from __future__ import annotations
@@ -85,7 +86,8 @@ class Bookmark:
             full=full,
             logger=logger,
         )
-        for name in ("replication_key_value", "full_read_at", "ended_at"):
+        self._was_open = "doubtful_since" in state
+        for name in ("replication_key_value", "full_read_at", "ended_at", "doubtful_since"):
             _check_time(state, name)
 
     @property
@@ -175,6 +177,7 @@ class Bookmark:
         except ValueError as exc:
             fault = f"The state's `held` is damaged ({exc}). Run without state to read everything."
             raise StateError("State validation failed", errors=[fault]) from None
+        held.doubtful_since = state.get("doubtful_since")
         if not goes_on and (state.get("recent") or coming):
             state["held"] = held.pack()
             self._journal.clear()
@@ -189,6 +192,18 @@ class Bookmark:
         """
         self._journal.intend(marks)
         self._progress = progress
+
+    def leave_open(self, *, is_open: bool) -> None:
+        """Let the state say whether more may go out before the next one.
+
+        What an earlier run left open stays so until a read has come to its end.
+        """
+        if not self.mirrors or self._was_open:
+            return
+        if is_open and self._progress is not None:
+            self._state["doubtful_since"] = self._progress.started_at
+        else:
+            self._state.pop("doubtful_since", None)
 
     def save(self, progress: Progress) -> None:
         """Take where an unfinished run stands: what was coming is out."""
@@ -224,6 +239,8 @@ class Bookmark:
             self._coverage.finish()
         if progress.mode == "properties":
             return
+        state.pop("doubtful_since", None)
+        self._was_open = False
         state["replication_key"] = replication_key
         state["replication_key_value"] = progress.started_at
         state["selection"] = self._selection

@@ -259,7 +259,9 @@ class ObjectStream(TenantStream):
         enough = self.writer.written_since_state >= DATA_PER_STATE * length
         small = length <= SMALL_STATE and (page.records or page.count_of_links())
         if bookmark.kept and (enough or small):
+            bookmark.leave_open(is_open=length > SMALL_STATE)
             self.put_state()
+            bookmark.leave_open(is_open=False)
 
     def _composer(self, *, mirrors: bool) -> Composer:
         return Composer(
