@@ -238,14 +238,15 @@ def test_a_restored_deal_outside_the_filters_is_left_out(serve: Serve) -> None:
     assert outside not in mirroring.mirror.deals()
 
 
-def test_a_full_refresh_restores_too(mirroring: Mirroring) -> None:
+def test_a_full_refresh_restores_too_and_tells_it_once(mirroring: Mirroring) -> None:
     portal = mirroring.portal
     deal = portal.ids()[5]
     mirroring.run()
     portal.archive("deals", deal)
     mirroring.run()
     portal.restore("deals", deal)
-    mirroring.run(association_refresh_hours=0)
+    output = mirroring.run(association_refresh_hours=0)
+    assert output.ids().count(deal) == 1
     assert mirroring.differences() == []
 
 

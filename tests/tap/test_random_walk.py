@@ -449,7 +449,6 @@ def walk(hubspot: Simulator, steps: list[Step], **everywhere: Any) -> None:
     hubspot.portals[0] = portal
     hubspot.requests.clear()
     on_its_way = Walk(hubspot, everywhere=everywhere)
-    note(repr(steps))
     for step in [*steps, CLEAN, CLEAN]:
         on_its_way.take(step)
 
@@ -465,6 +464,7 @@ quiet = settings(
 @settings(quiet, max_examples=200, derandomize=True)
 @given(steps=st.lists(STEP, min_size=1, max_size=3))
 def test_the_mirror_is_true_after_every_run(hubspot: Simulator, steps: list[Step]) -> None:
+    note(repr(steps))
     walk(hubspot, steps)
 
 
@@ -475,6 +475,7 @@ def test_the_mirror_is_true_after_every_run(hubspot: Simulator, steps: list[Step
 def test_the_mirror_is_true_after_every_run_of_long_walks(
     hubspot: Simulator, steps: list[Step]
 ) -> None:
+    note(repr(steps))
     walk(hubspot, steps)
 
 
@@ -494,6 +495,7 @@ def in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_mirror_of_a_large_account_is_true_where_everything_is_compared(
     hubspot: Simulator, steps: list[Step]
 ) -> None:
+    note(repr(steps))
     walk(hubspot, steps, compare_everything=True)
 
 
