@@ -15,7 +15,7 @@ from harness.database import connect
 from harness.singer import config_for, signals_kept
 from hubspot_verify.command import main
 
-from .damage import DAMAGES, Damage
+from .damage import DAMAGES, Damage, dropped
 
 if TYPE_CHECKING:
     from .conftest import World
@@ -69,12 +69,14 @@ def here(
 ) -> Here:
     """Runs the command in this process, for its quickness."""
 
-    def run(**changes: Any) -> Told:
+    def run(*arguments: str, **changes: Any) -> Told:
         caplog.clear()
-        monkeypatch.setattr(sys, "argv", ["hubspot-verify", *options(world, tmp_path, **changes)])
+        files = options(world, tmp_path, **changes)
+        monkeypatch.setattr(sys, "argv", ["hubspot-verify", *files, *arguments])
         with signals_kept(), pytest.raises(SystemExit) as ended:
             main()
-        return Told(ended.value.code, capsys.readouterr().out, caplog.messages[-1])
+        last = "".join(caplog.messages[-1:])
+        return Told(ended.value.code, capsys.readouterr().out, last)
 
     return run
 
@@ -171,3 +173,22 @@ def test_what_keeps_it_from_verifying_is_told_with_a_code(
     assert (told.code, told.out) == (3, "")
     assert told.err.endswith(f"({code})")
     assert "hunter2" not in told.err
+
+
+def test_a_target_that_does_not_load_is_told_and_another_one_repairs(
+    world: World, here: Here
+) -> None:
+    dropped(Damage(world, Random(2)))
+    world.db.commit()
+
+    failed = here("--repair", target={"batch_size_rows": -1})
+    repaired = here("--repair")
+
+    assert failed.code == 3
+    assert failed.err.endswith("(plugin_failed)")
+    assert repaired.code == 0
+    assert "1 missing, 1 repaired" in repaired.out
+    assert world.named() == set()
+    with world.db.cursor() as cur:
+        cur.execute("DROP TABLE hubspot._proofs")
+    world.db.commit()

@@ -145,9 +145,11 @@ class Survey:
             HubSpotError: If HubSpot does not say.
         """
         for start in range(0, len(ids), ALL_AT_ONCE):
-            whole = Found()
+            whole, asked = Found(), set(map(str, ids[start : start + ALL_AT_ONCE]))
             for page in self._resolved(ids[start : start + ALL_AT_ONCE]):
                 _add(whole, self._found(page))
+            # A survivor tells of others too, whose turn comes or has been.
+            whole.merged = {i: into for i, into in whole.merged.items() if i in asked}
             yield whole
 
     def outgoing(self, ids: Sequence[int], also: Sequence[str]) -> Iterator[OutgoingPage]:
