@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 from service.kit import TENANT, order
-from service.processes import Installation
+from service.processes import Deaf, Installation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,26 +18,6 @@ if TYPE_CHECKING:
 OTHER = "tenant-b"
 QUICK = 0.5
 HEALTHY = 1.0
-
-
-class Deaf:
-    """A HubSpot that takes every connection and never says a word."""
-
-    def __init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        self._taken: list[socket.socket] = []
-        threading.Thread(target=self._listen, daemon=True).start()
-
-    def _listen(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                self._taken.append(self._listener.accept()[0])
-
-    def close(self) -> None:
-        self._listener.close()
-        for each in self._taken:
-            each.close()
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,15 @@ def told(address: str, *, acceptable: bool) -> dict[str, Any]:
     """The description with the tenant and token of the test: others would only be refused."""
     api: dict[str, Any] = requests.get(address, timeout=10).json()
     schemas = api["components"]["schemas"]
-    schemas["Auth"]["properties"]["accessToken"] = {"const": TOKEN}
+    # A connection's name would be one that nobody has made.
+    schemas["Auth"] = {
+        "type": "object", "required": ["accessToken"], "additionalProperties": False,
+        "properties": {"accessToken": {"const": TOKEN}},
+    }  # fmt: skip
+    connection = schemas["CreateConnection"]["properties"]["connection"]["properties"]
+    connection["accessToken"] = {"const": TOKEN}
+    webhook = schemas["CreateWebhook"]["properties"]["webhook"]["properties"]
+    webhook["url"] = {"enum": ["https://example.com/hook", "https://hooks.example.com:8443/x?y=1"]}
     for name in ("Extraction", "ScanConfig"):
         schemas[name]["properties"]["tenantId"] = {"const": TENANT}
     if acceptable:
@@ -52,8 +60,10 @@ def test_schemathesis_finds_no_failure(
     postgres_server: str, hubspot: Simulator, tmp_path: Path, part: str
 ) -> None:
     service = Installation.fresh(
-        postgres_server, tmp_path, hubspot.url, requests_per_minute=1_000_000, burst=1_000_000
-    )
+        postgres_server, tmp_path, hubspot.url, requests_per_minute=1_000_000, burst=1_000_000,
+        # So that accounts can be connected without a token.
+        hubspot_client_id="app", hubspot_client_secret=TOKEN, public_url="https://scans.example.com",
+    )  # fmt: skip
     try:
         service.serve()
         address, choice = f"{service.url}/openapi.json", []
