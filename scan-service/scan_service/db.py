@@ -63,10 +63,16 @@ class Database:
             yield connection
 
     @asynccontextmanager
+    async def on_behalf(self, whose: str) -> AsyncIterator[Connection]:
+        """Give a transaction that sees all tenants, in the turns of whom it is for."""
+        refusal = "Too many of your requests are at work. Please retry."
+        async with self._shares.turn(whose, refusal), self.pool.connection() as connection:
+            yield connection
+
+    @asynccontextmanager
     async def tenant(self, tenant_id: str) -> AsyncIterator[Connection]:
         """Give a transaction that can see and touch the rows of one tenant only."""
-        refusal = "Too many of your requests are at work. Please retry."
-        async with self._shares.turn(tenant_id, refusal), self.pool.connection() as connection:
+        async with self.on_behalf(tenant_id) as connection:
             await become(connection, tenant_id)
             yield connection
 

@@ -92,6 +92,24 @@ def test_a_locked_row_stops_its_own_tenant_only_and_only_for_a_while(
     assert set(codes) == {503}
 
 
+def test_requests_that_wait_to_be_counted_stop_their_own_tenant_only(
+    service: Installation, keys: dict[str, str]
+) -> None:
+    path = f"/api/v1/scan/status/of-{TENANT}"
+    codes: list[int] = [service.ask("GET", path, keys[TENANT]).status_code]
+    with psycopg.connect(service.ledger.url, options="-c search_path=scan_service") as holder:
+        holder.execute("select 1 from bucket where tenant_id = %s for update", [TENANT])
+        with in_parallel(
+            lambda _: codes.append(service.ask("GET", path, keys[TENANT]).status_code), 24
+        ):
+            time.sleep(0.5)
+            times = watched(service, keys[OTHER], seconds=2)
+
+    assert_quick(times)
+    assert codes[0] == 200
+    assert set(codes[1:]) == {503}
+
+
 def test_forty_starts_against_a_silent_hubspot_stop_nobody(
     service: Installation, keys: dict[str, str]
 ) -> None:

@@ -72,13 +72,15 @@ async def enter(
             "Too many requests with wrong API keys. Please retry later.",
             headers={"Retry-After": str(math.ceil(wait))},
         )
-    async with service.db.system() as connection:
+    # Counting waits for the tenant's other requests: among his own turns, not in everybody's pool.
+    whose = service.addresses.tenant(secret) or secret.hex()
+    async with service.db.on_behalf(whose) as connection:
         try:
             caller = await identify(connection, secret)
         except UnauthorizedError:
             service.addresses.failed(address)
             raise
-        service.addresses.passed(secret)
+        service.addresses.passed(secret, caller.tenant_id)
         allowance = await buckets.take(
             connection,
             caller.tenant_id,
@@ -104,7 +106,7 @@ async def carry_out(
     """
     if operation.method == "GET" and operation.permission != auth.DOWNLOAD:
         return await _allowed(service, operation, request, caller)
-    async with service.db.system() as connection:
+    async with service.db.on_behalf(caller.tenant_id) as connection:
         number = await audit.begin(
             connection, caller, operation=f"{operation.method} {operation.path}",
             address=request.client.host if request.client else "",

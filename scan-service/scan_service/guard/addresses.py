@@ -23,18 +23,23 @@ class Addresses:
 
     def __init__(self) -> None:
         self._failures: OrderedDict[str, tuple[float, float]] = OrderedDict()
-        self._good: OrderedDict[bytes, float] = OrderedDict()
+        self._good: OrderedDict[bytes, tuple[float, str]] = OrderedDict()
 
     def wait(self, address: str, key: bytes) -> float:
         """Return for how many seconds a key from an address is not even looked up; 0 for now."""
-        if time.monotonic() - self._good.get(key, -_GOOD_SECONDS) < _GOOD_SECONDS:
+        if self.tenant(key) is not None:
             return 0.0
         left = self._left(address)
         return 0.0 if left >= 1 else (1 - left) * 60 / _PER_MINUTE
 
-    def passed(self, key: bytes) -> None:
+    def tenant(self, key: bytes) -> str | None:
+        """Return whose key this was a moment ago; nothing that a request may rely on."""
+        at, tenant_id = self._good.get(key, (-_GOOD_SECONDS, ""))
+        return tenant_id if time.monotonic() - at < _GOOD_SECONDS else None
+
+    def passed(self, key: bytes, tenant_id: str) -> None:
         """Remember a good key, by its hash."""
-        _keep(self._good, key, time.monotonic())
+        _keep(self._good, key, (time.monotonic(), tenant_id))
 
     def failed(self, address: str) -> None:
         """Count a key that nobody has."""
