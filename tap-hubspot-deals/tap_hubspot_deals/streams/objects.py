@@ -219,28 +219,25 @@ class ObjectStream(TenantStream):
         """Carry out one read; gives each page that was written."""
         held = bookmark.holdings(progress)
         pages = self._pages(run, progress, held, self._composer(mirrors=bookmark.mirrors))
-        waiting: OutgoingPage | None = None
-        emitted = 0
-        failure: Exception | None = None
-        while failure is None:
-            following, failure = _next(pages)
-            if waiting is not None:
-                whole = self._cut(waiting, emitted)
-                if write:
-                    self._write(waiting)
-                yield waiting
-                emitted += len(waiting.records)
-                if not whole:
-                    self.stop_at_limit(emitted)
-                bookmark.save(waiting.progress)
-                if emitted == self.settings.max_records:
-                    return
-            if following is None:
-                break
-            self._tell_beforehand(following, waiting.progress if waiting else progress, bookmark)
-            waiting = following
+        reached, emitted = progress, 0
+        page, failure = _next(pages)
+        while page is not None:
+            self._tell_beforehand(page, reached, bookmark)
+            whole = self._cut(page, emitted)
+            if write:
+                self._write(page)
+            yield page
+            emitted += len(page.records)
+            if not whole:
+                self.stop_at_limit(emitted)
+            reached = page.progress
+            bookmark.save(reached)
+            if emitted == self.settings.max_records:
+                return
+            page.release()
+            page, failure = _next(pages)
         if failure is not None:
-            if bookmark.kept and waiting is not None:
+            if bookmark.kept and reached is not progress:
                 self.put_state()
             raise failure
         self._activate(progress, bookmark, held)
@@ -431,7 +428,7 @@ class ObjectStream(TenantStream):
 
 
 def _next(pages: Iterator[OutgoingPage]) -> tuple[OutgoingPage | None, Exception | None]:
-    """The next page, or what kept it from coming: the page before it is to be written first."""
+    """The next page, or what kept it from coming: the state is to be written first."""
     try:
         return next(pages, None), None
     except Exception as exc:  # noqa: BLE001 - it is raised again, by the caller

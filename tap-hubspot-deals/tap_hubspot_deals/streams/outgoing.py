@@ -58,6 +58,13 @@ class OutgoingPage:
         """How many records of links there are, those of links that are gone included."""
         return sum(map(len, self.links.values())) + sum(map(len, self.unlinked.values()))
 
+    def release(self) -> None:
+        """Let go of the records, once they are out: those of the next page take their memory.
+
+        It is in the processor's cache still, which is worth a twentieth of the run's CPU.
+        """
+        self.records, self.links, self.unlinked, self.histories = [], {}, {}, {}
+
 
 class LinkRecord(msgspec.Struct):
     """The fields of a link that its page's others do not share."""
