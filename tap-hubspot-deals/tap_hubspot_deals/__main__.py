@@ -1,5 +1,11 @@
-"""`python -m tap_hubspot_deals`: the tap's command line."""
+"""The tap's command line: `tap-hubspot-deals`, or `python -m tap_hubspot_deals`."""
 
-from tap_hubspot_deals.tap import TapHubspotDeals
+from tap_hubspot_deals.process import importing
 
-TapHubspotDeals.cli()
+with importing():
+    from tap_hubspot_deals.tap import TapHubspotDeals
+
+main = TapHubspotDeals.cli
+
+if __name__ == "__main__":
+    main()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 DEALS = int(os.environ.get("BENCH_TAP_DEALS", "20000"))
 ROUNDS = int(os.environ.get("BENCH_TAP_ROUNDS", "3"))
 NOISE = 1.05
-START = "from tap_hubspot_deals.tap import TapHubspotDeals\nTapHubspotDeals.cli()\n"
+START = "from tap_hubspot_deals.__main__ import main\nmain()\n"
 SESSION = """
 import threading, requests
 from hubspot_client import wire

@@ -32,7 +32,7 @@ TOKEN = "pat-na1-first"
 CEILING = 1900.0
 """Records a second: 190 requests in 10 seconds, 100 records each."""
 
-OURS = "from tap_hubspot_deals.tap import TapHubspotDeals; TapHubspotDeals.cli()"
+OURS = "from tap_hubspot_deals.__main__ import main; main()"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
-"""A page of deals takes a short way through the code, and no call leads back the way it came."""
+"""A page of deals takes a short way through the code, goes out at once, and no call leads back."""
 
 from __future__ import annotations
 
+import gc
+import subprocess
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -99,3 +101,26 @@ def test_a_page_passes_few_modules_and_no_call_goes_back(
     assert path.back == set()
     assert {"tap_hubspot_deals.reading.walks", "hubspot_client.wire"} < path.modules
     assert len(path.modules) <= 15, sorted(path.modules)
+
+
+def test_a_page_goes_out_before_the_next_one_is_made(serve: Serve) -> None:
+    hubspot = serve(Portal.generate(600))
+    alive = []
+    with signals_kept():
+        tap = TapHubspotDeals(config=config_for(hubspot))
+        records = tap.streams["deals"].read_and_write(write=False)
+        for number, _ in enumerate(records):
+            if number % 100 == 0:
+                alive.append(sum(type(each) is OutgoingPage for each in gc.get_objects()))
+        tap.finish()
+    assert alive == [1] * 6
+
+
+def test_the_command_line_imports_without_the_collector_and_leaves_it_on() -> None:
+    code = (
+        "import gc; runs = []; gc.callbacks.append(lambda phase, info: runs.append(phase))\n"
+        "from tap_hubspot_deals.__main__ import main; during = len(runs)\n"
+        "print(callable(main), during < 50, gc.isenabled(), gc.get_freeze_count() > 50_000)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True"] * 4
