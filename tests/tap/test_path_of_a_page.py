@@ -14,6 +14,7 @@ from hubspot_simulator import Portal
 from tap_hubspot_deals.reading.legs import Step
 from tap_hubspot_deals.reading.objects import CrmObject, ObjectPage
 from tap_hubspot_deals.reading.pages import Group, LinkedPage
+from tap_hubspot_deals.sdk import SingerStream
 from tap_hubspot_deals.streams.outgoing import LinkRecord, OutgoingPage
 from tap_hubspot_deals.tap import TapHubspotDeals
 
@@ -108,8 +109,9 @@ def test_a_page_goes_out_before_the_next_one_is_made(serve: Serve) -> None:
     alive = []
     with signals_kept():
         tap = TapHubspotDeals(config=config_for(hubspot))
-        records = tap.streams["deals"].read_and_write(write=False)
-        for number, _ in enumerate(records):
+        deals = tap.streams["deals"]
+        assert isinstance(deals, SingerStream)
+        for number, _ in enumerate(deals.read_and_write(write=False)):
             if number % 100 == 0:
                 alive.append(sum(type(each) is OutgoingPage for each in gc.get_objects()))
         tap.finish()

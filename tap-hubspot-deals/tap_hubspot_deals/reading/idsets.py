@@ -37,8 +37,10 @@ class IdSet:
 
     def add(self, numbers: Collection[int]) -> None:
         """Take ids in."""
-        self._gone.difference_update(numbers)
-        self._added.update(i for i in numbers if not self._is_sorted_in(i))
+        if self._sorted:
+            self._gone.difference_update(numbers)
+            numbers = [i for i in numbers if not self._is_sorted_in(i)]
+        self._added.update(numbers)
         self._settle()
 
     def discard(self, numbers: Collection[int]) -> None:

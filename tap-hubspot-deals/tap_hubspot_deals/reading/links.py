@@ -54,6 +54,13 @@ class _Answer(msgspec.Struct):
     errors: list[ErrorBody] = []
 
 
+class _Types(dict[tuple[str, int, str | None], LinkType]):
+    def __missing__(self, key: tuple[str, int, str | None]) -> LinkType:
+        category, type_id, label = key
+        found = self[key] = {"category": category, "type_id": type_id, "label": label}
+        return found
+
+
 class LinkReader:
     """Reads the links of records of one type to one other type.
 
@@ -69,7 +76,7 @@ class LinkReader:
         self._path = client.paths.associations(from_type.in_paths, to_type.in_paths)
         self._what = f"associations from {from_type.name} to {to_type.name}"
         # A handful of types stands on all links: each exists once, to be read only.
-        self._types: dict[tuple[str, int, str | None], LinkType] = {}
+        self._types = _Types()
 
     def read(self, ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
         """All links of some records.
@@ -144,9 +151,6 @@ class LinkReader:
         for target in targets:
             types = linked.setdefault(str(target.to_object_id), [])
             for found in target.association_types:
-                link_type = self._types.setdefault(
-                    (found.category, found.type_id, found.label),
-                    {"category": found.category, "type_id": found.type_id, "label": found.label},
-                )
+                link_type = self._types[found.category, found.type_id, found.label]
                 if link_type not in types:
                     types.append(link_type)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import base64
 import zlib
 from array import array
-from itertools import accumulate, pairwise
+from itertools import accumulate
+from operator import sub
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["live", "archived", "merged", "gone"]
 AS: tuple[Kind | None, ...] = (None, "live", "archived", "merged", "gone")
+PLACES = {kind: place for place, kind in enumerate(AS)}
 NOT_READ = -1
 
 
@@ -67,9 +69,9 @@ def to_columns(marks: Sequence[Mark]) -> Marks:
     return Marks(
         [KINDS[number] for number in numbers],
         differences([mark.id for mark in marks]),
-        [AS.index(mark.kind) for mark in marks],
+        [PLACES[mark.kind] for mark in marks],
         [NOT_READ if mark.links is None else len(mark.links) // LENGTH for mark in marks],
-        [places[number] for number in links[::2]],
+        [*map(places.__getitem__, links[::2])],
         differences(links[1::2]),
     )
 
@@ -162,4 +164,5 @@ def unpack(packed: str, shape: Any) -> Any:
 
 def differences(numbers: Iterable[int]) -> list[int]:
     """Each number less the one before it: `accumulate` brings them back."""
-    return [after - before for before, after in pairwise([0, *numbers])]
+    following = [*numbers]
+    return [*map(sub, following, [0, *following[:-1]])]

@@ -26,7 +26,7 @@ class MessageWriter(GenericSingerWriter[bytearray, Message]):
     not interrupt that, or half a line would go out. It leaves its exception in `interrupted`, which
     is raised between two messages.
 
-    `written_since_state` are the bytes since the last STATE, `state_length` are that one's.
+    `state_length` are the bytes of the last STATE.
     """
 
     def __init__(self) -> None:
@@ -34,8 +34,13 @@ class MessageWriter(GenericSingerWriter[bytearray, Message]):
         self._buffer = bytearray()
         self.writing = False
         self.interrupted: BaseException | None = None
-        self.written_since_state = 0
+        self._flushed_since_state = 0
         self.state_length = 0
+
+    @property
+    def written_since_state(self) -> int:
+        """The bytes since the last STATE."""
+        return self._flushed_since_state + len(self._buffer)
 
     def serialize_message(self, message: Message) -> bytearray:
         """One message as a line of JSON; decimals keep every digit."""
@@ -52,12 +57,11 @@ class MessageWriter(GenericSingerWriter[bytearray, Message]):
         """Write one message of any type."""
         with self._undisturbed():
             line = self.serialize_message(message)
-            self.written_since_state += len(line)
-            if isinstance(message, StateMessage):
-                self.written_since_state, self.state_length = 0, len(line)
             self._buffer += line
             if not isinstance(message, RecordMessage) or len(self._buffer) >= FLUSH_AT:
                 self._flush()
+            if isinstance(message, StateMessage):
+                self._flushed_since_state, self.state_length = 0, len(line)
 
     def write_records(
         self,
@@ -87,14 +91,12 @@ class MessageWriter(GenericSingerWriter[bytearray, Message]):
         encode_into = self._encoder.encode_into
         with self._undisturbed():
             for record in records:
-                before = len(buffer)
                 buffer += head
                 begin = len(buffer)
                 encode_into(record, buffer, -1)
                 if shared:
                     buffer[begin] = COMMA  # in place of the brace: the object is open already
                 buffer += tail
-                self.written_since_state += len(buffer) - before
                 if len(buffer) >= FLUSH_AT:
                     self._flush()
 
@@ -112,6 +114,7 @@ class MessageWriter(GenericSingerWriter[bytearray, Message]):
                 with whole[gone:] as rest:
                     gone += out.write(rest) or 0
         out.flush()
+        self._flushed_since_state += len(self._buffer)
         self._buffer.clear()
 
     @contextmanager
