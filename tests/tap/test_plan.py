@@ -88,7 +88,17 @@ def generated(rng: Random, most: int) -> tuple[Portal, dict[str, Any]]:
         counts=counts,
         behaviour=Behaviour(association_page=rng.choice([1, 2, 5, 500])),
     )
-    links = [[], ["contacts"], ["contacts", "deals"]]
+    filters: dict[str, str] = rng.choice(
+        [
+            {},
+            {},
+            {"pipeline": "default"},
+            {"created_from": "2024-09-01"},
+            {"created_until": "2025-02-01"},
+        ]
+    )
+    # Nobody knows of links to deals that are gone, where those deals never were asked for.
+    links = [[], ["contacts"], ["contacts"] if filters else ["contacts", "deals"]]
     objects = [{"name": t, "associations": rng.choice(links)} for t in counts]
     settings: dict[str, Any] = {
         "objects": [{"name": "deals"}, *objects[: rng.randrange(3)]],
@@ -97,15 +107,7 @@ def generated(rng: Random, most: int) -> tuple[Portal, dict[str, Any]]:
         "history": rng.choice([[], ["amount"]]),
         "properties": rng.choice([[], ["dealname", "amount"]]),
         "compare_everything": rng.random() < 0.25,
-        **rng.choice(
-            [
-                {},
-                {},
-                {"pipeline": "default"},
-                {"created_from": "2024-09-01"},
-                {"created_until": "2025-02-01"},
-            ]
-        ),
+        **filters,
     }
     return portal, settings
 

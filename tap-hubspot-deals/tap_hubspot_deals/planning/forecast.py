@@ -88,6 +88,9 @@ def forecast(tap: SingerTap, client: Client, *, private: bool, also_anew: bool) 
             stream.find_children()
             if stream.is_asked_for:
                 rehearsals.append(Rehearsal(stream))
+    imagined = {each.name: each.imagined for each in rehearsals}
+    for each in imagined.values():
+        each.partners = imagined
     following = _run(rehearsals, client, begun, anew=False)
     anew = _run(rehearsals, client, begun, anew=True) if also_anew else None
     usage = daily_usage(client) if private else None

@@ -56,6 +56,9 @@ class Imagined:
         left: What an unfinished run left to be read; None: there is none.
         reselected: Whether what went out was another selection, so that what is not found any more
             is there and merely not asked for.
+
+    Attributes:
+        partners: The account's other types: links to what vanished there are gone.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Imagined:
         self._held = held
         self._left = left
         self._reselected = reselected
+        self.partners: dict[str, Imagined] = {}
         self._random = Random(1)  # noqa: S311 - a plan is the same each time
         self._changed: dict[Window, list[int]] = {}
         self._having: dict[tuple[bool, frozenset[str]], list[int]] = {}
@@ -251,7 +255,12 @@ class Imagined:
         Of records that did not go out it is known only how many pages others have.
         """
         if self._held.links is not None and number in self._held:
-            links = sorted(key for key in self._held.links_of(number) if key[0] == to_type)
+            gone = self.partners[to_type].vanished if to_type in self.partners else ()
+            links = sorted(
+                key
+                for key in self._held.links_of(number)
+                if key[0] == to_type and int(key[1]) not in gone
+            )
             targets = [list(same) for _, same in groupby(links, itemgetter(1))]
             page = self._link_page(to_type) if len(targets) > 1 else 1
             pages = [targets[start : start + page] for start in range(0, len(targets), page)]

@@ -53,16 +53,20 @@ class Rehearsal:
 
     Args:
         stream: Which; `find_children` has found what goes out of it.
+
+    Attributes:
+        imagined: Its records, as they may be.
     """
 
     def __init__(self, stream: ObjectStream) -> None:
+        self.name = stream.name
         self._stream = stream
         self._reader = stream.reader(stream.hubspot)
         known = stream.find_bookmark(deepcopy(stream.own_state()), QUIET)
         left = known.unfinished()
         held = known.holdings(left or Progress("changes", "", 0))
         filters = stream.settings.filters
-        self._imagined = Imagined(
+        self.imagined = Imagined(
             Counts(self._reader, filters, stream.linked),
             held,
             left,
@@ -84,7 +88,7 @@ class Rehearsal:
         stand_in = StandIn(
             stream.hubspot,
             self._reader,
-            self._imagined,
+            self.imagined,
             stream.settings.filters,
             stream.linked,
             timeline,
