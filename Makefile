@@ -6,7 +6,7 @@ export UV_PYTHON_DOWNLOADS := never
 export MELTANO_CLI_DISABLE_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo drop-folder hub test test-all coverage lint fmt bench service crm-api simulator clean database-stop database-dump database-restore
+.PHONY: help setup demo drop-folder hub test test-all coverage lint fmt bench service pictures crm-api simulator clean database-stop database-dump database-restore
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -72,11 +72,15 @@ simulator: setup ## a HubSpot to play with on http://127.0.0.1:8650
 	@$(RUN) hubspot-simulator
 
 service: setup ## the scan service with a demo tenant, its key, web pages and a HubSpot; prints their address
-	@$(RUN) hubspot-simulator --lives 400 & hubspot=$$!; \
+	@$(RUN) hubspot-simulator --deals 100 --lives 400 & hubspot=$$!; \
 	trap 'kill $$hubspot 2>/dev/null' EXIT; trap 'exit 0' INT TERM; \
 	export DATABASE_URL="$${DATABASE_URL:-$$($(RUN) python -m target_deals_postgres.embedded start)}"; \
 	export SCAN_SERVICE_HUBSPOT_BASE_URL="$${SCAN_SERVICE_HUBSPOT_BASE_URL:-http://127.0.0.1:8650}"; \
 	$(RUN) scan-service dev --token pat-na1-first
+
+pictures: setup ## the README's pictures of the web pages, again (Chromium has to be there)
+	@PICTURES=$$(mktemp -d) && export PICTURES && $(RUN) pytest -q tests/browser -k excel && \
+	mkdir -p docs/pictures && mv "$$PICTURES/running.png" docs/pictures/scan.png && mv "$$PICTURES/desk-pipeline.png" docs/pictures/pipeline.png
 
 crm-api: setup ## the API for end users on port 4012, with a HubSpot of its own (or CRM_API_HUBSPOT_ACCESS_TOKEN's); prints the curl lines
 	@if [ -z "$$CRM_API_HUBSPOT_ACCESS_TOKEN$$HUBSPOT_REFRESH_TOKEN" ]; then \

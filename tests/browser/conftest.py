@@ -41,9 +41,9 @@ class Site:
 @pytest.fixture(scope="module")
 def site(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A server, with a HubSpot of deals with a past; tests start workers as they want them."""
-    portal = Portal.generate(150, seed=11, token=TOKEN, contacts=60, companies=30)
+    portal = Portal.generate(40, seed=11, token=TOKEN, contacts=60, companies=30)
     portal.add_stage_properties()
-    add_lives(portal, 150, seed=11)
+    add_lives(portal, 250, seed=11)
     with Simulator([portal], latency_ms=0) as hubspot:
         folder = tmp_path_factory.mktemp("browser")
         service = Installation.fresh(

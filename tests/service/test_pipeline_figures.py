@@ -82,6 +82,7 @@ def test_the_figures_are_those_of_the_deals(client: Client) -> None:
         ("4", "created"), ("1", "stage"), ("3", "created"),
     ]  # fmt: skip
     assert (found["stalledDeals"], found["stalledAmount"]) == (3, Decimal("30.10"))
+    assert (found["openDeals"], found["openAmount"]) == (4, Decimal("130.05"))
     assert found["passed"] == {"offer": {"deals": 3, "averageSeconds": 7200}}
 
 

@@ -194,7 +194,7 @@ The scan service answers on {url} (the API: {url}/docs). A key of the tenant {te
     curl "{url}/api/v1/scan/result/first?page_size=2" -H "Authorization: Bearer $KEY"
     curl {url}/api/v1/scan/download/first/csv -H "Authorization: Bearer $KEY" -o deals.csv
 
-Or open {url}/ in a browser, and sign in with that key:
+Or open {url}/ in a browser, sign in with that key, and connect the account with its token {token}:
 
     {key}
 """

@@ -29,7 +29,8 @@ _ENTERED, _SPENT = "hs_v2_date_entered_", "hs_v2_cumulative_time_in_"
 _CURRENT = "current_stage"
 _MOST_STALLED = 100
 _NOTHING = {
-    "stages": [], "months": [], "stalled": [], "stalledDeals": 0, "stalledAmount": 0, "passed": {},
+    "stages": [], "months": [], "stalled": [], "passed": {}, "openDeals": 0, "openAmount": 0,
+    "stalledDeals": 0, "stalledAmount": 0,
 }  # fmt: skip
 
 
@@ -93,7 +94,8 @@ with deal as materialized (
     from deal where not closed
 )
 select json_build_object(
-    'stages', (select coalesce(json_agg(each order by pipeline, place, stage), '[]') from (
+    'stages', (select coalesce(json_agg(to_jsonb(each) - 'place' order by pipeline, place, stage),
+        '[]') from (
         select pipeline, stage, closed, won, count(*) as deals, coalesce(sum(amount), 0) as amount,
             min(created) as place from deal group by pipeline, stage, closed, won) as each),
     'months', (select coalesce(json_agg(each order by month), '[]') from (
@@ -108,6 +110,8 @@ select json_build_object(
         select id, name, pipeline, stage, amount, days,
             case when entered is null then 'created' else 'stage' end as by
         from stay where days > {days} order by amount desc nulls last, id limit {most}) as each),
+    'openDeals', (select count(*) from stay),
+    'openAmount', (select coalesce(sum(amount), 0) from stay),
     'stalledDeals', (select count(*) from stay where days > {days}),
     'stalledAmount', (select coalesce(sum(amount), 0) from stay where days > {days}),
     'passed', {passed}::json)::text as text

@@ -42,6 +42,11 @@ def number(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int | Decimal) else str(value)
 
 
+def money(value: Any) -> str:
+    """Return an amount to the cent, with its thousands apart; sums may have many more digits."""
+    return "-" if value is None else f"{Decimal(value):,.2f}"
+
+
 def lasting(seconds: Any) -> str:
     """Return a time span in words, in its two largest units."""
     if seconds is None:
@@ -100,6 +105,13 @@ _PAGES = Environment(
     auto_reload=False,
 )
 _PAGES.filters.update(
-    state=state, number=number, lasting=lasting, moment=moment, ago=ago, plain=plain, linked=linked
+    state=state,
+    number=number,
+    lasting=lasting,
+    moment=moment,
+    ago=ago,
+    plain=plain,
+    linked=linked,
+    money=money,
 )
 _PAGES.globals |= {"asset": assets.address}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from scan_service.errors import InvalidRequestError
@@ -73,12 +72,9 @@ def _drawn(answer: Mapping[str, Any]) -> dict[str, Any]:
     for each in months:
         each["won"] = _part(each["wonAmount"], tallest)
         each["open"] = _part(each["openAmount"], tallest)
-    open_stages = [each for each in figures["stages"] if not each["closed"]]
     return {
         "pipelines": list(pipelines.values()),
         "months": months,
-        "open_deals": sum(each["deals"] for each in open_stages),
-        "open_amount": sum((each["amount"] for each in open_stages), start=Decimal(0)),
         "stalled": [
             {**each, "label": _label(labels, each["pipeline"], each["stage"])}
             for each in figures["stalled"]
