@@ -62,6 +62,18 @@ def test_encodings_delimiters_and_headers_are_told_by_rule(encoded: bytes, tmp_p
     assert record["wert"] == "1234.50"
 
 
+def test_the_sample_of_before_had_a_column_less_and_another_name_for_one(tmp_path: Path) -> None:
+    value = "Wert der letzten Buchung (bezahlter Betrag)"
+    rows = [line.split(";") for line in sheet(person(1)).splitlines()]
+    gone = rows[0].index("Datum der nächsten zukünftigen Buchung")
+    content = "\n".join(";".join(row[:gone] + row[gone + 1 :]) for row in rows)
+
+    record = first(read(content.replace(value, "Wert der Buchung"), tmp_path))
+
+    assert len(content.splitlines()[0].split(";")) == 25
+    assert (record["wert"], record["kontaktkategorie"]) == ("1234.50", ";McArena schorndorf")
+
+
 def test_lines_are_those_of_the_file(tmp_path: Path) -> None:
     rows = sheet(person(1, Anschrift='"zwei\nZeilen"'), "", person(2, **{"E-Mail": "x"}))
 

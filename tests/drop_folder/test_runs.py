@@ -323,6 +323,46 @@ def test_killed_at_any_request_it_ends_with_the_file_in_hubspot_once(
     assert [each.action for each in portal.writes].count("created") == 300
 
 
+def is_reached(drop: Drop, box: Mailbox, step: str) -> bool:
+    """Whether a run has come so far."""
+    work = drop.inbox / ".work"
+    if step == "claimed":
+        return any(work.glob("*__*"))
+    if step == "reported, not moved":
+        return any((work / "reports").glob("*.json"))
+    if step == "moved":
+        return any((drop.inbox / "processed").glob("*.csv"))
+    return bool(box.mails)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param("claimed", marks=pytest.mark.heavy),
+        pytest.param("reported, not moved", marks=pytest.mark.heavy),
+        "moved",
+        pytest.param("mailed", marks=pytest.mark.heavy),
+    ],
+)
+def test_killed_at_each_step_of_a_file_it_is_in_hubspot_once(
+    drop: Drop, portal: Portal, box: Mailbox, step: str
+) -> None:
+    drop.put(sheet(person(1), person(2)))
+    with drop.start() as process:
+        while not is_reached(drop, box, step):
+            assert process.poll() is None
+        process.kill()
+        process.communicate(timeout=120)
+    settle(drop)
+    drop()  # what was not mailed is
+
+    assert process.returncode in {-signal.SIGKILL, 0}
+    assert (len(contacts(portal)), len(deals(portal)), len(portal.true_links())) == (2, 2, 2)
+    assert [each.action for each in portal.writes].count("created") == 4
+    assert len(drop.names("processed")) == 1
+    assert box.mails[0]["Subject"].startswith("[HubSpot-Import] 1 Datei")
+
+
 def _end_at(hubspot: Simulator, process: subprocess.Popen[str], nth: int, by: int) -> None:
     seen = 0
 
