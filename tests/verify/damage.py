@@ -139,6 +139,7 @@ def doubled_under_another_id(damage: Damage) -> None:
             other,
             record_id,
         )
+        damage.touched.add((damage.type, other))
         damage.name("extra", other)
 
 

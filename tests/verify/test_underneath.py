@@ -94,6 +94,27 @@ def test_what_happens_in_hubspot_is_no_difference_and_damage_is(
     one_round(world, life, number)
 
 
+def test_what_was_merged_is_missed_where_its_survivor_is_gone_too(world: World) -> None:
+    portal = world.portal
+    first, second = portal.ids("deals")[30:32]
+    survivor = portal.merge("deals", first, second)
+    world.run()
+    portal.delete("deals", survivor)
+    with world.db.cursor() as cur:
+        cur.execute("DELETE FROM hubspot.deals WHERE id = %s", (first,))
+        cur.execute("UPDATE hubspot.deals SET merged_into = NULL WHERE id = %s", (second,))
+    found = world.named()
+    world.db.rollback()
+    world.run()
+
+    assert found == {
+        ("deals", "missing", first, ()),
+        ("deals", "altered", second, ("merged_into",)),
+    }
+    assert world.named() == set()
+    world.db.rollback()
+
+
 @pytest.mark.heavy
 @pytest.mark.timeout(3000)
 def test_a_thousand_rounds_while_hubspot_goes_on(world: World) -> None:

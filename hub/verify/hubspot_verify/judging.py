@@ -123,9 +123,13 @@ class Judge:
     def gone(self, record_id: str, row: Row | None) -> Iterator[Verdict]:
         """What is to be said of an id that HubSpot does not have, or that is not asked for."""
         went = self._survey.went_out_as(int(record_id)) if is_id(record_id) else None
-        if row is None or row.marked:
-            return
-        yield Verdict(Difference("extra", record_id)) if went is None else BEHIND
+        if went == "merged":  # into a record that is not there any more: no run looks at it again
+            if row is None:
+                yield Verdict(Difference("missing", record_id))
+            elif not row.marked:
+                yield Verdict(Difference("altered", record_id, ("merged_into",)))
+        elif row is not None and not row.marked:
+            yield Verdict(Difference("extra", record_id)) if went is None else BEHIND
 
     def _values(
         self, record: Mapping[str, Any], row: Row, names: list[str], went: str | None
