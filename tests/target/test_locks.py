@@ -76,3 +76,22 @@ def test_a_second_signal_ends_a_run_that_waits(start: Start, pg: Loader, other: 
     assert process.states() == []
     other.rollback()
     assert pg.rows("SELECT v FROM hubspot.t") == [("x",)]
+
+
+def test_the_list_of_rejected_records_is_locked_by_nobody_who_only_adds_to_it(
+    pg: Loader, other: connection
+) -> None:
+    with other.cursor() as cursor:  # another target's visit to the list
+        cursor.execute(
+            "SELECT pg_advisory_xact_lock("
+            "hashtextextended('target-deals-postgres hubspot._rejected_records', 0))"
+        )
+        pg.load(
+            schema("t", PROPERTIES, KEYS),
+            pg.records("t", {"_tenant_id": "a", "id": "x"}),
+            max_rejected_records=-1,
+            lock_timeout_seconds=1,
+        )
+
+    assert pg.rows("SELECT count(*) FROM hubspot._rejected_records") == [(1,)]
+    assert "Waiting for" not in pg.log
