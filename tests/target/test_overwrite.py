@@ -383,6 +383,24 @@ def test_readers_see_the_old_rows_until_all_new_ones_are_there(pg: Loader, start
     assert table(pg) == [*(("a", at, "old") for at in range(10, 20)), *B]
 
 
+@pytest.mark.parametrize("keys", [KEYS, []])
+def test_runs_that_overwrite_one_tenant_at_once_leave_the_rows_of_one(
+    pg: Loader, start: Start, keys: list[str]
+) -> None:
+    pg.load(pg.schema("t", PROPERTIES, keys), pg.records("t", *of("a", 1, 2)))
+    processes = [start(pg.url, overwrite=True) for _ in range(3)]
+    for at, process in enumerate(processes):
+        rows = pg.records("t", *of("a", *range(5), name=str(at)))
+        process.send(pg.schema("t", PROPERTIES, keys), *rows, pg.state(at))
+    for process in processes:
+        assert process.popen.stdin is not None
+        process.popen.stdin.close()
+
+    assert [process.popen.wait(60) for process in processes] == [0, 0, 0]
+    assert [id_ for _, id_, _ in table(pg)] == [0, 1, 2, 3, 4]
+    assert len({name for _, _, name in table(pg)}) == 1
+
+
 @pytest.mark.parametrize("signal", ["kill", "terminate"])
 def test_a_killed_or_interrupted_run_leaves_the_old_rows(
     pg: Loader, start: Start, signal: str

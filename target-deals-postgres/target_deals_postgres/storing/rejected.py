@@ -224,7 +224,7 @@ class Rejections:
         """
         if not self._is_listed:
             return
-        self.overtake(cur, stream, self._overtaken.pop(stream, set()))
+        self.overtake(cur, stream, self._overtaken.get(stream, set()))
         cur.execute(
             SQL(
                 "UPDATE {} SET overtaken = true WHERE stream = %s AND overtaken IS NULL "

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from psycopg2.sql import SQL, Identifier
 
 from target_deals_postgres.records.columns import VERSION, Kind
+from target_deals_postgres.tables.catalog import lock
 from target_deals_postgres.tables.merge import Outcome
 from target_deals_postgres.tables.sdc_columns import UNCOMPARED
 from target_deals_postgres.tables.versions import belonging
@@ -80,6 +81,7 @@ class Replacement:
         Raises:
             psycopg2.Error: the table takes one of them not, so that nothing is replaced.
         """
+        lock(cur, f"{self.table} overwrite")  # whoever overwrites it too comes after
         theirs = belonging(scope, whose)
         cur.execute(SQL("ANALYZE {}").format(self.waiting.sql))
         gone: Composable = SQL("DELETE FROM {} AS t WHERE {}").format(self.table.sql, theirs)
