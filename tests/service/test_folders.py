@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -117,3 +118,22 @@ def test_a_killed_worker_is_no_reason_to_refuse_the_next_one(directory: Path) ->
     (directory / NAME).mkdir()  # killed before it could write anything
 
     prepare(directory)
+
+
+def test_a_worker_may_begin_while_folders_are_removed(directory: Path) -> None:
+    over = threading.Event()
+
+    def run() -> None:
+        for _ in range(40):
+            with private_folder(directory) as folder:
+                for number in range(50):
+                    (folder / f"{number}").touch()
+        over.set()
+
+    other = threading.Thread(target=run)
+    other.start()
+    try:
+        while not over.is_set():
+            prepare(directory)
+    finally:
+        other.join()

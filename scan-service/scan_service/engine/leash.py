@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from scan_service.engine.programs import Scripts
 
 LEASE_LOST = 75
+# Stands in each run's folder, from its first moment to its last.
+MARK = "scan-service-run"
 TITLE = "scan-service-leash"
 _LONGEST_ORDER = 1 << 16
 _REQUEST_DESCRIPTORS = 5  # the stand-in's socket, the request, and the three streams
@@ -56,6 +58,17 @@ def is_held(folder: Path) -> bool:
         finally:
             os.close(lock)
     return False
+
+
+def clear(folder: Path) -> None:
+    """Remove a run's folder, its mark last: what is left by a kill is known as a run's."""
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != MARK:
+                path.unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def order(
@@ -240,6 +253,6 @@ class Leash:
             while os.waitpid(-1, 0)[0]:
                 pass
         if code is None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            clear(self._folder)
             return LEASE_LOST
         return 128 - code if code < 0 else code

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import errno
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from scan_service.engine.leash import order
+from scan_service.engine.leash import clear, order
 from scan_service.engine.stand_in import CODE_BYTES
 
 if TYPE_CHECKING:
@@ -236,4 +235,4 @@ def end_abandoned(folder: Path) -> None:
                 continue
             if mark in process.cmdline() or process.environ().get("SCAN_RUN_FOLDER") == mark:
                 process.send_signal(signal.SIGKILL)
-    shutil.rmtree(folder, ignore_errors=True)
+    clear(folder)

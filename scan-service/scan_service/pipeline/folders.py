@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import shutil
 import stat
 import time
 import uuid
@@ -16,13 +15,12 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from scan_service.engine import processes
-from scan_service.engine.leash import hold, is_held
+from scan_service.engine.leash import MARK, clear, hold, is_held
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_MARK = "scan-service-run"
 _SHAPE = re.compile(r"[0-9a-f]{32}")
 _YOUNG_SECONDS = 60
 
@@ -66,7 +64,7 @@ def _is_ours(path: Path) -> bool:
         found = path.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
             return False
-        return (path / _MARK).is_file() or not any(path.iterdir())
+        return (path / MARK).is_file() or not any(path.iterdir())
     except FileNotFoundError:
         return True  # a run has just ended
 
@@ -77,12 +75,12 @@ def private_folder(directory: Path) -> Iterator[Path]:
     prepare(directory)
     folder = directory / uuid.uuid4().hex
     folder.mkdir(mode=0o700)
-    (folder / _MARK).touch(mode=0o600)
+    (folder / MARK).touch(mode=0o600)
     lock = hold(folder, "worker")
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        clear(folder)
         os.close(lock)
 
 
