@@ -59,7 +59,7 @@ def finish(service: Installation, scan_id: str, tenant: str, **config: Any) -> s
     service.start(scan_id, tenant=tenant, key=key, **config)
     wait_for(
         lambda: service.row(scan_id, tenant)["status"] in DONE,
-        seconds=120,
+        seconds=480,
         why=service.logs()[-3000:],
     )
     status = service.status(scan_id, key)
@@ -151,7 +151,7 @@ def test_a_deal_with_33_longest_texts_passes(service: Installation, portals: lis
 
 
 @pytest.mark.heavy
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_company_with_60_000_contacts_passes(
     service: Installation, portals: list[Portal]
 ) -> None:
