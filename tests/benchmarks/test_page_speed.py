@@ -18,6 +18,7 @@ from scan_service.guard.vault import new_key
 from scan_service.ledger import runs
 from scan_service.ledger.migrations import migrate
 from scan_service.settings import Settings
+from scan_service.web import site
 from service.kit import ROOT, TENANT, TOKEN, Client, Ledger
 from starlette.testclient import TestClient
 
@@ -69,7 +70,7 @@ def client(postgres_server: str, tmp_path: Path) -> Iterator[Client]:
             database_url=url, secret_keys=new_key(), hubspot_base_url=hubspot.url,
             project_root=ROOT, run_directory=tmp_path, requests_per_minute=100_000, burst=100_000,
         )  # fmt: skip
-        with TestClient(create_app(settings)) as http:
+        with TestClient(create_app(settings, site.routes)) as http:
             yield Client(http, key)
 
 
@@ -115,3 +116,26 @@ def test_the_last_page_takes_no_longer_than_three_first_ones(client: Client) -> 
     assert shown["last"] == shown["last by cursor"] == ids[-SIZE:]
     assert medians["last"] < 3 * medians["first"]
     assert medians["last by cursor"] < 3 * medians["first"]
+
+
+WEB_PAGES = (
+    "/", "/start", "/pipeline", "/schedules", "/connections", "/webhooks", "/keys", "/scans/big",
+    "/scans/big/records", "/scans/big/records/10000000001",
+)  # fmt: skip
+WEB_ROUNDS = 40
+
+
+@pytest.mark.benchmark
+def test_how_long_each_web_page_takes(client: Client) -> None:
+    assert client.key
+    http = client.http
+    http.post("/sign-in", data={"key": client.key}, headers={"Sec-Fetch-Site": "same-origin"})
+    print(f"\n{DEALS:,} deals, {WEB_ROUNDS} looks at each page: first, median and p95 in ms")
+    for path in WEB_PAGES:
+        taken = []
+        for _ in range(WEB_ROUNDS):
+            began = time.perf_counter()
+            assert http.get(path).status_code == 200
+            taken.append((time.perf_counter() - began) * 1000)
+        p95 = sorted(taken)[int(0.95 * WEB_ROUNDS) - 1]
+        print(f"{path:32} {taken[0]:8.1f} {statistics.median(taken):8.1f} {p95:8.1f}")
