@@ -69,8 +69,9 @@ async def _worked_out(
     passed = await _passed(connection, scan, part, deals)
     statement = _FIGURES.format(
         name=text("dealname"), pipeline=text("pipeline"), stage=text("dealstage"), money=MONEY,
-        won=WON, closed=CLOSED, closedate=text("closedate"), every=_EVERY,
-        current=sql.Literal(_ENTERED + _CURRENT), entered=sql.Literal(_ENTERED),
+        won=WON, closed=CLOSED, closedate=text("closedate"),
+        current=_either(sql.Literal(_ENTERED + _CURRENT)),
+        entered=_either(sql.SQL("({} || {})").format(sql.Literal(_ENTERED), text("dealstage"))),
         archived=column("archived", present), created=column("created_at", present),
         as_of=sql.Literal(scan["completed_at"]), days=sql.Literal(days),
         most=sql.Literal(_MOST_STALLED), deals=deals, passed=sql.Literal(json.dumps(passed)),
@@ -79,12 +80,16 @@ async def _worked_out(
     return str(row["text"])
 
 
-_EVERY = sql.SQL("(d.properties || d.custom_properties)")
+def _either(name: sql.Composable) -> sql.Composable:
+    """Return a property as text, whichever of the two objects the tap put it into."""
+    return sql.SQL("coalesce(d.custom_properties ->> {0}, d.properties ->> {0})").format(name)
+
+
 _FIGURES = sql.SQL("""
 with deal as materialized (
     select d.id, {name} as name, {pipeline} as pipeline, {stage} as stage, {money} as amount,
         {won} as won, {closed} as closed, {closedate}::timestamptz as closes,
-        coalesce({every} ->> {current}, {every} ->> ({entered} || {stage}))::timestamptz as entered,
+        coalesce({current}, {entered})::timestamptz as entered,
         {created}::timestamptz as created
     {deals} where not coalesce({archived}, false)
 ), stay as (
@@ -131,8 +136,8 @@ async def _passed(
     if not stages:
         return {}
     chosen = sql.SQL(", ").join(
-        sql.SQL("count({every} ->> {entered}), avg(({every} ->> {spent})::numeric) / 1000").format(
-            every=_EVERY, entered=sql.Literal(_ENTERED + stage), spent=sql.Literal(_SPENT + stage)
+        sql.SQL("count({}), avg({}::numeric) / 1000").format(
+            _either(sql.Literal(_ENTERED + stage)), _either(sql.Literal(_SPENT + stage))
         )
         for stage in stages
     )
