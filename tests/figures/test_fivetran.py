@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from contextlib import closing
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg2
@@ -323,7 +323,9 @@ def test_the_public_dbt_package_builds_on_the_views(
     assert done.returncode == 0, done.stdout[-5000:]
     print("\n" + done.stdout.strip().splitlines()[-1])
     truth = warehouse.portal.truth("deals").live
-    wanted = sum(Decimal(d.properties["amount"]) for d in truth.values() if d.properties["amount"])
+    with localcontext(prec=100):  # to the last digit
+        amounts = [d.properties["amount"] for d in truth.values() if d.properties["amount"]]
+        wanted = sum(map(Decimal, amounts))
     [(deals, amount)] = warehouse.ask(
         "SELECT count(*), sum(amount) FROM dbt_hubspot.hubspot__deals WHERE NOT is_deal_deleted"
     )
