@@ -582,6 +582,7 @@ def check(url: str, folder: Path, examples: int, *, repeatable: bool) -> None:
         holds()
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.usefixtures("signals")
 def test_the_tables_are_those_of_a_plain_model(database_url: str, tmp_path: Path) -> None:
     check(database_url, tmp_path, 300, repeatable=True)
