@@ -9,11 +9,11 @@ from typing_extensions import override
 
 from tap_hubspot_deals.reading.links import LinkReader
 from tap_hubspot_deals.reading.objects import MERGED_IDS, ObjectReader
-from tap_hubspot_deals.reading.packing import Mark
 from tap_hubspot_deals.reading.runs import Run
 from tap_hubspot_deals.sdk import METRIC_INTERVAL
-from tap_hubspot_deals.streams.base import FedStream, TenantStream
+from tap_hubspot_deals.streams.base import FedStream
 from tap_hubspot_deals.streams.bookmarks import Bookmark
+from tap_hubspot_deals.streams.feeding import FeedingStream
 from tap_hubspot_deals.streams.history import Histories, HistoryStream
 from tap_hubspot_deals.streams.outgoing import Composer
 from tap_hubspot_deals.streams.records import RecordFields
@@ -28,11 +28,8 @@ if TYPE_CHECKING:
     from hubspot_client.object_types import ObjectType
     from hubspot_client.properties import Definition
 
-    from tap_hubspot_deals.reading.holdings import Holdings
-    from tap_hubspot_deals.reading.progress import Progress
     from tap_hubspot_deals.settings import Settings
     from tap_hubspot_deals.streams.base import Account
-    from tap_hubspot_deals.streams.outgoing import OutgoingPage
 
 ALWAYS_RETURNED = (
     "hs_object_id",
@@ -44,14 +41,7 @@ ALWAYS_RETURNED = (
 """Default properties that HubSpot returns whether they were asked for or not (observed)."""
 
 
-SMALL_STATE = 32_000
-"""Bytes of a state that is written before each page: that of some thousand records."""
-
-DATA_PER_STATE = 16
-"""So many times a larger state's own length goes out before the next one."""
-
-
-class ObjectStream(TenantStream):
+class ObjectStream(FeedingStream):
     """Records of one object type, with their links.
 
     Args:
@@ -76,13 +66,10 @@ class ObjectStream(TenantStream):
         self.object_type = object_type
         self.linked = list(linked)
         self._fields = RecordFields(definitions, settings, account.identity)
-        self._links: dict[str, FedStream] = {}
-        self._histories = Histories((), None)
         super().__init__(account, object_type.name, key=("id",), properties=self._fields.schema())
         self.settings = settings
         self.bookmarks: tuple[str | None, str | None] = (None, None)
         self.not_compared: dict[str, int] = {}
-        self._bookmark: Bookmark | None = None
 
     @property
     @override
@@ -137,7 +124,7 @@ class ObjectStream(TenantStream):
         for stream in {id(s): s for s in (self, *self._links.values())}.values():
             stream.announce()
         for page in survey.outgoing(ids, also):
-            self._write(page)
+            self.write_page(page)
 
     @override
     def read_and_write(self, *, write: bool) -> Iterator[dict[str, Any]]:
@@ -160,7 +147,8 @@ class ObjectStream(TenantStream):
         ):
             due = bookmark.due(self.hubspot.clock.now, is_dear=run.is_dearer_than_all)
             for progress in due:
-                for page in self._read(run, progress, bookmark, write=write):
+                composer = self._composer(mirrors=bookmark.mirrors)
+                for page in self.deliver(run, progress, bookmark, composer, write=write):
                     counter.increment(len(page.records))
                     links_counter.increment(page.count_of_links())
                     yield from page.records
@@ -186,16 +174,6 @@ class ObjectStream(TenantStream):
         """The writable bookmark of the tenant."""
         return self.get_context_state({"_tenant_id": self.identity.tenant_id})
 
-    def settle(self) -> None:
-        """Bring the state up to date, to be written."""
-        if self._bookmark is not None:
-            self._bookmark.settle()
-
-    @override
-    def put_state(self) -> None:
-        self.settle()
-        super().put_state()
-
     def _tell_properties(self) -> None:
         """Tell which properties the nested objects may hold, for whoever follows the run."""
         schema = self._fields.schema()
@@ -213,53 +191,6 @@ class ObjectStream(TenantStream):
             extra={"object_type": self.name, "nested_properties": nested},
         )
 
-    def _read(
-        self, run: Run, progress: Progress, bookmark: Bookmark, *, write: bool
-    ) -> Iterator[OutgoingPage]:
-        """Carry out one read; gives each page that was written."""
-        held = bookmark.holdings(progress)
-        pages = self._pages(run, progress, held, self._composer(mirrors=bookmark.mirrors))
-        reached, emitted = progress, 0
-        page, failure = _next(pages)
-        while page is not None:
-            self._tell_beforehand(page, reached, bookmark)
-            whole = self._cut(page, emitted)
-            if write:
-                self._write(page)
-            yield page
-            emitted += len(page.records)
-            if not whole:
-                self.stop_at_limit(emitted)
-            reached = page.progress
-            bookmark.save(reached)
-            if emitted == self.settings.max_records:
-                return
-            page.release()
-            page, failure = _next(pages)
-        if failure is not None:
-            if bookmark.kept and reached is not progress:
-                self.put_state()
-            raise failure
-        self._activate(progress, bookmark, held)
-        bookmark.finish(progress, "updated_at", held)
-        if bookmark.kept:
-            self.put_state()
-
-    def _tell_beforehand(self, page: OutgoingPage, progress: Progress, bookmark: Bookmark) -> None:
-        """Let the state say what is about to go out: a killed run's successor has to know it.
-
-        It is not written where it would be more than a small part of all that goes out.
-        """
-        if bookmark.mirrors:
-            bookmark.intend(page.marks, progress)
-        length = self.writer.state_length
-        enough = self.writer.written_since_state >= DATA_PER_STATE * length
-        small = length <= SMALL_STATE and (page.records or page.count_of_links())
-        if bookmark.kept and (enough or small):
-            bookmark.leave_open(is_open=length > SMALL_STATE)
-            self.put_state()
-            bookmark.leave_open(is_open=False)
-
     def _composer(self, *, mirrors: bool) -> Composer:
         return Composer(
             self.object_type.name,
@@ -270,16 +201,6 @@ class ObjectStream(TenantStream):
             selected=self.selected,
             mirrors=mirrors,
         )
-
-    def _pages(
-        self, run: Run, progress: Progress, held: Holdings, composer: Composer
-    ) -> Iterator[OutgoingPage]:
-        for found in run.pages(progress, held):
-            histories = self._histories.records(found, held)
-            page = composer.page(found, held)
-            page.histories = histories
-            held.take(page.marks)
-            yield page
 
     def find_bookmark(
         self, state: dict[str, Any], logger: logging.Logger | None = None
@@ -368,55 +289,6 @@ class ObjectStream(TenantStream):
         mask = self.mask if self.selected else dict.fromkeys(self.mask, False)
         return self._fields.select(mask, (*self._needed(()), *ALWAYS_RETURNED))
 
-    def _write(self, page: OutgoingPage) -> None:
-        """Write a page's links and histories and, after them, its records.
-
-        A link without its record is merely not current yet, while a record without its links would
-        seem to have lost them.
-        """
-        for to_type, of_type in page.links.items():
-            stream = self._links[to_type]
-            if of_type:
-                common = page.common_of(to_type)
-                stream.write_records(
-                    of_type, common=common, version=page.version, time=page.read_at
-                )
-            if gone := page.unlinked.get(to_type):
-                stream.write_records(gone, version=page.version, time=page.read_at)
-        self._histories.write(page.histories, time=page.read_at)
-        if page.records:
-            self.write_records(page.records, version=page.version, time=page.read_at)
-
-    def _activate(self, progress: Progress, bookmark: Bookmark, held: Holdings) -> None:
-        """Say that what a full read did not bring again is gone; only where it was read whole."""
-        if progress.mode != "full" or not bookmark.kept or not self.settings.activate_versions:
-            return
-        if self.selected:
-            self.activate_version(progress.version)
-            held.take([Mark(i, "gone", b"") for i in held.unseen("merged")])
-        for stream in self._links.values():
-            if stream.whole:
-                stream.activate_version(progress.version)
-
-    def _cut(self, page: OutgoingPage, emitted: int) -> bool:
-        """Leave of a page what may still go out; whether that is all of it."""
-        before = len(page.records)
-        page.records = page.records[: self.records_left(emitted)]
-        if len(page.records) == before:
-            return True
-        kept = {record["id"] for record in page.records}
-        for to_type, links in page.links.items():
-            page.links[to_type] = [link for link in links if link.from_id in kept]
-        for to_type, gone in page.unlinked.items():
-            page.unlinked[to_type] = [link for link in gone if link["from_id"] in kept]
-        return False
-
-    def records_left(self, emitted: int) -> int | None:
-        """How many records a dry run or a sample may still give; None without a limit."""
-        limits = (self.record_limit, self.settings.max_records)
-        left = [max(0, limit - emitted) for limit in limits if limit is not None]
-        return min(left, default=None)
-
     def _tell_unparsed(self) -> None:
         for name, count in sorted(self._fields.unparsed.items()):
             self.logger.warning(
@@ -425,11 +297,3 @@ class ObjectStream(TenantStream):
                 count,
                 name,
             )
-
-
-def _next(pages: Iterator[OutgoingPage]) -> tuple[OutgoingPage | None, Exception | None]:
-    """The next page, or what kept it from coming: the state is to be written first."""
-    try:
-        return next(pages, None), None
-    except Exception as exc:  # noqa: BLE001 - it is raised again, by the caller
-        return None, exc

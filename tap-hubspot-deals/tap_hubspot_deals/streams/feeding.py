@@ -1,0 +1,185 @@
+"""How pages leave: the state first, where it is small, then links, histories and records."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from typing_extensions import override
+
+from tap_hubspot_deals.reading.packing import Mark
+from tap_hubspot_deals.streams.base import FedStream, TenantStream
+from tap_hubspot_deals.streams.history import Histories
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any
+
+    from tap_hubspot_deals.reading.holdings import Holdings
+    from tap_hubspot_deals.reading.progress import Progress
+    from tap_hubspot_deals.reading.runs import Run
+    from tap_hubspot_deals.streams.base import Account
+    from tap_hubspot_deals.streams.bookmarks import Bookmark
+    from tap_hubspot_deals.streams.outgoing import Composer, OutgoingPage
+
+SMALL_STATE = 32_000
+"""Bytes of a state that is written before each page: that of some thousand records."""
+
+DATA_PER_STATE = 16
+"""So many times a larger state's own length goes out before the next one."""
+
+
+class FeedingStream(TenantStream):
+    """A stream of records that brings links and histories to the streams of these.
+
+    Args:
+        account: The account that is read.
+        name: The stream's name.
+        key: The fields that identify a record within the tenant.
+        properties: The fields' JSON schemas, the identity's left out.
+    """
+
+    def __init__(
+        self, account: Account, name: str, *, key: Sequence[str], properties: dict[str, Any]
+    ) -> None:
+        self._links: dict[str, FedStream] = {}
+        self._histories = Histories((), None)
+        self._bookmark: Bookmark | None = None
+        super().__init__(account, name, key=key, properties=properties)
+
+    def settle(self) -> None:
+        """Bring the state up to date, to be written."""
+        if self._bookmark is not None:
+            self._bookmark.settle()
+
+    @override
+    def put_state(self) -> None:
+        self.settle()
+        super().put_state()
+
+    def deliver(
+        self,
+        run: Run,
+        progress: Progress,
+        bookmark: Bookmark,
+        composer: Composer,
+        *,
+        write: bool,
+    ) -> Iterator[OutgoingPage]:
+        """Carry out one read; gives each page that was written.
+
+        Args:
+            run: What reads.
+            progress: Where the read begins.
+            bookmark: What went out before, and will have.
+            composer: What makes pages of what is found.
+            write: Whether messages are written, or the pages are only given.
+        """
+        held = bookmark.holdings(progress)
+        pages = self._pages(run, progress, held, composer)
+        reached, emitted = progress, 0
+        page, failure = _next(pages)
+        while page is not None:
+            self._tell_beforehand(page, reached, bookmark)
+            whole = self._cut(page, emitted)
+            if write:
+                self.write_page(page)
+            yield page
+            emitted += len(page.records)
+            if not whole:
+                self.stop_at_limit(emitted)
+            reached = page.progress
+            bookmark.save(reached)
+            if emitted == self.settings.max_records:
+                return
+            page.release()
+            page, failure = _next(pages)
+        if failure is not None:
+            if bookmark.kept and reached is not progress:
+                self.put_state()
+            raise failure
+        self._activate(progress, bookmark, held)
+        bookmark.finish(progress, "updated_at", held)
+        if bookmark.kept:
+            self.put_state()
+
+    def _tell_beforehand(self, page: OutgoingPage, progress: Progress, bookmark: Bookmark) -> None:
+        """Let the state say what is about to go out: a killed run's successor has to know it.
+
+        It is not written where it would be more than a small part of all that goes out.
+        """
+        if bookmark.mirrors:
+            bookmark.intend(page.marks, progress)
+        length = self.writer.state_length
+        enough = self.writer.written_since_state >= DATA_PER_STATE * length
+        small = length <= SMALL_STATE and (page.records or page.count_of_links())
+        if bookmark.kept and (enough or small):
+            bookmark.leave_open(is_open=length > SMALL_STATE)
+            self.put_state()
+            bookmark.leave_open(is_open=False)
+
+    def _pages(
+        self, run: Run, progress: Progress, held: Holdings, composer: Composer
+    ) -> Iterator[OutgoingPage]:
+        for found in run.pages(progress, held):
+            histories = self._histories.records(found, held)
+            page = composer.page(found, held)
+            page.histories = histories
+            held.take(page.marks)
+            yield page
+
+    def write_page(self, page: OutgoingPage) -> None:
+        """Write a page's links and histories and, after them, its records.
+
+        A link without its record is merely not current yet, while a record without its links would
+        seem to have lost them.
+        """
+        for to_type, of_type in page.links.items():
+            stream = self._links[to_type]
+            if of_type:
+                common = page.common_of(to_type)
+                stream.write_records(
+                    of_type, common=common, version=page.version, time=page.read_at
+                )
+            if gone := page.unlinked.get(to_type):
+                stream.write_records(gone, version=page.version, time=page.read_at)
+        self._histories.write(page.histories, time=page.read_at)
+        if page.records:
+            self.write_records(page.records, version=page.version, time=page.read_at)
+
+    def _activate(self, progress: Progress, bookmark: Bookmark, held: Holdings) -> None:
+        """Say that what a full read did not bring again is gone; only where it was read whole."""
+        if progress.mode != "full" or not bookmark.kept or not self.settings.activate_versions:
+            return
+        if self.selected:
+            self.activate_version(progress.version)
+            held.take([Mark(i, "gone", b"") for i in held.unseen("merged")])
+        for stream in self._links.values():
+            if stream.whole:
+                stream.activate_version(progress.version)
+
+    def _cut(self, page: OutgoingPage, emitted: int) -> bool:
+        """Leave of a page what may still go out; whether that is all of it."""
+        before = len(page.records)
+        page.records = page.records[: self.records_left(emitted)]
+        if len(page.records) == before:
+            return True
+        kept = {record["id"] for record in page.records}
+        for to_type, links in page.links.items():
+            page.links[to_type] = [link for link in links if link.from_id in kept]
+        for to_type, gone in page.unlinked.items():
+            page.unlinked[to_type] = [link for link in gone if link["from_id"] in kept]
+        return False
+
+    def records_left(self, emitted: int) -> int | None:
+        """How many records a dry run or a sample may still give; None without a limit."""
+        limits = (self.record_limit, self.settings.max_records)
+        left = [max(0, limit - emitted) for limit in limits if limit is not None]
+        return min(left, default=None)
+
+
+def _next(pages: Iterator[OutgoingPage]) -> tuple[OutgoingPage | None, Exception | None]:
+    """The next page, or what kept it from coming: the state is to be written first."""
+    try:
+        return next(pages, None), None
+    except Exception as exc:  # noqa: BLE001 - it is raised again, by the caller
+        return None, exc
