@@ -5,7 +5,11 @@ from tap_hubspot_deals.process import importing
 with importing():
     from tap_hubspot_deals.tap import TapHubspotDeals
 
-main = TapHubspotDeals.cli
+
+def main() -> None:
+    """Run the command, which is made here: what it is made of depends on the environment of now."""
+    TapHubspotDeals.cli()
+
 
 if __name__ == "__main__":
     main()
