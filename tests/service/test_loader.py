@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import subprocess
+import sys
 import uuid
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -21,6 +25,11 @@ INSERT = (
     "insert into scans.deals (_tenant_id, _scan_id, id) values (%s, %s, %s)"
     " on conflict (_tenant_id, _scan_id, id) do update set archived = true"
 )
+
+SHAPE = """
+select attname::text, format_type(atttypid, atttypmod) from pg_attribute
+where attrelid = 'scans._rejected_records'::regclass and attnum > 0 and not attisdropped
+"""
 
 
 def take(ledger: Ledger, scan_id: str) -> dict[str, uuid.UUID]:
@@ -168,3 +177,33 @@ def test_a_table_that_the_target_made_is_opened_to_loaders(client: Client, ledge
         found = loader.execute("select _scan_id, _organization_id from scans.deals").fetchall()
 
     assert found == [("ours", None)]
+
+
+def test_the_list_of_rejected_records_is_the_one_that_the_target_makes(
+    ledger: Ledger,
+    run: dict[str, uuid.UUID],  # noqa: ARG001 - the service has made its own
+    database_url: str,
+    tmp_path: Path,
+) -> None:
+    schema = {"properties": {"id": {"type": "integer"}}}
+    lines: list[dict[str, Any]] = [
+        {"type": "SCHEMA", "stream": "t", "schema": schema, "key_properties": ["id"]},
+        {"type": "RECORD", "stream": "t", "record": {"id": "none"}},
+    ]
+    config = tmp_path / "config.json"
+    config.write_text(
+        json.dumps({"database_url": database_url, "default_target_schema": "scans",
+                    "max_rejected_records": 1})
+    )  # fmt: skip
+    done = subprocess.run(
+        [Path(sys.executable).parent / "target-deals-postgres", "--config", config],
+        input="\n".join(map(json.dumps, lines)), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+    shapes = []
+    for url in (database_url, ledger.url):
+        with psycopg.connect(url) as connection:
+            shapes.append(dict(connection.execute(SHAPE).fetchall()))
+    theirs, ours = shapes
+    assert theirs == ours
