@@ -201,7 +201,7 @@ def test_the_list_of_rejected_records_is_the_one_that_the_target_makes(
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
 
-    shapes = []
+    shapes: list[dict[str, str]] = []
     for url in (database_url, ledger.url):
         with psycopg.connect(url) as connection:
             shapes.append(dict(connection.execute(SHAPE).fetchall()))

@@ -64,7 +64,9 @@ def _is_ours(path: Path) -> bool:
         found = path.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
             return False
-        return (path / MARK).is_file() or not any(path.iterdir())
+        # Its mark comes first and goes last, so one listing tells; two, if it went in between.
+        looks = ({each.name for each in path.iterdir()} for _ in range(2))
+        return any(not names or MARK in names for names in looks)
     except FileNotFoundError:
         return True  # a run has just ended
 
