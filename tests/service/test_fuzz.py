@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from hubspot_simulator import Simulator
 
-BODIES = ("startScan", "createSchedule")
+BODIES = ("startScan", "estimateScan", "createSchedule")
 # What JSON schema cannot say: calendars, crons, which object may have which setting. Data of the
 # right shape may be refused for these, so they are fixed where a right shape is to be accepted.
 FIXED: dict[str, Any] = {
