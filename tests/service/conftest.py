@@ -13,6 +13,8 @@ from scan_service.door.app import create_app
 from scan_service.guard.vault import new_key
 from scan_service.ledger.migrations import migrate
 from scan_service.settings import Settings
+from scan_service.web import site
+from service.browsing import Browser
 from service.kit import ROOT, TOKEN, Client, Ledger
 from service_base.logs import configure
 from starlette.testclient import TestClient
@@ -84,3 +86,21 @@ def http(settings: Settings) -> Iterator[TestClient]:
 def client(http: TestClient, ledger: Ledger) -> Client:
     """The tenant's own client, with all permissions."""
     return Client(http, ledger.key())
+
+
+@pytest.fixture(scope="module")
+def server(settings: Settings) -> Iterator[TestClient]:
+    """The API with its pages."""
+    app = create_app(settings, site.routes)
+    with TestClient(app, raise_server_exceptions=False, follow_redirects=False) as client:
+        yield client
+
+
+@pytest.fixture
+def pages(server: TestClient, ledger: Ledger) -> Iterator[Browser]:
+    """Somebody who has signed in."""
+    server.cookies.clear()
+    browser = Browser(server, ledger)
+    browser.sign_in(ledger.key())
+    yield browser
+    server.cookies.clear()

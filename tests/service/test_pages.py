@@ -4,62 +4,18 @@ from __future__ import annotations
 
 import re
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from scan_service.commands import boot
 from scan_service.door.app import create_app
 from scan_service.web import assets, site
-from service.kit import TENANT, Client, Ledger
+from service.browsing import HOSTILE, Browser
+from service.kit import TENANT, Ledger
 from starlette.testclient import TestClient
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import httpx2
     from scan_service.settings import Settings
-
-OWN = {"Sec-Fetch-Site": "same-origin"}
-HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
-
-
-@pytest.fixture(scope="module")
-def server(settings: Settings) -> Iterator[TestClient]:
-    app = create_app(settings, site.routes)
-    with TestClient(app, raise_server_exceptions=False, follow_redirects=False) as client:
-        yield client
-
-
-@pytest.fixture
-def pages(server: TestClient, ledger: Ledger) -> Iterator[Browser]:
-    """Somebody who has signed in."""
-    server.cookies.clear()
-    browser = Browser(server, ledger)
-    browser.sign_in(ledger.key())
-    yield browser
-    server.cookies.clear()
-
-
-class Browser:
-    """Sends what a browser would."""
-
-    def __init__(self, http: TestClient, ledger: Ledger) -> None:
-        self.http = http
-        self.ledger = ledger
-        self.key = ""
-
-    def sign_in(self, key: str, following: str = "") -> httpx2.Response:
-        self.key = key
-        return self.post("/sign-in", {"key": key, "next": following})
-
-    def get(self, path: str, **options: Any) -> httpx2.Response:
-        return self.http.get(path, **options)
-
-    def post(self, path: str, form: dict[str, Any] | None = None) -> httpx2.Response:
-        return self.http.post(path, data=form or {}, headers=OWN)
-
-    def api(self) -> Client:
-        return Client(self.http, self.key)
 
 
 def test_who_has_not_signed_in_is_led_to_the_door_and_back(

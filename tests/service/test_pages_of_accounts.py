@@ -5,34 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-import pytest
-from scan_service.door.app import create_app
-from scan_service.web import site
+from service.browsing import HOSTILE, Browser
 from service.kit import TOKEN, Client
-from service.test_pages import HOSTILE, Browser
-from starlette.testclient import TestClient
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from scan_service.settings import Settings
     from service.kit import Ledger
-
-
-@pytest.fixture(scope="module")
-def server(settings: Settings) -> Iterator[TestClient]:
-    app = create_app(settings, site.routes)
-    with TestClient(app, raise_server_exceptions=False, follow_redirects=False) as client:
-        yield client
-
-
-@pytest.fixture
-def pages(server: TestClient, ledger: Ledger) -> Iterator[Browser]:
-    server.cookies.clear()
-    browser = Browser(server, ledger)
-    browser.sign_in(ledger.key())
-    yield browser
-    server.cookies.clear()
 
 
 def connect(client: Client) -> None:

@@ -5,35 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-import pytest
-from scan_service.door.app import create_app
 from scan_service.ledger import webhooks as kept
-from scan_service.web import site, webhooks
-from service.test_pages import Browser
+from scan_service.web import webhooks
 from service.test_pages_of_accounts import connect
-from starlette.testclient import TestClient
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from scan_service.settings import Settings
-    from service.kit import Ledger
-
-
-@pytest.fixture(scope="module")
-def server(settings: Settings) -> Iterator[TestClient]:
-    app = create_app(settings, site.routes)
-    with TestClient(app, raise_server_exceptions=False, follow_redirects=False) as client:
-        yield client
-
-
-@pytest.fixture
-def pages(server: TestClient, ledger: Ledger) -> Iterator[Browser]:
-    server.cookies.clear()
-    browser = Browser(server, ledger)
-    browser.sign_in(ledger.key())
-    yield browser
-    server.cookies.clear()
+    from service.browsing import Browser
 
 
 def test_a_scan_can_repeat_by_itself_pause_and_run_now(pages: Browser) -> None:

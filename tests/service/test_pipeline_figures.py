@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from scan_service.door.app import create_app
 from scan_service.web import site
+from service.browsing import HOSTILE, Browser
 from service.kit import TENANT, Client
-from service.test_pages import HOSTILE, Browser
 from starlette.testclient import TestClient
 
 if TYPE_CHECKING:
