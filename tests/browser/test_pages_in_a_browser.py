@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,8 +69,8 @@ def test_from_nothing_to_an_excel_file_while_a_worker_is_killed(
         page.get_by_role("link", name="Excel of deals").click()
     file = tmp_path / "deals.xlsx"
     started.value.save_as(file)
-    sheet = openpyxl.load_workbook(file, read_only=True).worksheets[0]
-    assert sum(1 for _ in sheet.iter_rows()) == count + 1
+    with closing(openpyxl.load_workbook(file, read_only=True)) as book:
+        assert sum(1 for _ in book.worksheets[0].iter_rows()) == count + 1
     page.get_by_role("link", name="deals", exact=True).click()
     expect(page.get_by_role("heading", name=f"{count} deals")).to_be_visible()
     page.get_by_role("link", name="Pipeline").click()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.singer import Mirroring, config_for, output_of, read
 from hubspot_simulator import Portal
-from tap_hubspot_deals.streams import objects
+from tap_hubspot_deals.streams import feeding
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,8 +36,8 @@ def cut_behind_what_a_state_knows(content: bytes) -> tuple[bytes, list[str]]:
 def test_deals_that_vanished_before_the_next_run_are_told(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(objects, "SMALL_STATE", 0)
-    monkeypatch.setattr(objects, "DATA_PER_STATE", 100)
+    monkeypatch.setattr(feeding, "SMALL_STATE", 0)
+    monkeypatch.setattr(feeding, "DATA_PER_STATE", 100)
     hubspot = serve(Portal.generate(2500, custom_properties=0))
     mirroring = Mirroring(hubspot)
     portal = mirroring.portal
@@ -70,7 +70,7 @@ def test_deals_that_vanished_before_the_next_run_are_told(
 def test_a_run_that_comes_to_its_end_leaves_no_doubt(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(objects, "SMALL_STATE", 0)
+    monkeypatch.setattr(feeding, "SMALL_STATE", 0)
     output = read(config_for(serve(Portal.generate(900, custom_properties=0)), **ASKED))
 
     assert "doubtful_since" not in partition(output.state)
