@@ -29,6 +29,11 @@ HISTORY = ["amount_in_home_currency", "hubspot_owner_id"]
 def mirror(url: str, hubspot: Simulator, folder: Path, state: Any = None) -> Any:
     """Run tap and target once; gives the state."""
     config = config_for(hubspot, history=HISTORY, archived=True, associations=[])
+    return load(url, config, folder, state)
+
+
+def load(url: str, config: dict[str, Any], folder: Path, state: Any = None) -> Any:
+    """Run tap and target as a config of the tap says; gives the state."""
     messages, log = start(folder, config, state=state).communicate(timeout=1200)
     target = folder / "target.json"
     target.write_text(json.dumps({"database_url": url}))

@@ -16,8 +16,10 @@ import psycopg2
 import pytest
 from harness.database import drop_database, new_database
 from harness.meltano import ROOT
-from harness.singer import config_for, start
+from harness.singer import config_for
 from hubspot_simulator import Portal, Simulator
+
+from .conftest import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,20 +60,6 @@ class Warehouse(NamedTuple):
             return cur.fetchall()
 
 
-def load(url: str, hubspot: Simulator, folder: Path) -> None:
-    """Run tap and target."""
-    messages, log = start(folder, config_for(hubspot, objects=OBJECTS)).communicate(timeout=600)
-    target = folder / "target.json"
-    target.write_text(json.dumps({"database_url": url}))
-    done = subprocess.run(
-        [sys.executable, "-m", "target_deals_postgres.target", "--config", target],
-        input=messages,
-        capture_output=True,
-        check=False,
-    )
-    assert done.returncode == 0, (done.stderr.decode(), log.decode())
-
-
 @pytest.fixture(scope="session")
 def warehouse(
     postgres_server: str, tmp_path_factory: pytest.TempPathFactory
@@ -82,7 +70,7 @@ def warehouse(
     portal.link("calls", portal.ids("calls")[0], "companies", portal.ids("companies")[0])
     url = new_database(postgres_server)
     with Simulator([portal]) as hubspot:
-        load(url, hubspot, tmp_path_factory.mktemp("fivetran"))
+        load(url, config_for(hubspot, objects=OBJECTS), tmp_path_factory.mktemp("fivetran"))
     with closing(psycopg2.connect(url)) as db:
         db.autocommit = True
         yield Warehouse(portal, url, db)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 MIRROR = "http://deb.debian.org/debian"
-CERTIFICATES = "/root/certificates.pem"
+CERTIFICATES = "/etc/certificates.pem"  # on the new machine
 PYTHON = "/opt/scan-service/.venv/bin/python"
 ALONE = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
 MOUNTS = "".join(
