@@ -53,10 +53,16 @@ class Oracle:
         }
 
     def on(self, moment: datetime) -> dict[str, Deal]:
-        """All deals that were there."""
+        """All deals that were there, as far as the tables can know."""
+        at = milliseconds_of(moment)
+        there = self._portal.truth_at(moment, names=NAMES)
+        for deal, (_, told) in self.spans().items():
+            end = self._portal.records("deals").histories.ends.get(int(deal))
+            if end and told and end.at <= at < told:
+                there[deal] = self._portal.truth_at(end.at - 1, names=NAMES)[deal]
         return {
-            deal: self._deal(deal, true.properties, milliseconds_of(moment))
-            for deal, true in self._portal.truth_at(moment, names=NAMES).items()
+            deal: self._deal(deal, true.properties, at)
+            for deal, true in there.items()
             if deal in self._known
         }
 
@@ -157,14 +163,23 @@ class Oracle:
 
     @cache  # noqa: B019 - the same
     def spans(self) -> dict[str, tuple[int, int | None]]:
-        """From when to when each deal was there."""
+        """From when to when each deal was there.
+
+        HubSpot tells when a survivor was made, and nothing of one that was itself merged before a
+        run saw it: what it was made of counts until the merge that was seen.
+        """
         records = self._portal.records("deals")
         found = {}
         for deal in self._known:
             end = records.histories.ends.get(int(deal))
             record = end.record if end else records.get(int(deal))
             assert record is not None
-            found[deal] = (self.stays(deal)[0][0], end.at if end else record.archived_ms)
+            until = end.at if end else record.archived_ms
+            survivor = records.merged.get(int(deal))
+            while survivor is not None and str(survivor) not in self._known:
+                until = records.histories.ends[survivor].at
+                survivor = records.merged.get(survivor)
+            found[deal] = (self.stays(deal)[0][0], until)
         return found
 
     def time_in_stage(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -12,10 +13,10 @@ from .oracle import STEPS, Oracle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime
 
     from .conftest import World
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HEAVY = [pytest.mark.heavy, pytest.mark.timeout(3000)]
 
 
@@ -48,6 +49,24 @@ def test_the_pipeline_at_any_moment_is_what_it_was(lived: World, oracle: Oracle)
         )
         told = {(pipeline, stage): (deals, amount) for pipeline, stage, deals, amount in rows}
         assert told == oracle.pipeline_on(moment), moment
+
+
+def test_what_was_merged_twice_between_two_runs_counts_until_the_second_time(
+    lived: World, oracle: Oracle
+) -> None:
+    ends = lived.portal.records("deals").histories.ends
+    late = {
+        deal: told
+        for deal, (_, told) in oracle.spans().items()
+        if told and int(deal) in ends and ends[int(deal)].at < told
+    }
+    assert late
+    for deal, told in late.items():
+        for at, is_there in [(ends[int(deal)].at, True), (told - 1, True), (told, False)]:
+            moment = EPOCH + timedelta(milliseconds=at)
+            rows = lived.ask("SELECT deal FROM deals_on('acme', %s) WHERE deal = %s", moment, deal)
+            assert bool(rows) == is_there
+            assert (deal in oracle.on(moment)) == is_there
 
 
 def test_a_waterfall_is_what_happened_and_adds_up(lived: World, oracle: Oracle) -> None:
