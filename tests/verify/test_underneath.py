@@ -75,7 +75,8 @@ class Life:
         self.portal.unlink("deals", chosen.from_id, "contacts", chosen.to_id)
 
     def change_contact(self) -> None:
-        contact = self.rng.choice(self.portal.ids("contacts"))
+        contacts = self.portal.ids("contacts")
+        contact = self.rng.choice([i for i in contacts if ("contacts", i) not in self.touched])
         self.touched.add(("contacts", contact))
         self.portal.change("contacts", contact, {"lastname": "Changed"})
 
