@@ -154,15 +154,28 @@ class Ledger:
             values = [json.dumps(v) if isinstance(v, dict | list) else v for v in row.values()]
             self.run(f"insert into scans.deals ({names}) values ({marks})", *values)
 
-    def complete(self, scan_id: str, tenant: str = TENANT) -> None:
-        """End a scan as a worker would."""
-        self._end(scan_id, tenant, "completed", [])
+    def complete(
+        self,
+        scan_id: str,
+        tenant: str = TENANT,
+        *,
+        kinds: dict[str, str] | None = None,
+        labels: dict[str, str] | None = None,
+    ) -> None:
+        """End a scan as a worker would, with kinds and labels of the properties of deals."""
+        told = runs.Progress(
+            columns={"deals": {"standard": kinds or KINDS, "custom": {}}},
+            labels={"deals": labels or {}},
+        )
+        self._end(scan_id, tenant, "completed", told)
 
     def fail(self, scan_id: str, code: str, tenant: str = TENANT) -> None:
         """Let a scan fail, as a worker would."""
-        self._end(scan_id, tenant, "failed", [runs.problem(code, "Refused", attempt=1)])
+        errors = [runs.problem(code, "Refused", attempt=1)]
+        known = {"deals": {"standard": KINDS, "custom": {}}}
+        self._end(scan_id, tenant, "failed", runs.Progress(columns=known, errors=errors))
 
-    def _end(self, scan_id: str, tenant: str, status: str, errors: list[dict[str, Any]]) -> None:
+    def _end(self, scan_id: str, tenant: str, status: str, progress: runs.Progress) -> None:
         async def end() -> None:
             db, engine = Database(SecretStr(self.url)), Engine()
             await db.open()
@@ -174,8 +187,6 @@ class Ledger:
                 )  # fmt: skip
                 taken = await runs.take(db, found[0], found[1], worker="test")
                 assert taken
-                known = {"deals": {"standard": KINDS, "custom": {}}}
-                progress = runs.Progress(columns=known, errors=errors)
                 await runs.finish(db, engine, taken["run_id"], status, progress)
             finally:
                 await db.close()

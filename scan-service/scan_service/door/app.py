@@ -21,7 +21,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from scan_service.db import Database
-from scan_service.door import accounts, endpoints, figures, schedules, webhooks
+from scan_service.door import accounts, endpoints, figures, schedules, schemas, webhooks
 from scan_service.door.health import Health
 from scan_service.door.hubspot import HubSpot
 from scan_service.door.news import News
@@ -67,6 +67,7 @@ OPERATIONS = (
     Operation("GET", "/api/v1/scan/pipeline/{scan_id}", auth.READ, figures.pipeline),
     Operation("GET", "/api/v1/scan/download/{scan_id}/{format}", auth.DOWNLOAD, endpoints.download),
     Operation("DELETE", "/api/v1/scan/remove/{scan_id}", auth.EXTRACT, endpoints.remove_scan),
+    Operation("GET", "/api/v1/schema", auth.READ, schemas.told),
     Operation("GET", "/api/v1/stats", auth.READ, endpoints.statistics),
     Operation("POST", "/api/v1/schedules", auth.EXTRACT, schedules.create),
     Operation("GET", "/api/v1/schedules", auth.READ, schedules.listed),

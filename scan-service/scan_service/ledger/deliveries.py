@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg.types.json import Jsonb
 
+from scan_service.records import schemas
+
 if TYPE_CHECKING:
     import uuid
 
@@ -160,14 +162,8 @@ from scan where id = %s
 
 def _changes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, dict[str, list[str]]]:
     """Return names by object type and kind of change; types that one scan lacks did not change."""
-    found = {}
-    for name in sorted(before.keys() & after.keys()):
-        old, new = ({**each[name]["standard"], **each[name]["custom"]} for each in (before, after))
-        changes = {
-            "added": sorted(new.keys() - old.keys()),
-            "removed": sorted(old.keys() - new.keys()),
-            "retyped": sorted(each for each in old.keys() & new.keys() if old[each] != new[each]),
-        }
-        if any(changes.values()):
-            found[name] = changes
-    return found
+    found = {
+        name: schemas.changes(schemas.kinds(before[name]), schemas.kinds(after[name]))
+        for name in sorted(before.keys() & after.keys())
+    }
+    return {name: change for name, change in found.items() if change}

@@ -16,7 +16,7 @@ from scan_service.db import become, end_loaders, take_time
 from scan_service.ledger import deliveries
 from scan_service.ledger.scans import admit, note_outcome
 from scan_service.moments import timestamp
-from scan_service.records import tables
+from scan_service.records import schemas, tables
 from scan_service.records.tally import tally
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ class Progress:
     objects: dict[str, dict[str, Any]] | None = None
     # The account's properties as far as they are known, as the scan row's `columns` says them.
     columns: dict[str, Any] = field(default_factory=dict)
+    # HubSpot's labels of them, by object type and name.
+    labels: dict[str, Any] = field(default_factory=dict)
     # What holds this run up, for those who watch it (`pipeline.hindrances`).
     live: dict[str, Any] = field(default_factory=dict)
 
@@ -165,7 +167,7 @@ async def finish(
             "  total_items = case when status = 'running' and %(status)s = 'completed'"
             "    then %(processed)s else total_items end,"
             "  errors = %(errors)s, summary = %(summary)s, columns = %(columns)s,"
-            "  records = %(records)s, octets = %(octets)s,"
+            "  records = %(records)s, octets = %(octets)s, defined = %(defined)s,"
             "  objects = case when status = 'running' and %(status)s = 'completed'"
             "    then %(ended)s::jsonb else %(objects)s::jsonb end"
             " where run_id = %(run)s returning status",
@@ -179,6 +181,7 @@ async def finish(
                 "columns": Jsonb(found.columns),
                 "records": Jsonb(found.rows),
                 "octets": found.octets,
+                "defined": Jsonb(schemas.defined(progress.columns, progress.labels, found.filled)),
                 "objects": _json(found.counts(scan["objects"], completed=False)),
                 "ended": _json(found.counts(scan["objects"], completed=True)),
             },

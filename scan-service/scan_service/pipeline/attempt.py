@@ -15,7 +15,7 @@ from scan_service.engine.leash import LEASE_LOST
 from scan_service.guard.vault import VaultError
 from scan_service.ledger import runs
 from scan_service.pipeline import meltano
-from scan_service.pipeline.run_catalog import columns_of
+from scan_service.pipeline.run_catalog import columns_of, labels_of
 from scan_service.pipeline.verdicts import TAP, Verdict
 
 if TYPE_CHECKING:
@@ -188,6 +188,7 @@ class Attempt:
         self._progress.count(self._scan, run.log.written, run.log.hindrances.refused)
         self._progress.live = run.log.hindrances.shown()
         self._progress.columns = columns_of(run.log.properties)
+        self._progress.labels = labels_of(run.log.properties)
         if (state := run.read_state()) is not None:
             self._progress.state = state
             if state != self._scan["state"] and run.log.written.total():

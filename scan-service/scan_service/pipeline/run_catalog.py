@@ -51,6 +51,19 @@ def columns_of(told: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
+def labels_of(told: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+    """Return HubSpot's labels by object type and property, of what the tap told likewise."""
+    return {
+        name: {
+            each: str(schema["title"])
+            for stored in OBJECTS.values()
+            for each, schema in objects.get(stored, {}).items()
+            if "title" in schema
+        }
+        for name, objects in told.items()
+    }
+
+
 def _kind(schema: Mapping[str, Any]) -> str:
     """Return what kind of value a property has."""
     if "format" in schema:

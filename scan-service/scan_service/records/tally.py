@@ -36,6 +36,7 @@ class Tally:
         refused: records that the target refused, by object type.
         summary: the document's summary of deals, as JSON text.
         columns: the properties that have a value and their kinds, by object type.
+        filled: how many records have a value, by object type and property.
         octets: about how many bytes its rows take.
         problems: the refused records as the scan's `errors` list them.
     """
@@ -45,6 +46,7 @@ class Tally:
     refused: dict[str, int] = field(default_factory=dict)
     summary: str | None = None
     columns: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
+    filled: dict[str, dict[str, int]] = field(default_factory=dict)
     octets: int = 0
     problems: list[dict[str, Any]] = field(default_factory=list)
 
@@ -83,7 +85,12 @@ async def tally(connection: Connection, scan: Mapping[str, Any]) -> Tally:
     for name, part in parts(scan["config"]).items():
         present = await columns(connection, table_of(name))
         found.stored[name] = await marks.mark(connection, scan, part, present)
-        found.columns[name] = await _used_columns(connection, scan, part, present)
+        used = await _filled(connection, scan, part, present)
+        found.filled[name] = {each: n for of in used.values() for each, n in of.items()}
+        found.columns[name] = {
+            of: {each: kinds_of(scan, part, of).get(each, "json") for each in names}
+            for of, names in used.items()
+        }
         if name == DEALS:
             found.summary = await summarize(connection, scan, part, present)
     found.links = await count(connection, LINKS, scan["tenant_id"], scan["scan_id"])
@@ -135,22 +142,21 @@ _SUMMARY_COUNTS = ("totalDeals", "closedWonDeals", "closedLostDeals", "openDeals
 _SUMMARY_SUMS = ("totalAmount", "closedWonAmount", "closedLostAmount", "openAmount")
 
 
-async def _used_columns(
+async def _filled(
     connection: Connection, scan: Mapping[str, Any], part: Part, present: Mapping[str, str]
-) -> dict[str, dict[str, str]]:
-    """Return the properties that have a value in this scan, with their kinds."""
-    found: dict[str, dict[str, str]] = {}
+) -> dict[str, dict[str, int]]:
+    """Return how many records have a value, by where properties stand and their names."""
+    found: dict[str, dict[str, int]] = {}
     for of, stored in OBJECTS.items():
-        known = kinds_of(scan, part, of)
-        names: list[str] = []
+        found[of] = {}
         if stored in present:
             cursor = await connection.execute(
-                sql.SQL("select distinct jsonb_object_keys({}) as name {}").format(
-                    sql.Identifier(stored), records_of(part, present, scan)
-                )
+                sql.SQL(
+                    "select name, count(*) as n from (select jsonb_object_keys({}) as name {})"
+                    " as used group by name order by name"
+                ).format(sql.Identifier(stored), records_of(part, present, scan))
             )
-            names = sorted(row["name"] for row in await cursor.fetchall())
-        found[of] = {name: known.get(name, "json") for name in names}
+            found[of] = {row["name"]: row["n"] for row in await cursor.fetchall()}
     return found
 
 

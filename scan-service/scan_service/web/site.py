@@ -23,6 +23,7 @@ from scan_service.web import (
     records,
     scans,
     schedules,
+    schema,
     starting,
     webhooks,
 )
@@ -80,6 +81,7 @@ PAGES = (
     Page("GET", "/connections", accounts.listed),
     Page("POST", "/connections", accounts.create),
     Page("POST", "/connections/{connection_id}/remove", accounts.remove),
+    Page("GET", "/schema", schema.shown),
     Page("GET", "/schedules", schedules.listed),
     Page("POST", "/schedules/{schedule_id}/run", schedules.run),
     Page("POST", "/schedules/{schedule_id}/pause", schedules.pause),

@@ -179,7 +179,7 @@ class ObjectStream(FeedingStream):
         schema = self._fields.schema()
         nested = {
             name: {
-                each: {key: one[key] for key in ("type", "format") if key in one}
+                each: {key: one[key] for key in ("type", "format", "title") if key in one}
                 for each, one in schema[name]["properties"].items()
             }
             for name in ("properties", "custom_properties")
