@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from crm_taps.outcomes import Outcome
 from harness.hub import BLOCK, PAGE
 from harness.meltano import BIN, ROOT, Project
 from harness.vendors.callrail import CallRail
@@ -83,12 +84,63 @@ def test_a_source_that_fails_stops_no_other_and_the_table_is_that_of_loads(
     assert ("leadconduit", "leads", "1,234", "1,234", "0", "0") in told
     assert ("callrail", "calls", "5", "5", "0", "0") in told
     assert ("five9", "-", "-", "-", "-", "-") in told
-    assert re.search(r"callrail failed: .*500 for trackers.*\[source_unavailable\]", output)
+    assert re.search(
+        r"^callrail failed: CallRail answered 500 for trackers: .*\[source_unavailable\]$",
+        output,
+        re.MULTILINE,
+    )
     assert "five9 failed: Not set: TAP_FIVE9_TENANT_ID, TAP_FIVE9_PASSWORD." in output
     assert "leadconduit failed" not in output
     assert "Without credentials: hubspot, salesrabbit, arrivy, marketsharp" in log
     assert callrail.key not in output + log
     assert conduit.key not in output + log
+
+
+REFUSED = "psycopg2.OperationalError: connection refused"
+TRACEBACK = f"Traceback (most recent call last):\n  File x\n{REFUSED}\n\n(Background on this)\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (
+            [
+                {"event": TRACEBACK, "level": "info", "stdio": "stderr"},
+                {"event": "Ghost said no.", "level": "error", "code": "source_refused"},
+                {"event": "Extractor failed", "level": "error"},
+            ],
+            ["Ghost said no. [source_refused]"],
+        ),
+        (
+            [
+                *({"event": each, "level": "info"} for each in TRACEBACK.splitlines()),
+                {"event": "Extractor failed", "level": "error"},
+                {"event": "Block run completed", "level": "error", "block_type": "ELB"},
+            ],
+            [f"Extractor failed: {REFUSED}."],
+        ),
+        (
+            [
+                {
+                    "event": "Cannot start plugin tap-ghost: Catalog discovery failed: command "
+                    f"['x', '--config', '/y'] returned 1 with stderr:\n{TRACEBACK}",
+                    "level": "error",
+                },
+            ],
+            [f"Cannot start plugin tap-ghost: Catalog discovery failed: {REFUSED}."],
+        ),
+        ([], ["Meltano ended with exit code 1; its log tells why."]),
+    ],
+)
+def test_why_a_source_failed_is_one_sentence_whoever_tells_it(
+    lines: list[dict[str, Any]], told: list[str]
+) -> None:
+    outcome = Outcome("ghost")
+    for line in lines:
+        outcome.follow(line)
+    outcome.end(1)
+
+    assert outcome.faults == told
 
 
 @pytest.mark.parametrize(

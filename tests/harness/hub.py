@@ -74,6 +74,9 @@ def main(arguments: list[str]) -> int:
     psql = psql.relative_to(ROOT) if psql.is_relative_to(ROOT) else psql
     say("Look for yourself (PostgreSQL stays up until `make clean`):")
     print(f'  {psql} "{url}" -c "select * from callrail.calls limit 5"')
+    say("With accounts of your own (docs/hub.md names the settings of each source):")
+    print("  export TAP_CALLRAIL_API_KEY=... TAP_CALLRAIL_TENANT_ID=...")
+    print("  .venv/bin/hub-all")
     return ended.returncode
 
 

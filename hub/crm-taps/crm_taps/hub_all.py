@@ -13,18 +13,19 @@ import signal
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from crm_taps.outcomes import Outcome, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from types import FrameType
 
 SUFFIX = "-all"
-COUNTS = ("processed", "created", "updated", "rejected")
 SINCE = ("created_from", "start_date")
 MOST = ("max_records", "max_record_count")
 """What taps call these; of a tap that has both names, the first is meant."""
@@ -87,35 +88,6 @@ class Source:
         known = {setting["name"] for setting in self.extractor["settings"]}
         found = [name for name in names if name in known]
         return {self.variable(name): str(value) for name in found[:1]}
-
-
-@dataclass
-class Outcome:
-    """What became of a source.
-
-    Attributes:
-        loads: The counts of each stream, as the target tells them of `_loads`.
-        faults: What went wrong, in sentences with their codes; empty where nothing did.
-    """
-
-    source: str
-    loads: dict[str, dict[str, Any]] = field(default_factory=dict)
-    faults: list[str] = field(default_factory=list)
-
-    def follow(self, line: Mapping[str, Any]) -> None:
-        """Take what a line of Meltano's log says."""
-        if isinstance(load := line.get("load"), dict):
-            self.loads[str(load["stream"])] = load
-        if line.get("level") in {"error", "critical"} and (said := str(line.get("event", ""))):
-            code = line.get("code")
-            self.faults.append(f"{said} [{code}]" if code else said)
-
-    def end(self, code: int) -> None:
-        """Take the exit code: it alone says whether the source is done."""
-        if code == 0:
-            self.faults.clear()
-        elif not self.faults:
-            self.faults.append(f"Meltano ended with exit code {code}; its log tells why.")
 
 
 def meltano(*arguments: str) -> list[str]:
@@ -201,26 +173,6 @@ def _lines(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
             if line.get("level") not in {None, "debug", "info"} and "string_id" in line:
                 click.echo(f"  {line.get('level')}: {line.get('event')}", err=True)
             yield line
-
-
-def table(outcomes: Sequence[Outcome]) -> str:
-    """One table of all sources and streams: source, stream, processed, created, updated, failed."""
-    head = ("source", "stream", "processed", "created", "updated", "failed")
-    body: list[tuple[str, ...]] = []
-    for outcome in outcomes:
-        for stream, load in sorted(outcome.loads.items()):
-            body.append((outcome.source, stream, *(f"{load[name]:,}" for name in COUNTS)))
-        if not outcome.loads:
-            body.append((outcome.source, "-", *("-" for _ in COUNTS)))
-    widths = [max(len(row[n]) for row in (head, *body)) for n in range(len(head))]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if n < 2 else cell.rjust(width)  # noqa: PLR2004 - the two names
-            for n, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in (head, *body)
-    ]
-    return "\n".join(lines)
 
 
 @click.command(name="hub-all")

@@ -215,6 +215,9 @@ class SourceStream(Stream, abc.ABC):
             known = self.get_context_state(context).get("replication_key_value")
             if known is not None and value < known:
                 return
+        else:  # else the SDK warns of this, without a name; the package's page tells it
+            note = {"Note": "Progress is not resumable if interrupted."}
+            self.get_context_state(context).setdefault("progress_markers", note)
         super()._increment_stream_state(latest_record, context=context)
 
     @override

@@ -24,4 +24,6 @@ def install(project: Project, *taps: str) -> None:
     if "tap-google-sheets" in taps:
         venv = project.home / "sys" / "extractors" / "tap-google-sheets" / "venv"
         (packages,) = venv.glob("lib/python*/site-packages")
-        (packages / "sitecustomize.py").write_text(REWRITE)
+        # a file `.pth`, since a system's own `sitecustomize` would come before one in here
+        (packages / "google_hosts.py").write_text(REWRITE)
+        (packages / "google_hosts.pth").write_text("import google_hosts\n")

@@ -23,7 +23,7 @@ def rewritten(self, request, **options):
 
 requests.Session.send = rewritten
 """
-"""A `sitecustomize` that leads a tap with fixed addresses to the copy."""
+"""A module that leads a tap with fixed addresses to the copy, imported as Python starts."""
 
 
 class GoogleSheets(Vendor):
