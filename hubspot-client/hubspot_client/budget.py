@@ -173,6 +173,16 @@ class Budget:
         with self._numbers.locked() as numbers:
             return self._allowed(numbers, time.monotonic()) / INTERVAL
 
+    def used(self) -> tuple[int, int | None]:
+        """How many requests the last ten seconds had, others' too, and of how many at the most.
+
+        The latter is what the user or HubSpot's answers say; None: neither has yet.
+        """
+        with self._numbers.locked() as numbers:
+            age(numbers, time.monotonic() - INTERVAL)
+            limit = self._most if self._strict else numbers[At.MAXIMUM]
+            return round(numbers[At.COUNT] + numbers[At.OTHERS]), int(limit) or None
+
     def close(self, seconds: float) -> None:
         """Let nothing out for a while, and less after it: HubSpot said 429."""
         with self._numbers.locked() as numbers:

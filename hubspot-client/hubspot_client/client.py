@@ -69,6 +69,8 @@ class Client:
         timeout: Seconds to connect and to wait for a piece of an answer.
         patience: Seconds that a request waits for its turn in the budget at the most; then it is a
             `RateLimitedError` without having been sent. None: as long as it takes.
+        telling: Seconds between two lines of the log that tell how much of the account's limit is
+            used; None: none.
         in_flight: Requests that may be on their way at once; None: as many as there are threads.
     """
 
@@ -80,10 +82,13 @@ class Client:
         retry: bool = True,
         timeout: tuple[float, float] = TIMEOUT,
         patience: float | None = None,
+        telling: float | None = None,
         in_flight: int | None = None,
     ) -> None:
         self._retry = retry
         self._patience = patience
+        self._telling = telling
+        self._told = time.monotonic()
         self.paths = Paths(access.api_version)
         self.clock = Clock()
         self.stop = threading.Event()
@@ -285,7 +290,26 @@ class Client:
             )
         finally:
             self.budgets.answered(turn)
+        self._tell_use_in_time()
         return answer, token
+
+    def _tell_use_in_time(self) -> None:
+        now = time.monotonic()
+        with self._lock:
+            if self._telling is None or now < self._told + self._telling:
+                return
+            self._told = now
+        self.tell_use()
+
+    def tell_use(self) -> None:
+        """Tell how much of the account's limit is used, and how many requests were sent so far."""
+        used, limit = self.budgets.general.used()
+        with self._lock:
+            sent = self.requests.total()
+        self._logger.info(
+            "HubSpot: %d requests so far; in ten seconds %d of %s.", sent, used, limit or "unknown",
+            extra={"requests": sent, "limit_used": used, "limit": limit},
+        )  # fmt: skip
 
     def _failure(self, answer: Answer, family: str, what: str, *, writes: bool) -> HubSpotError:
         failure = error_for(answer.status, answer.headers, answer.content, what=what, writes=writes)

@@ -19,7 +19,7 @@ from tap_hubspot_deals.ending import NotComparedError, Terminated, told
 from tap_hubspot_deals.planning.forecast import forecast, keep_reserve
 from tap_hubspot_deals.planning.telling import as_json, as_text
 from tap_hubspot_deals.process import economize
-from tap_hubspot_deals.sdk import ConfigInput, SingerTap, load_json
+from tap_hubspot_deals.sdk import METRIC_INTERVAL, ConfigInput, SingerTap, load_json
 from tap_hubspot_deals.streams.base import Account, TenantStream
 from tap_hubspot_deals.streams.discovery import Discovery
 from tap_hubspot_deals.streams.objects import ObjectStream
@@ -59,7 +59,8 @@ class TapHubspotDeals(SingerTap):
     def account(self) -> Account:
         """What all streams share; needs valid settings."""
         settings = tap_settings.parse(self.config)
-        client = Client(tap_settings.access_of(self.config), self.logger)
+        access = tap_settings.access_of(self.config)
+        client = Client(access, self.logger, telling=METRIC_INTERVAL)
         return Account(self, client, settings, Identity(settings), self.writer)
 
     @property
@@ -174,6 +175,7 @@ class TapHubspotDeals(SingerTap):
         if "account" not in self.__dict__:  # it ended before anything was asked
             return
         client = self.account.client
+        client.tell_use()
         client.close()
         streams = [s for s in self.loaded_streams if isinstance(s, TenantStream)]
         summary = {

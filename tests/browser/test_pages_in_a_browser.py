@@ -64,6 +64,7 @@ def test_from_nothing_to_an_excel_file_while_a_worker_is_killed(
 
     expect(page.locator("#state")).to_contain_text("Completed", timeout=2 * _SOON)
     assert site.service.row("first")["runs"] > 1
+    expect(page.get_by_role("img", name="Requests in ten seconds")).to_be_visible()
     assert page.evaluate("window.same"), "the page followed the scan without being loaded again"
     with page.expect_download() as started:
         page.get_by_role("link", name="Excel of deals").click()

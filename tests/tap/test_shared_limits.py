@@ -182,3 +182,15 @@ def test_the_log_names_the_seconds_that_a_429_takes(hubspot: Simulator, tmp_path
     hubspot.fail("ten_secondly", endpoint="list", nth=2, retry_after=1)
     output = run(tmp_path, config_for(hubspot))
     assert re.search(r"HubSpot limits requests.*Trying again in 1\.0 s", output.log)
+
+
+def test_the_log_tells_how_much_of_the_limit_is_used(hubspot: Simulator, tmp_path: Path) -> None:
+    output = run(tmp_path, config_for(hubspot))
+
+    (sent, used, limit) = re.findall(
+        r"HubSpot: ([\d,]+) requests so far; in ten seconds (\d+) of (\w+)\.", output.log
+    )[-1]
+    assert int(sent) == len(hubspot.requests)
+    # The machine may be slow: then the first ones are longer ago than ten seconds.
+    assert 0 <= int(used) <= int(sent)
+    assert int(limit) == 1_000_000  # as the tests' accounts have

@@ -73,12 +73,13 @@ def _sum(totals: Iterable[int | None]) -> int | None:
     return found
 
 
-def status(scan: Mapping[str, Any]) -> dict[str, Any]:
+def status(scan: Mapping[str, Any], *, include_requests: bool = False) -> dict[str, Any]:
     """Return the status of a scan; what nobody can know yet is null.
 
     What a run met and got over stands among the errors while it runs, not for ever.
     """
     live = scan["live"] if scan["status"] == "running" and scan["run_id"] is not None else {}
+    requests = {"requests": _requests(scan["requests"])} if include_requests else {}
     return {
         "scanId": scan["scan_id"],
         "scanJobId": str(scan["id"]),
@@ -90,7 +91,18 @@ def status(scan: Mapping[str, Any]) -> dict[str, Any]:
         "config": scan["config"],
         "waiting": _waiting(scan, live.get("waiting")),
         "errors": [*scan["errors"], *live.get("errors", ())][-_SHOWN_ERRORS:],
+        **requests,
     }
+
+
+def _requests(line: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return a scan's requests to HubSpot over its time; None of one that told of none."""
+    if not line:
+        return None
+    points = [
+        dict(zip(("second", "requests", "limit"), one, strict=True)) for one in line["points"]
+    ]
+    return {"total": line["total"], "limit": points[-1]["limit"], "line": points}
 
 
 def _waiting(scan: Mapping[str, Any], wait: Mapping[str, Any] | None) -> dict[str, Any] | None:

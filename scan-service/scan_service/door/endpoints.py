@@ -22,6 +22,7 @@ from scan_service.door.models import (
     RemoveQuery,
     ResultQuery,
     StartScan,
+    StatusQuery,
     read_body,
     read_query,
 )
@@ -82,8 +83,10 @@ async def estimate(service: Service, request: Request, caller: Caller) -> Respon
 
 async def scan_status(service: Service, request: Request, caller: Caller) -> Response:
     """GET /api/v1/scan/status/{scan_id}."""
+    query = read_query(StatusQuery, request.query_params)
     scan = await scans.find(service.db, caller.tenant_id, name_in(request))
-    return JSONResponse(answers.success(answers.status(scan)))
+    data = answers.status(scan, include_requests=query.include_requests)
+    return JSONResponse(answers.success(data))
 
 
 async def list_scans(service: Service, request: Request, caller: Caller) -> Response:

@@ -154,6 +154,7 @@ class _Query(BaseModel):
 
     @field_validator(
         "include_raw", "include_associations", "include_custom_props", "include_labels", "bom",
+        "include_requests",
         mode="before", check_fields=False,
     )  # fmt: skip
     @classmethod
@@ -172,6 +173,12 @@ class ListQuery(_Query):
     page_size: int = Field(default=50, ge=1, le=100)
     sort: Literal["created_at", "started_at", "status"] = "created_at"
     order: Literal["asc", "desc"] = "desc"
+
+
+class StatusQuery(_Query):
+    """Query of GET /api/v1/scan/status/{scan_id}."""
+
+    include_requests: bool = False
 
 
 class AuditQuery(_Query):

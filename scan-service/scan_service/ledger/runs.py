@@ -51,6 +51,8 @@ class Progress:
     columns: dict[str, Any] = field(default_factory=dict)
     # HubSpot's labels of them, by object type and name.
     labels: dict[str, Any] = field(default_factory=dict)
+    # How many requests it sent to HubSpot, and when (`pipeline.pace`).
+    requests: dict[str, Any] = field(default_factory=dict)
     # What holds this run up, for those who watch it (`pipeline.hindrances`).
     live: dict[str, Any] = field(default_factory=dict)
 
@@ -115,6 +117,7 @@ async def report(db: Database, run: uuid.UUID, progress: Progress) -> str | None
         cursor = await connection.execute(
             "update scan set seen_at = clock_timestamp(), processed_items = %s, failed_items = %s,"
             "  objects = %s, columns = columns || %s, live = %s,"
+            "  requests = %s,"
             "  attempt = case when %s then 1 else attempt end,"
             "  state = case when status = 'running' then coalesce(%s, state) end"
             " where run_id = %s returning status",
@@ -124,6 +127,7 @@ async def report(db: Database, run: uuid.UUID, progress: Progress) -> str | None
                 _json(progress.objects),
                 Jsonb(progress.columns),
                 Jsonb(progress.live),
+                Jsonb(progress.requests),
                 progress.advanced,
                 _json(progress.state),
                 run,
@@ -168,6 +172,7 @@ async def finish(
             "    then %(processed)s else total_items end,"
             "  errors = %(errors)s, summary = %(summary)s, columns = %(columns)s,"
             "  records = %(records)s, octets = %(octets)s, defined = %(defined)s,"
+            "  requests = %(requests)s,"
             "  objects = case when status = 'running' and %(status)s = 'completed'"
             "    then %(ended)s::jsonb else %(objects)s::jsonb end"
             " where run_id = %(run)s returning status",
@@ -181,6 +186,7 @@ async def finish(
                 "columns": Jsonb(found.columns),
                 "records": Jsonb(found.rows),
                 "octets": found.octets,
+                "requests": Jsonb(progress.requests),
                 "defined": Jsonb(schemas.defined(progress.columns, progress.labels, found.filled)),
                 "objects": _json(found.counts(scan["objects"], completed=False)),
                 "ended": _json(found.counts(scan["objects"], completed=True)),
@@ -296,11 +302,11 @@ async def give_back(
             "update scan set run_id = null, worker = null, job_id = %s, attempt = attempt - %s,"
             "  admitted_at = clock_timestamp() + make_interval(secs => %s),"
             "  processed_items = %s, failed_items = %s, objects = %s,"
-            "  state = coalesce(%s, state), errors = %s where id = %s",
+            "  state = coalesce(%s, state), errors = %s, requests = %s where id = %s",
             [
                 job, 0 if counts else 1, in_seconds, progress.processed, progress.failed,
                 _json(progress.objects), _json(progress.state),
-                Jsonb(progress.errors[-KEPT_ERRORS:]), scan["id"],
+                Jsonb(progress.errors[-KEPT_ERRORS:]), Jsonb(progress.requests), scan["id"],
             ],
         )  # fmt: skip
 

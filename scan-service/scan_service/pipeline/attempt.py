@@ -76,6 +76,7 @@ class Attempt:
             state=scan["state"],
             errors=list(scan["errors"]),
             objects=scan["objects"],
+            requests=scan["requests"],
         )
         self._log = _log.bind(scan=scan["scan_id"], tenant=scan["tenant_id"], run=str(self._run_id))
 
@@ -186,6 +187,7 @@ class Attempt:
         while run.log.follow():
             pass
         self._progress.count(self._scan, run.log.written, run.log.hindrances.refused)
+        self._progress.requests = run.log.pace.shown() or self._progress.requests
         self._progress.live = run.log.hindrances.shown()
         self._progress.columns = columns_of(run.log.properties)
         self._progress.labels = labels_of(run.log.properties)

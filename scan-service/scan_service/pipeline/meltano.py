@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from scan_service.db import RESULTS, loader_url
 from scan_service.engine import processes
 from scan_service.pipeline.folders import private_folder
+from scan_service.pipeline.pace import Pace
 from scan_service.pipeline.project import cut
 from scan_service.pipeline.run_catalog import catalog
 from scan_service.pipeline.run_log import LogReader
@@ -87,7 +88,12 @@ def prepared(settings: Settings, scan: Mapping[str, Any]) -> Iterator[Pipeline]:
     with private_folder(settings.run_directory) as folder:
         for name in ("sys", "state", "home"):
             (folder / name).mkdir(mode=0o700)
-        yield Pipeline(folder, LogReader(folder / "run.log", frozenset(parts(scan["config"]))))
+        since = (scan["seen_at"] - scan["started_at"]).total_seconds()
+        log = LogReader(
+            folder / "run.log", frozenset(parts(scan["config"])),
+            pace=Pace(scan["requests"], since),
+        )  # fmt: skip
+        yield Pipeline(folder, log)
 
 
 async def begin(

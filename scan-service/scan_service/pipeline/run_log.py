@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from scan_service.pipeline.hindrances import Hindrances
+from scan_service.pipeline.pace import Pace
 from scan_service.pipeline.verdicts import TAP, TARGET, Ending, Verdict, judge
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class LogReader:
     # What the tap told of each type's properties (`run_catalog.columns_of`).
     properties: dict[str, dict[str, Any]] = field(default_factory=dict)
     hindrances: Hindrances = field(default_factory=Hindrances)
+    pace: Pace = field(default_factory=lambda: Pace({}, 0))
     _offset: int = 0
     _rest: bytes = b""
     _endings: dict[str, Ending] = field(default_factory=dict)
@@ -64,6 +66,7 @@ class LogReader:
             self._metric(plugin, metric)
         if entry.get("rejected_stream") in (None, *self.streams):  # links are no items
             self.hindrances.note(plugin, entry)
+        self.pace.note(plugin, entry)
         if plugin == TAP and isinstance(nested := entry.get("nested_properties"), dict):
             self.properties[str(entry.get("object_type"))] = nested
         if isinstance(codes := entry.get("exit_codes"), dict):

@@ -68,7 +68,9 @@ async def one(visit: Visit) -> Response:
 
 
 async def _status(visit: Visit) -> dict[str, Any]:
-    found: dict[str, Any] = await visit.ask("GET", "/scan/status/{scan_id}", scan_id=name(visit))
+    found: dict[str, Any] = await visit.ask(
+        "GET", "/scan/status/{scan_id}", query={"include_requests": "true"}, scan_id=name(visit)
+    )
     return found
 
 
@@ -85,6 +87,7 @@ def shown(visit: Visit, scan: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "scan": scan,
         "types": _types(progress),
+        "requests": scan["requests"] and _drawn(scan["requests"], scan["timing"]["elapsedSeconds"]),
         "ended": ended,
         "has_results": scan["timing"]["startedAt"] is not None,
         "refused": [each for each in errors if each["code"] == REFUSED],
@@ -92,6 +95,27 @@ def shown(visit: Visit, scan: Mapping[str, Any]) -> dict[str, Any]:
         "formats": FORMATS,
         "may_change": visit.may("extract"),
         "may_download": visit.may("download"),
+    }
+
+
+def _drawn(requests: Mapping[str, Any], elapsed: int) -> dict[str, Any]:
+    """Return the line of requests as the page draws it, a hundred wide and high."""
+    line = requests["line"]
+    top = max(max(each["requests"], each["limit"] or 0) for each in line) * 1.1 or 1
+    last = max(elapsed, line[-1]["second"]) or 1
+    points = [
+        (round(100 * each["second"] / last, 2), round(100 - 100 * each["requests"] / top, 2))
+        for each in line
+    ]
+    return {
+        **requests,
+        "points": " ".join(f"{x},{y}" for x, y in points),
+        "area": f"{points[0][0]},100 "
+        + " ".join(f"{x},{y}" for x, y in points)
+        + f" {points[-1][0]},100",
+        "at_limit": round(100 - 100 * requests["limit"] / top, 2) if requests["limit"] else None,
+        "most": max(each["requests"] for each in line),
+        "elapsed": last,
     }
 
 

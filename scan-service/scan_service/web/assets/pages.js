@@ -13,6 +13,8 @@ function exchange(region, html) {
     return;
   }
   const focused = document.activeElement && document.activeElement.id;
+  // What somebody has opened stays open.
+  const open = [...region.querySelectorAll("details[open][id]")].map((each) => each.id);
   const known = new Map([...region.children].map((part) => [part.id, part]));
   const kept = wanted.map((part) => {
     const old = known.get(part.id);
@@ -25,6 +27,7 @@ function exchange(region, html) {
       if (region.children[n] !== part) region.insertBefore(part, region.children[n] || null);
     });
   }
+  for (const id of open) document.getElementById(id)?.setAttribute("open", "");
   const again = focused && document.getElementById(focused);
   if (again && document.activeElement !== again) again.focus({ preventScroll: true });
 }
