@@ -54,13 +54,15 @@ def expected_duration(median_seconds: float | None) -> str:
     return f"{low}-{high} minutes"
 
 
-def requests(records: int, links: int) -> int:
+def requests(records: int, links: int, *, history: bool = False) -> int:
     """Return about how many requests to HubSpot an object type takes.
 
-    A page has a hundred records, a read of links those of a thousand; the definitions come first.
+    A page has a hundred records, a read of links those of a thousand, one of histories those of
+    fifty; the definitions come first.
 
     Args:
         records: how many there are.
         links: to how many object types their links are read.
+        history: whether histories are read.
     """
-    return 2 + -(-records // 100) + links * -(-records // 1000)
+    return 2 + -(-records // 100) + links * -(-records // 1000) + history * -(-records // 50)

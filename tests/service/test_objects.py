@@ -329,7 +329,12 @@ def test_a_type_has_its_own_filters_and_properties(service: Installation, mine: 
     tickets = mine.truth("tickets").live
     stage = next(iter(tickets.values())).properties["hs_pipeline_stage"]
     wanted = [
-        {"name": "tickets", "filters": {"stage": stage}, "properties": ["subject"]},
+        {
+            "name": "tickets",
+            "filters": {"stage": stage},
+            "properties": ["subject"],
+            "history": ["subject"],
+        },
         {"name": "contacts", "dateRange": {"endDate": "1999-12-31"}},
     ]
 
@@ -347,6 +352,12 @@ def test_a_type_has_its_own_filters_and_properties(service: Installation, mine: 
     assert shown["summary"] == {"totalRecords": len(in_stage)}
     assert set().union(*(each["properties"] for each in shown["records"])) <= {"subject"}
     assert service.ask("GET", "/api/v1/scan/result/filtered").status_code == 400  # no deals
+    for each in in_stage:
+        path = f"/api/v1/scan/result/filtered/{each}/history?object=tickets"
+        past = service.ask("GET", path).json()["data"]
+        assert past["properties"] == ["subject"]
+        assert past["changes"][0]["value"] == tickets[each].properties["subject"]
+        assert (past["stays"][0]["stage"], past["stays"][0]["leftAt"]) == (stage, None)
     empty = service.ask("GET", "/api/v1/scan/download/filtered/csv?object=contacts")
     assert empty.text.startswith("record_id,created_at,updated_at,extracted_at,archived")
 

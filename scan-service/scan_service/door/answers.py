@@ -53,7 +53,9 @@ def estimated(
         total = totals.get(name)
         objects[name] = {
             "totalItems": total,
-            "requests": None if total is None else units.requests(total, len(part.associations)),
+            "requests": None
+            if total is None
+            else units.requests(total, len(part.associations), history=bool(part.history)),
         }
     known = [each["requests"] for each in objects.values() if each["requests"] is not None]
     return {

@@ -21,7 +21,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from scan_service.db import Database
-from scan_service.door import accounts, endpoints, figures, schedules, schemas, webhooks
+from scan_service.door import accounts, endpoints, figures, histories, schedules, schemas, webhooks
 from scan_service.door.health import Health
 from scan_service.door.hubspot import HubSpot
 from scan_service.door.news import News
@@ -64,6 +64,9 @@ OPERATIONS = (
     Operation("POST", "/api/v1/scan/cancel/{scan_id}", auth.EXTRACT, endpoints.cancel_scan),
     Operation("GET", "/api/v1/scan/result/{scan_id}", auth.READ, endpoints.scan_result),
     Operation("GET", "/api/v1/scan/result/{scan_id}/{record_id}", auth.READ, endpoints.scan_record),
+    Operation(
+        "GET", "/api/v1/scan/result/{scan_id}/{record_id}/history", auth.READ, histories.told
+    ),
     Operation("GET", "/api/v1/scan/pipeline/{scan_id}", auth.READ, figures.pipeline),
     Operation("GET", "/api/v1/scan/download/{scan_id}/{format}", auth.DOWNLOAD, endpoints.download),
     Operation("DELETE", "/api/v1/scan/remove/{scan_id}", auth.EXTRACT, endpoints.remove_scan),

@@ -39,12 +39,12 @@ async def pipeline(service: Service, request: Request, caller: Caller) -> Respon
         "scanId": scan["scan_id"],
         "asOf": timestamp(scan["completed_at"]),
         "stalledAfterDays": query.stalled_days,
-        "labels": await _labels(service, scan) if query.include_labels else {},
+        "labels": await labels_of(service, scan) if query.include_labels else {},
     }
     return Response(answers.with_text(head, "figures", text), media_type="application/json")
 
 
-async def _labels(service: Service, scan: Mapping[str, Any]) -> dict[str, Any]:
+async def labels_of(service: Service, scan: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the account calls its pipelines and stages; nothing where nobody can tell."""
     name = scan["config"].get("connection")
     if name is None:

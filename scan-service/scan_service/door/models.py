@@ -215,6 +215,13 @@ class RecordQuery(_Query):
     object: ObjectType = DEALS
 
 
+class HistoryQuery(_Query):
+    """Query of GET /api/v1/scan/result/{scan_id}/{record_id}/history."""
+
+    include_labels: bool = False
+    object: ObjectType = DEALS
+
+
 class PipelineQuery(_Query):
     """Query of GET /api/v1/scan/pipeline/{scan_id}."""
 

@@ -157,6 +157,8 @@ class ObjectOrder(Model):
     date_range: Annotated[DateRange | None, Field(alias="dateRange")] = None
     properties: Annotated[list[PropertyName] | None, Field(max_length=1000)] = None
     associations: Annotated[list[ObjectName] | None, Field(max_length=50)] = None
+    # Properties of which every value is kept, and stays in stages with them.
+    history: Annotated[list[PropertyName] | None, Field(min_length=1, max_length=100)] = None
 
     @model_validator(mode="after")
     def _has_pipelines(self) -> Self:

@@ -20,7 +20,7 @@ from scan_service.pipeline.project import cut
 from scan_service.pipeline.run_catalog import catalog
 from scan_service.pipeline.run_log import LogReader
 from scan_service.pipeline.verdicts import TAP, TARGET
-from scan_service.records.objects import DEALS, LINKS, NEEDED, parts
+from scan_service.records.objects import DEALS, LINKS, NEEDED, history_streams, parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -170,7 +170,8 @@ def _meltano(settings: Settings, folder: Path) -> dict[str, str]:
 def _streams(scan: Mapping[str, Any]) -> list[str]:
     wanted = parts(scan["config"]).values()
     links = [LINKS] if any(part.associations for part in wanted) else []
-    return [*(part.name for part in wanted), *links]
+    histories = [each for part in wanted for each in history_streams(part)]
+    return [*(part.name for part in wanted), *links, *histories]
 
 
 def _tap(settings: Settings, scan: Mapping[str, Any], selection: Path) -> dict[str, str]:
@@ -215,6 +216,7 @@ def _object(part: Part) -> dict[str, Any]:
         "archived": part.archived,
         "properties": sorted(properties) or None,
         "associations": list(part.associations),
+        "history": list(part.history) or None,
     }
     return {name: value for name, value in said.items() if value is not None}
 

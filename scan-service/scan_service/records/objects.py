@@ -30,7 +30,7 @@ FIXED = (
 NEEDED = (*FIXED, "amount_in_home_currency", "deal_currency_code")
 # Names under which the tap or the target keeps something else.
 _TAKEN = frozenset({LINKS, "current_associations", "owners"})
-_TAKEN_ENDINGS = ("_properties", "_pipelines")
+_TAKEN_ENDINGS = ("_properties", "_pipelines", "_property_history", "_stages")
 _LONGEST_TABLE = 63  # bytes, PostgreSQL's limit
 _SYSTEM_COLUMNS = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
 
@@ -39,7 +39,8 @@ _SYSTEM_COLUMNS = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}
 class Part:
     """What a scan reads of one object type.
 
-    `changes` is whether it reads what changed only, instead of everything.
+    `changes` is whether it reads what changed only, instead of everything; `history` names the
+    properties of which it keeps every value.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Part:
     end: str | None = None
     properties: tuple[str, ...] = ()
     associations: tuple[str, ...] = ()
+    history: tuple[str, ...] = ()
 
 
 def parts(config: Mapping[str, Any]) -> dict[str, Part]:
@@ -78,6 +80,7 @@ def _part(item: Mapping[str, Any], config: Mapping[str, Any]) -> Part:
         end=dates.get("endDate"),
         properties=tuple(sorted(set(said.get("properties") or ()))),
         associations=tuple(dict.fromkeys(said.get("associations") or ())),
+        history=tuple(sorted(set(item.get("history") or ()))),
     )
 
 
@@ -98,6 +101,8 @@ def _described(part: Part) -> dict[str, Any]:
         "dates": {"start_date": part.start, "end_date": part.end},
         "properties": list(part.properties) or None,
         "associations": sorted(part.associations),
+        # Scans without it are described as before there was any: their bookmarks stay good.
+        **({"history": list(part.history)} if part.history else {}),
     }  # fmt: skip
 
 
@@ -118,6 +123,21 @@ def table_of(name: str) -> str:
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:8]
     return f"{name[: _LONGEST_TABLE - len(digest) - 1]}_{digest}"
+
+
+def history_tables(part: Part) -> tuple[str, str]:
+    """Return the tables of a type's former values, and of its stays in stages."""
+    singular = type_of(part.name).singular
+    return table_of(f"{singular}_property_history"), table_of(f"{singular}_stages")
+
+
+def history_streams(part: Part) -> list[str]:
+    """Return the tap's streams of a type's histories, of a scan that keeps some."""
+    if not part.history:
+        return []
+    singular = type_of(part.name).singular
+    stages = [f"{singular}_stages"] if part.name in PIPELINED else []
+    return [f"{singular}_property_history", *stages]
 
 
 def type_of(name: str) -> ObjectType:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg import sql
 
 from scan_service.db import LOADER, RESULTS
-from scan_service.records.objects import LINKS, parts, table_of
+from scan_service.records.objects import LINKS, history_tables, parts, table_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +38,22 @@ _LINK_KEY = {
     "to_object_type": "text", "to_id": "text", "category": "text", "type_id": "bigint",
 }  # fmt: skip
 _LINK: Columns = {**_LINK_KEY, "_organization_id": "text", "label": "text", "read_at": _MOMENT}
+_BY: Columns = {
+    "source_type": "text", "source_id": "text", "source_label": "text",
+    "updated_by_user_id": "bigint", "gap_before": "boolean", "_organization_id": "text",
+}  # fmt: skip
+_OF_RECORD = {"_tenant_id": "text", "_scan_id": "text", "record_id": "text"}
+_VALUE_KEY = {**_OF_RECORD, "property": "text", "timestamp": _MOMENT, "sequence": "bigint"}
+_VALUE: Columns = {
+    **_VALUE_KEY, "type": "text", "value": "text", "value_number": "numeric",
+    "value_boolean": "boolean", "value_date": "date", "value_time": _MOMENT, "value_list": "jsonb",
+    **_BY,
+}  # fmt: skip
+_STAY_KEY = {**_OF_RECORD, "entered_at": _MOMENT}
+_STAY: Columns = {
+    **_STAY_KEY, "pipeline": "text", "stage": "text", "left_at": _MOMENT, "seconds": "numeric",
+    "disagreements": "jsonb", **_BY,
+}  # fmt: skip
 _REFUSED: Columns = {
     "stream": "text not null", "_tenant_id": "text", "record_key": "text",
     "reason": "text not null", "payload": "text not null",
@@ -61,6 +77,10 @@ async def make(connection: Connection, scan: Mapping[str, Any]) -> None:
         scan: its row in the ledger.
     """
     wanted = {table_of(name): (_RECORD, tuple(_RECORD_KEY)) for name in parts(scan["config"])}
+    for part in parts(scan["config"]).values():
+        histories = ((_VALUE, tuple(_VALUE_KEY)), (_STAY, tuple(_STAY_KEY)))
+        if part.history:
+            wanted |= dict(zip(history_tables(part), histories, strict=True))
     wanted |= {LINKS: (_LINK, tuple(_LINK_KEY)), REJECTED: (_REFUSED, ())}
     if not await _unfit(connection, wanted):
         return

@@ -68,8 +68,29 @@ async def one(visit: Visit) -> Response:
     if not record:
         raise NotFoundError("Record not found")
     scan = await visit.ask("GET", "/scan/status/{scan_id}", scan_id=name(visit))
+    past = await visit.ask(
+        "GET", "/scan/result/{scan_id}/{record_id}/history", scan_id=name(visit),
+        record_id=visit.request.path_params["record_id"],
+        query={"object": kind, "include_labels": "true"},
+    )  # fmt: skip
     return visit.show(
-        "record.html", scan=scan, kind=kind, kinds=_kinds(scan), record=flat(record),
+        "record.html", past=past, stays=_drawn(past["stays"], past["labels"]),
+        scan=scan, kind=kind, kinds=_kinds(scan), record=flat(record),
         links=record.get("associations") or {}, unread=record.get("unparsedProperties") or {},
         read_at=record.get("extractedAt"),
     )  # fmt: skip
+
+
+def _drawn(stays: Sequence[Mapping[str, Any]], labels: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return stays in stages, the newest first, with their labels and how long each bar is."""
+    longest = max((each["seconds"] or 0 for each in stays), default=0) or 1
+    return [
+        {
+            **each,
+            "label": labels.get(each["pipeline"], {}).get("stages", {}).get(
+                each["stage"], each["stage"]
+            ),
+            "width": round(float(100 * (each["seconds"] or 0) / longest), 1),
+        }
+        for each in stays
+    ]  # fmt: skip

@@ -76,7 +76,11 @@ def _object(visit: Visit, name: str) -> dict[str, Any]:
     for key, said in (("filters", filters), ("dateRange", dates)):
         if kept := {each: value for each, value in said.items() if value}:
             item[key] = kept
-    for key, field in (("properties", "property"), ("associations", "link")):
+    for key, field in (
+        ("properties", "property"),
+        ("associations", "link"),
+        ("history", "history"),
+    ):
         if chosen := list(visit.form.get(f"{field}.{name}") or ()):
             item[key] = chosen
     return item
