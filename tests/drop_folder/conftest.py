@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+COMMAND = (sys.executable, "-m", "drop_folder.command")
+
+
 @pytest.fixture
 def portal() -> Portal:
     portal = Portal(token=TOKEN, portal_id=146_000_777)
@@ -74,6 +77,7 @@ class Drop:
             },
         }
         self.environment = {**os.environ, "HUBSPOT_ACCESS_TOKEN": TOKEN}
+        self.before: tuple[str, ...] = ()
 
     def put(self, content: str | bytes, name: str = NAME) -> Path:
         path = self.inbox / name
@@ -83,10 +87,11 @@ class Drop:
     def start(self, *options: str) -> subprocess.Popen[str]:
         self.config.write_text(yaml.safe_dump(self.mapping, allow_unicode=True), "utf-8")
         return subprocess.Popen(
-            [sys.executable, "-m", "drop_folder.command", "--config", str(self.config), *options],
+            [*self.before, *COMMAND, "--config", str(self.config), *options],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            errors="surrogateescape",
             env=self.environment,
         )
 

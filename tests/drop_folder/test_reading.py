@@ -11,9 +11,11 @@ import openpyxl
 import pytest
 from drop_folder.booking import BadRowError
 from drop_folder.cells import BadCellError, address, clean, day, number, value_of
-from drop_folder.mapping import Column, Mapping, MappingError, load
+from drop_folder.columns import Column
+from drop_folder.mapping import Mapping, MappingError, load
 from drop_folder.rows import BadFileError
 from drop_folder.tap import records_of
+from drop_folder.templates import fill
 from harness.booking import HEADER, MAPPING, NAME, person, sheet
 
 if TYPE_CHECKING:
@@ -146,6 +148,21 @@ def test_no_amount_is_guessed(text: str) -> None:
 def test_days_that_are_none_are_refused(text: str) -> None:
     with pytest.raises(BadCellError):
         day(text, column(type="date", formats=FORMATS, last="today"))
+
+
+def test_a_day_that_the_century_before_did_not_have_is_none() -> None:
+    old = column(type="date", formats=["%d.%m.%y"], last="1990-01-01")
+
+    with pytest.raises(BadCellError):
+        value_of(old, "29.02.00", decimal="comma")
+
+
+def test_a_template_leaves_out_what_is_empty_and_takes_no_number_for_a_day() -> None:
+    values = {"name": "20240105", "booked": "2026-11-03", "next": ""}
+
+    assert fill("{name} {booked:%d.%m.} {next:%d.%m.}", values, ["booked", "next"]) == (
+        "20240105 03.11. "
+    )
 
 
 def test_a_year_of_two_digits_is_one_of_the_last_hundred() -> None:

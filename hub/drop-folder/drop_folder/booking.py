@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from drop_folder.cells import BadCellError, clean, value_of
 from drop_folder.rows import text_of
 from drop_folder.sheets import fold
+from drop_folder.templates import fill
 
 if TYPE_CHECKING:
-    from drop_folder.mapping import Column, Mapping
+    from drop_folder.columns import Column
+    from drop_folder.mapping import Mapping
     from drop_folder.rows import Row
     from drop_folder.sheets import Sheet
 
@@ -56,6 +57,7 @@ class Reader:
     def __init__(self, mapping: Mapping, sheet: Sheet, site: str) -> None:
         self._mapping = mapping
         self._site = site
+        self._days = set(mapping.days)
         self._width = len(sheet.header)
         places = sheet.places()
         self._places = {
@@ -124,7 +126,7 @@ class Reader:
             deal["pipeline"] = deals.pipeline
         for name, column in deals.columns.items():
             if column.template is not None:
-                deal[name] = _filled(column.template, known)
+                deal[name] = fill(column.template, known, self._days) or None
             elif column.source is not None:
                 deal[name] = known[column.source] or None
             else:
@@ -132,14 +134,3 @@ class Reader:
         link = {"to": "contacts", "key": contacts.key, "value": values[contacts.key]}
         filled = {name: value for name, value in deal.items() if value is not None}
         return {**filled, "_associations": [link]}
-
-
-def _filled(template: str, known: dict[str, str]) -> str:
-    """Fill a template; days may carry a format of their own."""
-    days: dict[str, Any] = {}
-    for name, text in known.items():
-        try:
-            days[name] = date.fromisoformat(text)
-        except ValueError:
-            days[name] = text
-    return template.format(**days)

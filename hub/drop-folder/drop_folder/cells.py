@@ -12,7 +12,7 @@ from drop_folder import phones
 from drop_folder.rows import Cell, text_of
 
 if TYPE_CHECKING:
-    from drop_folder.mapping import Column
+    from drop_folder.columns import Column
 
 ENDS = re.compile(r"^[\s\u200b\u2060\ufeff]+|[\s\u200b\u2060\ufeff]+$")
 HIDDEN = re.compile(r"[\u200b-\u200d\u2060\ufeff]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -91,13 +91,13 @@ def day(text: str, column: Column) -> str:
         BadCellError: If there is no such day, or it lies outside what the column allows.
     """
     for each in column.formats:
+        last = column.last_day
         try:
             found = datetime.strptime(text, each).date()  # noqa: DTZ007 - a day has no zone
+            if "%y" in each and last is not None and found > last:
+                found = found.replace(year=found.year - CENTURY)  # 1900 had no 29th of February
         except ValueError:
             continue
-        last = column.last_day
-        if "%y" in each and last is not None and found > last:
-            found = found.replace(year=found.year - CENTURY)
         return _within(found, column)
     raise BadCellError("kein Datum")
 

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from drop_folder.reports import FileReport
 
 OK, REFUSED, USAGE, DISK, LATER, SETUP = 0, 2, 64, 74, 75, 78
+RANKS = (OK, 1, REFUSED, LATER, DISK, SETUP)
+"""From no trouble to the highest, which wins."""
+
 WATCH_SECONDS = 5.0
 LOGGER = logging.getLogger("drop-folder")
 
@@ -170,42 +173,60 @@ def _heed_signals(job: Job, pipeline: Pipeline) -> None:
 
 def _try(folder: Folder, job: Job, file: Path | None) -> int:
     """Say what would become of the files, and leave them where they are."""
-    files = [file] if file else folder.ready()
-    reports = [job.judge(Claim(path.resolve(), path.name, "dry-run")) for path in files]
-    for path in folder.work.glob("dry-run.*"):
-        path.unlink()
-    for report in reports:
-        print(report.text())  # noqa: T201 - that is what was asked for
+    reports = []
+    try:
+        files = [file] if file else folder.ready()
+        for path in files:
+            reports.append(job.judge(Claim(path.resolve(), path.name, "dry-run")))
+            print(reports[-1].text())  # noqa: T201 - that is what was asked for
+    except OSError as error:
+        LOGGER.error("A file cannot be read: %s.", error.strerror)  # noqa: TRY400
+        return DISK
+    finally:
+        for path in folder.work.glob("dry-run.*"):
+            path.unlink()
     return status_of(reports)
 
 
 def _run(mapping: Mapping, folder: Folder, job: Job) -> int:
     """One look at the folder."""
-    with folder.locked() as mine:
-        if mine is None:
-            LOGGER.info("Another run is at it.")
-            return OK
-        job.hold(mine)
-        reports: list[FileReport] = []
-        try:
+    reports: list[FileReport] = []
+    try:
+        with folder.locked() as mine:
+            if mine is None:
+                LOGGER.info("Another run is at it.")
+                return OK
+            job.hold(mine)
             for claim in folder.claimed():
                 reports.append(job.carry_out(claim))  # noqa: PERF401 - one may raise
-            for path in folder.ready():
-                if any(report.verdict == "returned" for report in reports) or job.is_stopping:
-                    break  # HubSpot has trouble: the others would only meet it, too
-                fresh = folder.claim(path)
-                if fresh is not None:
-                    reports.append(job.carry_out(fresh))
-        except Stopped:
-            LOGGER.info("Ended by a signal; the file is taken up again by the next run.")
-            return LATER
-        except OSError as error:
-            LOGGER.error("The folder cannot be written: %s.", error.strerror)  # noqa: TRY400
-            return DISK
-        _tidy(mapping, folder)
-        if reports:
-            LOGGER.info("%(files)d files, %(rows)d rows, %(rejected)d rejected", told(reports))
-        return max(status_of(reports), LATER if job.is_stopping else OK)
+            status = _take(folder, job, reports)
+            _tidy(mapping, folder)
+    except Stopped:
+        LOGGER.info("Ended by a signal; the file is taken up again by the next run.")
+        return LATER
+    except OSError as error:
+        LOGGER.error("The folder cannot be written: %s.", error.strerror)  # noqa: TRY400
+        return DISK
+    if reports:
+        LOGGER.info("%(files)d files, %(rows)d rows, %(rejected)d rejected", told(reports))
+    return max(status, status_of(reports), LATER if job.is_stopping else OK, key=RANKS.index)
+
+
+def _take(folder: Folder, job: Job, reports: list[FileReport]) -> int:
+    """Bring what is ready to its end; what cannot be taken stays, and keeps no other file away."""
+    status = OK
+    for path in folder.ready():
+        if job.is_stopping or any(each.is_everybodys for each in reports):
+            break  # HubSpot has trouble: the others would only meet it, too
+        try:
+            fresh = folder.claim(path)
+        except FolderError as error:
+            LOGGER.error("%s", error)  # noqa: TRY400
+            status = DISK
+            continue
+        if fresh is not None:
+            reports.append(job.carry_out(fresh))
+    return status
 
 
 def _tidy(mapping: Mapping, folder: Folder) -> None:

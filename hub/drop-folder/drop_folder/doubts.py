@@ -12,7 +12,8 @@ from drop_folder.sheets import fold
 
 if TYPE_CHECKING:
     from drop_folder.booking import Booking
-    from drop_folder.mapping import Column, Mapping
+    from drop_folder.columns import Column
+    from drop_folder.mapping import Mapping
     from drop_folder.rows import Row
     from drop_folder.sheets import Sheet
 

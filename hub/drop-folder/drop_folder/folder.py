@@ -7,15 +7,20 @@ so that whatever is done to it twice after a crash ends in the same names.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
+import filecmp
 import fnmatch
 import hashlib
 import os
 import re
+import stat
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+
+from drop_folder.names import is_too_long, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,10 +36,12 @@ STAMP = re.compile(
     r"\.(\d{8}T\d{12}Z)\.(?:[0-9a-f]{8}\.(?:duplicate\.)?\w+|fehler\.csv|bericht\.txt)$"
 )
 CLAIMED = re.compile(r"\d{8}T\d{12}Z")
+NO_LINK = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
+"""Linux links nobody else's file (`fs.protected_hardlinks`), and some file systems link none."""
 
 
 class FolderError(Exception):
-    """The folder cannot be used; the message says what to do."""
+    """The folder, or one file of it, cannot be used; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,11 @@ class Claim:
     path: Path
     name: str
     stamp: str
+
+    @property
+    def shown(self) -> str:
+        """The name for people."""
+        return shown(self.name)
 
     @property
     def stem(self) -> str:
@@ -114,30 +126,42 @@ class Folder:
 
     def ready(self) -> list[Path]:
         """The files that are finished, by name and age."""
-        found = [path for path in self.inbox.iterdir() if self._is_candidate(path)]
+        found = [path for path in self.inbox.iterdir() if self._is_candidate(path.name)]
+        stats = {path: each for path in found if (each := _stat_of(path)) is not None}
+        found = [path for path, each in stats.items() if self._is_settled(each)]
         if self._mapping.marker:
             found = [path for path in found if self._marker_of(path).exists()]
         elif self._mapping.settle_seconds and found:
-            sizes = {path: path.stat().st_size for path in found}
             time.sleep(1)
-            found = [p for p in found if p.exists() and p.stat().st_size == sizes[p]]
-        return sorted(found, key=lambda path: (path.name, path.stat().st_mtime))
+            later = {path: each for path in found if (each := _stat_of(path)) is not None}
+            found = [p for p, each in later.items() if each.st_size == stats[p].st_size]
+        return sorted(found, key=lambda path: (path.name, stats[path].st_mtime))
 
-    def _is_candidate(self, path: Path) -> bool:
-        name = path.name
+    def _is_candidate(self, name: str) -> bool:
         if name.startswith((".", "~$")) or name.lower().endswith(UNFINISHED):
             return False
-        if not any(fnmatch.fnmatch(name.lower(), each.lower()) for each in self._mapping.patterns):
-            return False
-        if path.is_symlink() or not path.is_file():
-            return False
-        stat = path.stat()
+        return any(fnmatch.fnmatch(name.lower(), each.lower()) for each in self._mapping.patterns)
+
+    def _is_settled(self, found: os.stat_result) -> bool:
         settle = 0.0 if self._mapping.marker else self._mapping.settle_seconds
-        wanted = max(EMPTY_SECONDS, settle) if settle and not stat.st_size else settle
-        return time.time() - stat.st_mtime >= wanted
+        wanted = max(EMPTY_SECONDS, settle) if settle and not found.st_size else settle
+        now = time.time()
+        # A server may set a time of another zone, or by a clock that goes ahead.
+        changed = found.st_mtime if found.st_mtime <= now else found.st_ctime
+        return now - changed >= wanted
 
     def claim(self, path: Path) -> Claim | None:
-        """Take a file; None where somebody else did."""
+        """Take a file; None where somebody else did.
+
+        Raises:
+            FolderError: If it cannot be worked on; it stays where it is.
+        """
+        if is_too_long(path.name, self.inbox):
+            raise FolderError(
+                f"{shown(path.name)} stays: its name is too long, give it a short one."
+            )
+        if not os.access(path, os.R_OK) and path.exists():
+            raise FolderError(f"{shown(path.name)} stays: this user may not read it.")
         stamp = datetime.now(UTC).strftime(STAMPED)
         taken = self.work / f"{stamp}{MARK}{path.name}"
         try:
@@ -162,8 +186,12 @@ class Folder:
 
     def was_processed(self, claim: Claim, fingerprint: str) -> bool:
         """Whether the same content was processed before, and not by this very claim."""
-        found = self.processed.glob(f"*.{fingerprint}.{claim.ending}")
-        return any(not path.samefile(claim.path) for path in found)
+        found = self.processed.glob(f"*.{fingerprint}.*")
+        # The hash in a name is a short one: two files may share it.
+        return any(
+            not path.samefile(claim.path) and filecmp.cmp(path, claim.path, shallow=False)
+            for path in found
+        )
 
     # The end of a file
 
@@ -206,9 +234,25 @@ class Folder:
         return gone
 
 
+def _stat_of(path: Path) -> os.stat_result | None:
+    """What there is about a file; None where it is gone, or is a link or no file."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return None
+    return found if stat.S_ISREG(found.st_mode) else None
+
+
 def _settle(path: Path, home: Path) -> None:
+    """Move a file, never over another one; done again after a crash, it ends in the same."""
     if not (home.exists() and home.samefile(path)):
-        home.hardlink_to(path)
+        try:
+            home.hardlink_to(path)
+        except OSError as error:
+            if error.errno not in NO_LINK or home.exists():
+                raise
+            path.rename(home)  # under the lock nobody else makes this name meanwhile
+            return
     path.unlink()
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import time
+import traceback
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hubspot_client.errors import HubSpotError
@@ -15,7 +17,7 @@ from drop_folder.booking import BadRowError, Reader
 from drop_folder.doubts import Doubts
 from drop_folder.folder import write_whole
 from drop_folder.pipeline import DIED, Passed
-from drop_folder.reports import FileReport
+from drop_folder.reports import GROWING, FileReport
 from drop_folder.rows import BadFileError, text_of
 from drop_folder.sheets import open_sheet
 from drop_folder.tap import said, streams_of
@@ -37,8 +39,10 @@ LATER = {
     "hubspot_inconsistent",
     "hubspot_refused",
     "interrupted",
+    "file_unwritable",
+    GROWING,
 }
-"""How the target ends where the file is not to blame: it may be good another time."""
+"""How a file's way ends where it is not to blame: it may be good another time."""
 
 SETUP = {"hubspot_unauthorized", "hubspot_missing_scope", "settings_invalid"}
 STATUS = {"processed": 0, "duplicate": 0, "refused": 2}
@@ -75,15 +79,19 @@ class Job:
             Stopped: If a signal ended the run; the file is still claimed.
         """
         fingerprint = self._folder.fingerprint(claim)
+        size = claim.path.stat().st_size
         skips = self._mapping.on_duplicate == "skip"
         if skips and self._folder.was_processed(claim, fingerprint):
-            report = FileReport(claim.name, "duplicate")
+            report = FileReport(claim.shown, "duplicate")
             report.save(self._folder.work / "reports", f"{claim.stamp}.json")
             self._folder.keep(claim, f"{fingerprint}.duplicate")
             return report
         report = self.judge(claim)
         if self.is_stopping:
             raise Stopped
+        if claim.path.stat().st_size != size:
+            reason = "Die Datei wurde noch geschrieben. / The file was still being written."
+            report = FileReport(claim.shown, "returned", report.rows, reason=reason, code=GROWING)
         if report.verdict == "returned" and report.code == DIED:
             report = self._count_death(claim, report)
         if report.verdict == "returned":
@@ -110,15 +118,30 @@ class Job:
         return report
 
     def _judge(self, claim: Claim) -> FileReport:
-        report = FileReport(claim.name, "processed")
+        report = FileReport(claim.shown, "processed")
+        ended = self._look_through(claim, report)
+        if ended is not None:
+            return ended
+        return report if self._is_too_bad(report) else self._send(claim, report)
+
+    def _look_through(self, claim: Claim, report: FileReport) -> FileReport | None:
+        """Read a file before anything of it is sent; tell what ends its way here."""
         try:
             self._read_through(claim, report)
         except BadFileError as error:
-            return FileReport(claim.name, "refused", reason=str(error))
+            return FileReport(claim.shown, "refused", reason=str(error))
         except UnicodeError:
-            return FileReport(claim.name, "refused", reason="Die Datei ist nicht lesbar.")
-        if self._is_too_bad(report):
-            return report
+            return FileReport(claim.shown, "refused", reason="Die Datei ist nicht lesbar.")
+        except OSError:
+            raise
+        except Exception as error:  # noqa: BLE001 - one file must not keep all others away
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{type(error).__name__}, {Path(place.filename).name}:{place.lineno}"
+            return self._not_done(report, Passed(DIED, f"Fehler des Programms / a fault: {where}"))
+        return None
+
+    def _send(self, claim: Claim, report: FileReport) -> FileReport:
+        """Bring the good rows to HubSpot, stream by stream."""
         unfit = self._check_account()
         if unfit is not None:
             return self._not_done(report, unfit)
@@ -168,7 +191,7 @@ class Job:
     def _read_through(self, claim: Claim, report: FileReport) -> None:
         """Read all rows once before anything is sent."""
         sheet = open_sheet(claim.path, self._mapping)
-        reader = Reader(self._mapping, sheet, self._mapping.site_of(claim.name))
+        reader = Reader(self._mapping, sheet, self._mapping.site_of(claim.shown))
         doubts = Doubts(self._mapping, sheet)
         for row in sheet.rows():
             report.rows += 1
@@ -228,6 +251,7 @@ class Job:
         write_whole(path, text.getvalue(), encoding="utf-8-sig")
 
     def _tidy(self, claim: Claim) -> None:
+        """Leave nothing of a file that has come to its end, or goes back."""
         for path in self._folder.work.glob(f"{claim.stamp}.*"):
             path.unlink()
 

@@ -47,7 +47,7 @@ def send_reports(mail: Mail | None, work: Path) -> str:
     if wanted and mail is not None:
         try:
             _send(mail, wanted)
-        except (OSError, smtplib.SMTPException) as error:
+        except (OSError, smtplib.SMTPException, ValueError) as error:  # a password with an umlaut
             return f"The mail could not be sent ({type(error).__name__}); tried again next time."
         _remember(memory, wanted)
     for path, _ in waiting:
@@ -74,7 +74,7 @@ def fault_of(mail: Mail) -> str:
     try:
         with _server(mail.smtp) as server:
             server.noop()
-    except (OSError, smtplib.SMTPException) as error:
+    except (OSError, smtplib.SMTPException, ValueError) as error:
         return f"The mail server {mail.smtp.host}:{mail.smtp.port}: {type(error).__name__}"
     return ""
 

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import re
-from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from drop_folder import phones, workbooks
+from drop_folder import workbooks
+from drop_folder.columns import FIRST_DAY, Column, KeyValue, Part
+from drop_folder.templates import fill
 
-FIRST_DAY = date(1900, 1, 1)
-EMPTY = ["", "..", "-", "00.00.0000", "0000-00-00"]
 BANK = re.compile(r"\b(iban|bic|kontonummer|bankleitzahl|kontoinhaber)\b", re.IGNORECASE)
-HASHED = re.compile(r"hash\(([\w, ]+)\)")
 
 
 class MappingError(Exception):
     """The mapping cannot be used; the message names each line or key at fault."""
-
-
-class Part(BaseModel):
-    """A part of the mapping: unknown keys are mistakes."""
-
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
 
 class Csv(Part):
@@ -34,6 +26,14 @@ class Csv(Part):
     encoding: str = "auto"
     delimiter: Literal["auto", ";", ",", "\t", "|"] = "auto"
     decimal: Literal["comma", "point"] = "comma"
+
+    @model_validator(mode="after")
+    def _is_known(self) -> Csv:
+        try:
+            "".encode("utf-8" if self.encoding == "auto" else self.encoding)
+        except LookupError:
+            raise ValueError(f"there is no encoding {self.encoding}") from None
+        return self
 
 
 class Xlsx(Part):
@@ -50,47 +50,13 @@ class Site(Part):
 
     @model_validator(mode="after")
     def _has_group(self) -> Site:
-        if "site" not in re.compile(self.pattern).groupindex:
+        try:
+            names = re.compile(self.pattern).groupindex
+        except re.error as error:
+            raise ValueError(f"the pattern is no regular expression: {error}") from None
+        if "site" not in names:
             raise ValueError("the pattern needs a group (?P<site>...)")
         return self
-
-
-class Column(Part):
-    """Where a property's value comes from, and what it is."""
-
-    column: str | list[str] = []
-    source: str | None = Field(None, alias="from")
-    template: str | None = None
-    default: str | None = None
-    type: Literal["text", "email", "number", "date", "phone"] = "text"
-    formats: list[str] = ["%d.%m.%Y", "%d-%m-%Y", "%Y-%m-%d"]
-    first: date = FIRST_DAY
-    last: date | Literal["today"] | None = None
-    region: str = "DE"
-    empty: Literal["keep", "clear"] = "keep"
-    empty_values: list[str] = EMPTY
-    on_bad: Literal["reject", "blank"] = "reject"
-    required: bool = False
-    append: bool = False
-    only_newer: bool = False
-    label: str = ""
-    options: list[str] = []
-
-    @model_validator(mode="after")
-    def _can_read_phones(self) -> Column:
-        if self.type == "phone" and not phones.IS_THERE:
-            raise ValueError("type phone needs the package phonenumbers: drop-folder[phone]")
-        return self
-
-    @property
-    def names(self) -> list[str]:
-        """Every header under which the column may stand."""
-        return [self.column] if isinstance(self.column, str) else self.column
-
-    @property
-    def last_day(self) -> date | None:
-        """The last day that is one."""
-        return datetime.now().astimezone().date() if self.last == "today" else self.last
 
 
 class Contacts(Part):
@@ -113,24 +79,6 @@ class Contacts(Part):
     def newer(self) -> str | None:
         """The property that says how new a row is."""
         return next((name for name, each in self.columns.items() if each.only_newer), None)
-
-
-class KeyValue(Part):
-    """What identifies a deal: a column, or a hash of properties of the row."""
-
-    column: str | list[str] = []
-    otherwise: str | None = None
-
-    @property
-    def names(self) -> list[str]:
-        """Every header under which the column may stand."""
-        return [self.column] if isinstance(self.column, str) else self.column
-
-    @property
-    def hashed(self) -> list[str]:
-        """The properties that are hashed where there is no column."""
-        found = HASHED.fullmatch(self.otherwise or "")
-        return [each.strip() for each in found[1].split(",")] if found else []
 
 
 class Deals(Part):
@@ -227,7 +175,25 @@ class Mapping(Part):
                 raise ValueError(f"deals name properties that contacts lack: {', '.join(unknown)}")
             if not self.deals.value.names and not self.deals.value.hashed:
                 raise ValueError("deals.value needs a column, or otherwise: hash(a, b)")
+            for name, each in self.deals.columns.items():
+                if each.template is not None:
+                    self._check_template(name, each.template)
         return self
+
+    def _check_template(self, name: str, template: str) -> None:
+        sample = dict.fromkeys(["site", *self.contacts.columns], "x")
+        try:
+            fill(template, sample | dict.fromkeys(self.days, FIRST_DAY.isoformat()), self.days)
+        except (KeyError, ValueError, IndexError):
+            raise ValueError(
+                f"deals.columns.{name}: the template holds more than properties of contacts, site, "
+                "and formats of days"
+            ) from None
+
+    @property
+    def days(self) -> list[str]:
+        """The properties of contacts that are days."""
+        return [name for name, each in self.contacts.columns.items() if each.type == "date"]
 
     def site_of(self, name: str) -> str:
         """The site that a file's name tells; empty where it tells none."""

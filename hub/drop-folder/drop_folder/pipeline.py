@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from drop_folder.mapping import Mapping
 
 DIED = "died"
+SETTING = "TARGET_HUBSPOT_"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -93,7 +94,7 @@ class Pipeline:
             "files": [str(claim.path)],
             "streams": [stream],
             "left_out": sorted(left_out),
-            "site": self._mapping.site_of(claim.name),
+            "site": self._mapping.site_of(claim.shown),
             "owners": self.owners,
         }
         target: dict[str, Any] = {
@@ -124,11 +125,12 @@ class Pipeline:
     def _pipe(self, tap_config: str, target_config: str) -> tuple[int, bytes]:
         logs = self._work / "logging.json"
         logs.write_text(json.dumps(LOGGING), "utf-8")
-        # The token goes through the environment, which no process list shows.
+        # The token goes through the environment, which no process list shows. Settings of another
+        # target that stand there are none of this one.
         surroundings = {
-            **os.environ,
+            **{name: each for name, each in os.environ.items() if not name.startswith(SETTING)},
             "SINGER_SDK_LOG_CONFIG": str(logs),
-            "TARGET_HUBSPOT_ACCESS_TOKEN": os.environ.get(TOKEN, ""),
+            f"{SETTING}ACCESS_TOKEN": os.environ.get(TOKEN, ""),
         }
         with subprocess.Popen(
             [sys.executable, "-m", "drop_folder.tap", "--config", tap_config],

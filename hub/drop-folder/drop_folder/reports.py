@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SHOWN = 20
+GROWING = "file_growing"
+"""The code of a file that was still being written while it was read."""
+
 Verdict = Literal["processed", "duplicate", "refused", "returned"]
 VERDICTS = {
     "processed": "verarbeitet / processed",
@@ -59,6 +62,11 @@ class FileReport:
     reason: str = ""
     code: str = ""
     is_late: bool = False
+
+    @property
+    def is_everybodys(self) -> bool:
+        """Whether the next file would only meet the same trouble."""
+        return self.verdict == "returned" and self.code != GROWING
 
     @property
     def is_problem(self) -> bool:

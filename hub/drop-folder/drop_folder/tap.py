@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from drop_folder.booking import BadRowError, Reader
 from drop_folder.mapping import Mapping, MappingError, load
+from drop_folder.names import shown
 from drop_folder.rows import BadFileError
 from drop_folder.sheets import open_sheet
 
@@ -64,7 +65,7 @@ def records_of(
             continue
         values: dict[str, Any] | None = booking.contact if stream == "contacts" else booking.deal
         if values is not None:
-            yield {**values, "_sdc_source_file": path.name, "_sdc_source_lineno": row.line}
+            yield {**values, "_sdc_source_file": shown(path.name), "_sdc_source_lineno": row.line}
 
 
 def emit(config: dict[str, Any], out: IO[str]) -> int:
@@ -86,13 +87,13 @@ def emit(config: dict[str, Any], out: IO[str]) -> int:
         out.write(json.dumps(schema_of(mapping, stream, fixed)) + "\n")
         for name in config["files"]:
             path = Path(name)
-            site = config.get("site") or mapping.site_of(path.name)
+            site = config.get("site") or mapping.site_of(shown(path.name))
             left_out = set(config.get("left_out") or ())
             for each in records_of(mapping, path, stream, site=site, left_out=left_out):
                 if isinstance(each, BadRowError):
                     rejected += 1
-                    print(f"{path.name}, {said(each)}", file=sys.stderr)  # noqa: T201
-                    _put_aside(config.get("rejected_path"), path.name, each)
+                    print(f"{shown(path.name)}, {said(each)}", file=sys.stderr)  # noqa: T201
+                    _put_aside(config.get("rejected_path"), shown(path.name), each)
                     continue
                 message = {"type": "RECORD", "stream": stream, "record": {**each, **fixed}}
                 out.write(json.dumps(message, ensure_ascii=False) + "\n")

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from drop_folder.mapping import Column, Mapping
+    from drop_folder.columns import Column
+    from drop_folder.mapping import Mapping
 
 KINDS = {
     "text": ("string", "text"),

@@ -47,6 +47,8 @@ def rows_of(path: Path, name: str | None) -> Iterator[Row]:
                 found = [_cell(each) for each in cells]
                 if any(str(cell).strip() for cell in found):
                     yield Row(line, found)
+    except OverflowError:
+        raise BadFileError("Eine Zelle hält eine Dauer, die es nicht gibt.") from None
     except python_calamine.CalamineError:
         raise BadFileError("Die Datei ist keine Excel-Datei, oder sie ist geschützt.") from None
 
@@ -56,7 +58,8 @@ def _cell(value: Any) -> Cell:
     if isinstance(value, bool):
         return "ja" if value else "nein"
     if isinstance(value, int | float):
-        number = Decimal(str(value))
+        # Excel computes with fifteen digits, and shows no more: 3.3000000000000003 is its 3.3.
+        number = Decimal(f"{value:.15g}" if isinstance(value, float) else value)
         return number.to_integral_value() if number == number.to_integral_value() else number
     if isinstance(value, datetime):
         return value.date()
