@@ -32,8 +32,11 @@ class Settings(BaseSettings):
     secret_keys: SecretStr = Field(
         description="Fernet keys, comma separated; the first encrypts, all decrypt (rotation).",
     )
-    host: str = Field(default="127.0.0.1", description="Address that `serve` listens on.")
+    host: str = Field(default="127.0.0.1", description="Address of both ports.")
     port: int = Field(default=5200, ge=0, le=65535, description="Port that `serve` listens on.")
+    worker_port: int | None = Field(
+        default=None, ge=0, le=65535, description="Port of a worker's /metrics; default: none."
+    )
     log_format: Literal["json", "console"] = Field(default="json", description="Form of the log.")
     metrics_token: SecretStr | None = Field(
         default=None,

@@ -10,11 +10,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 from pydantic import SecretStr
 from scan_service.db import Database
 from scan_service.engine.jobs import Engine
 from scan_service.ledger import runs
-from service.processes import Installation, wait_for
+from service.processes import Installation, free_port, wait_for
+from service.test_watching import values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,10 +54,17 @@ def test_what_nobody_expected_fails_a_scan_once_and_says_where_to_look(making: M
     # Where the table of its records should be is something else.
     service.ledger.run("create view scans.deals as select 1 as surprise")
     service.start("scan-1")
-    service.work()
+    port = free_port()
+    service.work(SCAN_SERVICE_WORKER_PORT=str(port), SCAN_SERVICE_METRICS_TOKEN="hush")
+    second = service.command("work", SCAN_SERVICE_WORKER_PORT=str(port))
 
     data = service.finished("scan-1")
 
+    assert metrics(port).status_code == 401
+    text = metrics(port, Authorization="Bearer hush").text
+    assert f'{NUMBER}ended_runs_total{{code="INTERNAL_ERROR"}} 1.0' in text
+    assert second.wait(60) == 1
+    assert f"SCAN_SERVICE_WORKER_PORT: 127.0.0.1:{port} cannot be" in service.logs()
     assert data["status"] == "failed"
     (error,) = data["errors"]
     assert error["code"] == "INTERNAL_ERROR"
@@ -67,11 +76,35 @@ def test_what_nobody_expected_fails_a_scan_once_and_says_where_to_look(making: M
     assert service.row("scan-1")["token"] is None
 
 
+Told = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+NUMBER = "scan_service_worker_"
+
+
+def metrics(port: int, **headers: str) -> requests.Response:
+    return requests.get(f"http://127.0.0.1:{port}/metrics", headers=headers, timeout=20)
+
+
+def told(port: int, until: Callable[[Told], bool]) -> Told:
+    """What a worker tells once something is true of it."""
+    found: Told = {}
+
+    def look() -> bool:
+        found.update(values(metrics(port).text))
+        return until(found)
+
+    wait_for(look)
+    return found
+
+
 def test_a_cancelled_scan_whose_worker_leaves_still_ends_as_it_should(making: Making) -> None:
     service = making("trap '' TERM; while :; do sleep 0.2; done")
     service.start("scan-1")
-    worker = service.work()
-    wait_for(service.run_folders, seconds=20)
+    port = free_port()
+    worker = service.work(SCAN_SERVICE_WORKER_PORT=str(port))
+    # What forks, what holds the leash, and the script.
+    running = told(port, lambda found: found[f"{NUMBER}children", ()] >= 3)
+    swept = ("step", "repair")
+    later = told(port, lambda found: found.get((f"{NUMBER}step_seconds_count", (swept,)), 0) >= 1)
 
     service.ask("POST", "/api/v1/scan/cancel/scan-1")
     time.sleep(2.5)  # it is being stopped, which this script resists
@@ -83,6 +116,12 @@ def test_a_cancelled_scan_whose_worker_leaves_still_ends_as_it_should(making: Ma
     assert service.run_folders() == []
     assert service.members() == []
     assert "InvalidStateError" not in service.logs()
+    assert running[f"{NUMBER}running_runs", ()] == 1
+    assert running[f"{NUMBER}children_resident_bytes", ()] > 1e6
+    assert running["process_resident_memory_bytes", ()] > 1e7
+    for step in ("prepare", "start"):
+        assert running[f"{NUMBER}step_seconds_count", (("step", step),)] == 1, step
+    assert 0 <= time.time() - later[f"{NUMBER}heartbeat_timestamp_seconds", ()] < 300
 
 
 def test_runs_that_get_further_do_not_use_up_the_attempts(making: Making) -> None:

@@ -14,6 +14,7 @@ import uvicorn
 from service_base.connections import protocol
 from service_base.logs import configure, logger
 
+from scan_service.commands.watch import Unsignalled, answering, listen
 from scan_service.db import Database, connect
 from scan_service.door.app import create_app
 from scan_service.engine.privacy import keep_private
@@ -27,7 +28,6 @@ from scan_service.web import site
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator
 
     from scan_service.door.news import News
 
@@ -79,10 +79,19 @@ async def work(settings: Settings) -> int:
 
 
 async def _work(settings: Settings, stop: asyncio.Event) -> None:
+    try:
+        ear = listen(settings)
+    except OSError as error:
+        raise NotReadyError(
+            f"SCAN_SERVICE_WORKER_PORT: {settings.host}:{settings.worker_port} cannot be listened"
+            f" on: {os.strerror(error.errno or 0)}"
+        ) from None
     db = Database(settings.database_url, size=settings.connections + settings.concurrency)
     await db.open()
     try:
-        await Worker(settings, db, Vault(settings.secret_keys)).work(stop)
+        worker = Worker(settings, db, Vault(settings.secret_keys))
+        async with answering(settings, worker.numbers, ear):
+            await worker.work(stop)
     finally:
         await db.close()
 
@@ -148,13 +157,8 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-class _DevServer(_Server):
-    """A server that leaves the signals alone: its own way ends the process before the worker."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
-        yield
+class _DevServer(Unsignalled, _Server):
+    """A server beside a worker."""
 
 
 async def _dev(settings: Settings, tenant_id: str, token: str) -> int:

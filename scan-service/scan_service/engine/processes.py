@@ -226,6 +226,21 @@ class ForkServer:
             raise OSError(errno.ECHILD, "the fork server ended") from error
 
 
+def below() -> dict[str, float]:
+    """Return the number of what this process has started, directly or not, and what that takes.
+
+    `cpu` is in seconds, `memory` in bytes.
+    """
+    found = {"number": 0.0, "cpu": 0.0, "memory": 0.0}
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error), process.oneshot():
+            spent, memory = process.cpu_times(), process.memory_info().rss
+            found["number"] += 1
+            found["cpu"] += spent.user + spent.system
+            found["memory"] += memory
+    return found
+
+
 def end_abandoned(folder: Path) -> None:
     """End this user's processes that name a run's folder, and remove the folder."""
     mark, user = str(folder), os.geteuid()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from scan_service.engine.jobs import Engine
     from scan_service.engine.processes import ForkServer
     from scan_service.guard.vault import Vault
+    from scan_service.pipeline.numbers import Numbers
     from scan_service.settings import Settings
 
 _log = logger(__name__)
@@ -60,10 +61,12 @@ class Attempt:
         vault: Vault,
         engine: Engine,
         forks: ForkServer,
+        numbers: Numbers,
         scan: dict[str, Any],
     ) -> None:
         self._settings = settings
         self._forks = forks
+        self._numbers = numbers
         self._db = db
         self._vault = vault
         self._engine = engine
@@ -82,11 +85,17 @@ class Attempt:
 
     async def run(self, stop: asyncio.Future[str]) -> None:
         """Start the run, follow it to its end, and write down what it came to."""
+        with self._numbers.running():
+            self._numbers.ended(await self._carry_out(stop))
+
+    async def _carry_out(self, stop: asyncio.Future[str]) -> str:
+        """Do what `run` says; return how the run ended."""
         self._log.info(
             "run started", attempt=self._attempt, resumed=self._scan["state"] is not None
         )
         try:
-            await runs.prepare(self._db, self._scan)
+            with self._numbers.step("prepare"):
+                await runs.prepare(self._db, self._scan)
             with meltano.prepared(self._settings, self._scan) as run:
                 verdict = await self._follow(run, stop)
         except VaultError as error:
@@ -111,13 +120,15 @@ class Attempt:
         except Exception:  # noqa: BLE001 - whatever it is, the scan says so
             verdict = self._unexpected()
         if verdict is None:
-            return
+            return "lost"
         try:
-            await self._conclude(verdict, stop)
+            with self._numbers.step("conclude"):
+                return await self._conclude(verdict, stop)
         except Exception:  # noqa: BLE001 - the same
             verdict = self._unexpected()
             reason = runs.problem(verdict.code, verdict.message, attempt=self._attempt)
             await self._insist(lambda: runs.fail(self._db, self._engine, self._run_id, reason))
+            return verdict.code
 
     def _unexpected(self) -> Verdict:
         """Judge by what nobody foresaw: the scan says where the log has it, and ends."""
@@ -130,7 +141,8 @@ class Attempt:
 
     async def _follow(self, run: meltano.Pipeline, stop: asyncio.Future[str]) -> Verdict | None:
         """Follow a run; None if the scan has been given to another one meanwhile."""
-        leash = await meltano.begin(run, self._settings, self._vault, self._forks, self._scan)
+        with self._numbers.step("start"):
+            leash = await meltano.begin(run, self._settings, self._vault, self._forks, self._scan)
         began = reported = time.monotonic()
         stopping: float | None = None
         ends = asyncio.ensure_future(self._exit(leash))
@@ -157,6 +169,7 @@ class Attempt:
         finally:
             await leash.kill()
             ends.cancel()
+            self._numbers.took("run", time.monotonic() - began)
         code = ends.result() if ends.done() and not ends.cancelled() else 1
         self._look(run)
         return self._judge(run, code, stop)
@@ -222,7 +235,8 @@ class Attempt:
             leash.terminate()
         return since
 
-    async def _conclude(self, verdict: Verdict, stop: asyncio.Future[str]) -> None:
+    async def _conclude(self, verdict: Verdict, stop: asyncio.Future[str]) -> str:
+        """Write down what a run came to; return how it ended."""
         progress, again = self._progress, False
         if verdict.completed:
             status = "completed"
@@ -231,7 +245,7 @@ class Attempt:
                 self._db, self._engine, self._run_id, progress, counts=False
             ))  # fmt: skip
             self._log.info("run moved to another worker")
-            return
+            return "moved"
         else:
             status = "failed"
             progress.errors.append(
@@ -248,7 +262,7 @@ class Attempt:
                 in_seconds=_RETRY_SECONDS * self._attempt,
             ))  # fmt: skip
             self._log.warning("run failed, will be tried again", reason=verdict.message)
-            return
+            return verdict.code
         # Counting what a scan left may take longer than a silent run is believed in.
         reporting = asyncio.create_task(self._report_for_ever())
         try:
@@ -260,6 +274,7 @@ class Attempt:
         self._log.info(
             "scan ended", status=final, processed=progress.processed, reason=verdict.message
         )
+        return verdict.code if final == "failed" else final or "lost"
 
     async def _report_for_ever(self) -> None:
         while True:

@@ -19,6 +19,7 @@ from scan_service.ledger import deliveries, removals, repairs, runs, schedules
 from scan_service.pipeline.attempt import Attempt, end
 from scan_service.pipeline.folders import wipe_abandoned
 from scan_service.pipeline.meltano import programs
+from scan_service.pipeline.numbers import Numbers
 from scan_service.pipeline.telling import Teller
 
 if TYPE_CHECKING:
@@ -35,13 +36,18 @@ _RESTART_SECONDS = 1.0
 
 
 class Worker:
-    """Carries out scans until it is told to stop."""
+    """Carries out scans until it is told to stop.
+
+    Attributes:
+        numbers: what it tells of itself.
+    """
 
     def __init__(self, settings: Settings, db: Database, vault: Vault) -> None:
         self._settings = settings
         self._db = db
         self._vault = vault
         self._engine = Engine()
+        self.numbers = Numbers()
         self._teller = Teller(db, vault, private=settings.private_webhooks)
         self._forks = ForkServer(settings.run_directory, programs(settings))
         self._name = f"{socket.gethostname()}:{os.getpid()}"
@@ -79,10 +85,11 @@ class Worker:
         stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         # The body is never cancelled: it has processes to end, files to remove, a slot to free.
         body = asyncio.create_task(
-            Attempt(self._settings, self._db, self._vault, self._engine, self._forks, taken).run(
-                stop
-            )
-        )
+            Attempt(
+                self._settings, self._db, self._vault, self._engine, self._forks, self.numbers,
+                taken,
+            ).run(stop)
+        )  # fmt: skip
         try:
             await asyncio.shield(body)
         except asyncio.CancelledError:
@@ -97,17 +104,26 @@ class Worker:
     async def _sweep_for_ever(self) -> None:
         cleaned = 0.0
         while True:
-            steps = [self._repair, self._count, self._fire, self._note_late]
+            steps = {
+                "repair": self._repair, "count": self._count, "fire": self._fire,
+                "note_late": self._note_late,
+            }  # fmt: skip
             if time.monotonic() - cleaned > _CLEAN_SECONDS:
                 cleaned = time.monotonic()
-                steps.append(self._clean)
-            for step in steps:
+                steps["clean"] = self._clean
+            fine = True
+            for name, step in steps.items():
                 try:
-                    await step()
+                    with self.numbers.step(name):
+                        await step()
                 except AWAY as error:
+                    fine = False
                     _log.warning("sweep failed, will be repeated", reason=repr(error))
                 except Exception:  # noqa: BLE001 - one broken thing must not keep the others waiting
+                    fine = False
                     _log.exception("sweep failed, will be repeated")
+            if fine:
+                self.numbers.beat()
             await asyncio.sleep(self._settings.sweep_seconds)
 
     async def _remove_for_ever(self) -> None:
@@ -121,13 +137,17 @@ class Worker:
     async def _go_on_for_ever(self, what: str, step: Callable[[], Awaitable[int]]) -> None:
         while True:
             try:
-                while await step():
+                while await self._timed(what, step):
                     pass
             except AWAY as error:
                 _log.warning(f"{what} held up, will go on", reason=repr(error))
             except Exception:  # noqa: BLE001 - one broken thing must not keep the others waiting
                 _log.exception(f"{what} failed, will be repeated")
             await asyncio.sleep(self._settings.sweep_seconds)
+
+    async def _timed(self, what: str, step: Callable[[], Awaitable[int]]) -> int:
+        with self.numbers.step(what):
+            return await step()
 
     async def _repair(self) -> None:
         counts = await repairs.sweep(
