@@ -116,9 +116,9 @@ class Installation:
         self.processes.append(process)
         return process
 
-    def serve(self) -> subprocess.Popen[bytes]:
+    def serve(self, **more: str) -> subprocess.Popen[bytes]:
         port = free_port()
-        server = self.command("serve", SCAN_SERVICE_PORT=str(port))
+        server = self.command("serve", SCAN_SERVICE_PORT=str(port), **more)
         self.url = f"http://127.0.0.1:{port}"
         wait_for(lambda: _answers(self.url), seconds=40, why=self.logs())
         self.key = self.key or self.ledger.key()

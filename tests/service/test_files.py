@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import gzip
 import io
@@ -16,11 +17,17 @@ from typing import TYPE_CHECKING, Any
 import openpyxl
 import pytest
 from openpyxl.utils.escape import unescape
+from scan_service.db import Database
+from scan_service.ledger import scans
+from scan_service.records import files
+from scan_service.records.objects import parts
 from scan_service.records.workbook import END
+from service.kit import TENANT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from scan_service.settings import Settings
     from service.kit import Client, Ledger
 
 EMOJI = "\U0001f389"
@@ -210,3 +217,32 @@ def test_amounts_that_were_not_converted_are_told_and_never_added_up(
     assert summary["totalAmount"] == Decimal("51.60")
     assert summary["openAmount"] == Decimal("51.60")
     assert summary["notConverted"] == {"JPY": {"deals": 1, "amount": 100_000}}
+
+
+@pytest.mark.parametrize("form", ["json", "ndjson", "csv"])
+def test_who_leaves_in_the_middle_of_a_file_holds_no_connection(
+    form: str, asked: Client, ledger: Ledger, settings: Settings
+) -> None:
+    # More than is on its way between two processes: the database still prints.
+    ledger.run(
+        "insert into scans.deals (_tenant_id, _scan_id, id, properties)"
+        " select %s, 'odd', 'x' || number, jsonb_build_object('text', repeat('x', 4000))"
+        " from generate_series(1, 1000) as number",
+        TENANT,
+    )
+    assert asked.key
+
+    async def leave() -> int:
+        db = Database(settings.database_url, exports=1)
+        await db.open()
+        try:
+            scan = await scans.find(db, TENANT, "odd")
+            async with asyncio.timeout(30), files.opened(
+                db, scan, parts(scan["config"])["deals"], form,
+                associations=False, custom=True, mark=False,
+            ) as pieces:  # fmt: skip
+                return len(await anext(pieces))
+        finally:
+            await db.close()
+
+    assert asyncio.run(leave()) >= 64 * 1024

@@ -10,7 +10,7 @@ import json
 import re
 import sys
 import tempfile
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ from scan_service.records.table import file_columns
 from scan_service.records.workbook import END
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
     from service_base.database import Connection
 
@@ -65,6 +65,9 @@ async def opened(
 ) -> AsyncIterator[AsyncIterator[bytes]]:
     """Give the pieces of a file; whatever can fail early fails before the first one.
 
+    Leaving before the last piece ends the statement that prints them. (A generator that is only
+    left, not closed, keeps the connection's lock, for which the end of the transaction waits.)
+
     Args:
         db: the database.
         scan: whose records.
@@ -82,33 +85,39 @@ async def opened(
                 part, present, scan, associations=associations, raw=False, custom=custom
             )
             select = sql.SQL("select {} {}").format(printed, rows) if rows else None
-            yield _joined(_json(connection, select, _FRAMES[form]))
+            async with aclosing(_joined(_json(connection, select, _FRAMES[form]))) as pieces:
+                yield pieces
             return
         table = file_columns(part, present, scan, custom=custom, associations=associations)
         if form == "csv":
-            yield _joined(_csv(connection, table, rows, mark=mark))
+            async with aclosing(_joined(_csv(connection, table, rows, mark=mark))) as pieces:
+                yield pieces
             return
-        async with _workbook(connection, part.name, table, rows) as pieces:
+        async with (
+            _workbook(connection, part.name, table, rows) as path,
+            aclosing(_file(path)) as pieces,
+        ):
             yield pieces
 
 
 async def _json(
     connection: Connection, select: sql.Composable | None, frame: tuple[bytes, bytes, bytes, bytes]
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     start, between, after, end = frame
     yield start
     if select is not None:
         before = b""
         statement = sql.SQL("copy ({}) to stdout {}").format(select, _VERBATIM)
-        async for row in _copied(connection, statement):
-            yield before + row.rstrip(b"\n") + after
-            before = between
+        async with aclosing(_copied(connection, statement)) as copied:
+            async for row in copied:
+                yield before + row.rstrip(b"\n") + after
+                before = between
     yield end
 
 
 async def _csv(
     connection: Connection, table: list[Column], rows: sql.Composable | None, *, mark: bool
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     if mark:
         yield codecs.BOM_UTF8
     # Not by COPY, which takes 1,664 columns, and names of 63 bytes.
@@ -128,27 +137,28 @@ def _quoted(value: str) -> str:
     return '"' + value.replace('"', '""') + '"' if re.search('[",\r\n]', value) else value
 
 
-async def _copied(connection: Connection, statement: sql.Composed) -> AsyncIterator[bytes]:
+async def _copied(connection: Connection, statement: sql.Composed) -> AsyncGenerator[bytes, None]:
     async with connection.cursor() as cursor, cursor.copy(statement) as copy:
         async for row in copy:
             yield bytes(row)
 
 
-async def _joined(rows: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _joined(rows: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
     """Join rows to pieces: a server sends 64 KB seven times faster than it sends 1,000 lines."""
     piece = bytearray()
-    async for row in rows:
-        piece += row
-        if len(piece) >= _PIECE:
-            yield bytes(piece)
-            piece.clear()
+    async with aclosing(rows):
+        async for row in rows:
+            piece += row
+            if len(piece) >= _PIECE:
+                yield bytes(piece)
+                piece.clear()
     yield bytes(piece)
 
 
 @asynccontextmanager
 async def _workbook(
     connection: Connection, name: str, table: list[Column], rows: sql.Composable | None
-) -> AsyncIterator[AsyncIterator[bytes]]:
+) -> AsyncIterator[Path]:
     """Let a child process write the workbook, since that takes a core for minutes."""
     with tempfile.TemporaryDirectory(prefix="scan-export-") as folder:
         path = Path(folder) / "records.xlsx"
@@ -162,17 +172,18 @@ async def _workbook(
                 statement = sql.SQL(
                     "copy (select to_json(array[{}]::text[]) {}) to stdout {}"
                 ).format(cells, rows, _VERBATIM)
-                async for piece in _joined(_copied(connection, statement)):
-                    await child.write(piece)
+                async with aclosing(_joined(_copied(connection, statement))) as pieces:
+                    async for piece in pieces:
+                        await child.write(piece)
             await child.write(END)
             code = await child.end()
         if code:
             _log.error("the workbook could not be written", exit_code=code)
             raise InternalError
-        yield _file(path)
+        yield path
 
 
-async def _file(path: Path) -> AsyncIterator[bytes]:
+async def _file(path: Path) -> AsyncGenerator[bytes, None]:
     async with await open_file(path, "rb") as file:
         while piece := await file.read(_PIECE):
             yield piece
