@@ -76,6 +76,7 @@ service: setup ## the scan service with a demo tenant, its key, web pages and a 
 	trap 'kill $$hubspot 2>/dev/null' EXIT; trap 'exit 0' INT TERM; \
 	export DATABASE_URL="$${DATABASE_URL:-$$($(RUN) python -m target_deals_postgres.embedded start)}"; \
 	export SCAN_SERVICE_HUBSPOT_BASE_URL="$${SCAN_SERVICE_HUBSPOT_BASE_URL:-http://127.0.0.1:8650}"; \
+	export SCAN_SERVICE_WAREHOUSE_URL="$${SCAN_SERVICE_WAREHOUSE_URL:-$$DATABASE_URL}"; \
 	$(RUN) scan-service dev --token pat-na1-first
 
 pictures: setup ## the README's pictures of the web pages, again (Chromium has to be there)

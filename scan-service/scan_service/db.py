@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import PoolTimeout
+from pydantic import SecretStr
 from service_base.database import WAIT_SECONDS, Place
 
 from scan_service.errors import UnavailableError
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     import uuid
     from collections.abc import AsyncIterator
 
-    from pydantic import SecretStr
     from service_base.database import Connection
 
 SCHEMA = "scan_service"
@@ -28,6 +28,7 @@ LOADER = "scan_service_loader"
 PLACE = Place(SCHEMA, "scan-service")
 _EXPORT_WAIT_SECONDS = 2
 _END_MILLISECONDS = 5000
+_WAREHOUSE_SIZE, _WAREHOUSE_SECONDS = 2, 10
 # The part of a pool that one tenant may hold.
 _SHARE = 1 / 3
 connect = PLACE.connect
@@ -97,6 +98,38 @@ class Database:
                 raise UnavailableError(refusal) from None
             await connection.execute("set transaction isolation level repeatable read")
             await become(connection, tenant_id)
+            yield connection
+
+
+class Warehouse:
+    """A database of the operator's, of which the service only reads.
+
+    Args:
+        url: of a login that may read there; None: he names none.
+    """
+
+    def __init__(self, url: SecretStr | None) -> None:
+        self.is_named = url is not None
+        # A pool makes its connections when they are needed.
+        nothing = SecretStr("")
+        self._pool = PLACE.pool(
+            url or nothing, size=_WAREHOUSE_SIZE, statement_seconds=_WAREHOUSE_SECONDS
+        )
+
+    async def open(self) -> None:
+        """Open the pool; connections are made when they are needed."""
+        await self._pool.open()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._pool.close()
+
+    @asynccontextmanager
+    async def tenant(self, tenant_id: str) -> AsyncIterator[Connection]:
+        """Give a transaction that can write nothing, and tells the tables' policies who asks."""
+        async with self._pool.connection() as connection:
+            await connection.execute("set transaction read only")
+            await connection.execute("select set_config('app.tenant_id', %s, true)", [tenant_id])
             yield connection
 
 

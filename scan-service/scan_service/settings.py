@@ -29,6 +29,11 @@ class Settings(BaseSettings):
         description="The login of loaders, a member of scan_service_loader; default: the service's"
         " own, acting as that role.",
     )
+    warehouse_url: SecretStr | None = Field(
+        default=None,
+        description="The database that the CRM hub loads into, by a login that may read its"
+        " `_loads`: what the page of loads shows.",
+    )
     secret_keys: SecretStr = Field(
         description="Fernet keys, comma separated; the first encrypts, all decrypt (rotation).",
     )

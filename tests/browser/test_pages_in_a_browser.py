@@ -119,7 +119,7 @@ def make_results(site: Site, scan_id: str) -> None:
 
 
 PATHS = (
-    "/", "/?status=failed", "/start", "/pipeline", "/pipeline?scan=hostile", "/schema",
+    "/", "/?status=failed", "/start", "/pipeline", "/pipeline?scan=hostile", "/schema", "/loads",
     "/connections", "/schedules", "/webhooks", "/webhooks/main", "/keys",
     "/scans/hostile", "/scans/hostile/remove", "/scans/hostile/records",
     "/scans/hostile/records/1", "/scans/none",

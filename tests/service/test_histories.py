@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from scan_service.records.objects import is_taken
 from service.browsing import HOSTILE
 from service.kit import TENANT, Client
@@ -48,11 +47,6 @@ def keep(ledger: Ledger) -> None:
             " (%s, 'first', '1', %s, 'default', %s, %s, %s, null)",
             TENANT, at, stage, left, seconds,
         )  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def _fresh(ledger: Ledger) -> None:
-    ledger.run("drop table if exists scans.deal_property_history, scans.deal_stages")
 
 
 def test_values_and_stays_come_newest_first(client: Client, ledger: Ledger) -> None:

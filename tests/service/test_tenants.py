@@ -69,9 +69,12 @@ def test_lists_statistics_and_limits_are_the_tenants_own(attacker: Client) -> No
 
 
 def test_one_tenants_requests_do_not_use_up_anothers(victim: Client, attacker: Client) -> None:
-    for _ in range(160):
-        last = attacker.get("/api/v1/scan/list")
-    assert last.status_code == 429
+    # A slow machine gets some back meanwhile.
+    for _ in range(1600):
+        if attacker.get("/api/v1/scan/list").status_code == 429:
+            break
+    else:
+        pytest.fail("was never refused")
 
     assert victim.get("/api/v1/scan/list").status_code == 200
 

@@ -20,8 +20,17 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from scan_service.db import Database
-from scan_service.door import accounts, endpoints, figures, histories, schedules, schemas, webhooks
+from scan_service.db import Database, Warehouse
+from scan_service.door import (
+    accounts,
+    endpoints,
+    figures,
+    histories,
+    loads,
+    schedules,
+    schemas,
+    webhooks,
+)
 from scan_service.door.health import Health
 from scan_service.door.hubspot import HubSpot
 from scan_service.door.news import News
@@ -71,6 +80,7 @@ OPERATIONS = (
     Operation("GET", "/api/v1/scan/download/{scan_id}/{format}", auth.DOWNLOAD, endpoints.download),
     Operation("DELETE", "/api/v1/scan/remove/{scan_id}", auth.EXTRACT, endpoints.remove_scan),
     Operation("GET", "/api/v1/schema", auth.READ, schemas.told),
+    Operation("GET", "/api/v1/loads", auth.READ, loads.latest),
     Operation("GET", "/api/v1/stats", auth.READ, endpoints.statistics),
     Operation("POST", "/api/v1/schedules", auth.EXTRACT, schedules.create),
     Operation("GET", "/api/v1/schedules", auth.READ, schedules.listed),
@@ -107,17 +117,20 @@ def create_app(
     db = Database(
         settings.database_url, size=settings.connections, exports=settings.export_connections
     )
+    warehouse = Warehouse(settings.warehouse_url)
     hubspot = HubSpot(settings)
     service = Service(
         settings, db, Engine(), Vault(settings.secret_keys), hubspot,
         downloads=Shares(settings.tenant_downloads, seconds=_DOWNLOAD_WAIT_SECONDS),
         addresses=Addresses(), news=News(db, most=settings.page_viewers),
+        warehouse=warehouse,
     )  # fmt: skip
     health, numbers = Health(settings, hubspot.is_reachable), Metrics(db, service.engine)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         await db.open()
+        await warehouse.open()
         await service.engine.open(db.pool)
         try:
             yield
@@ -125,6 +138,7 @@ def create_app(
             hubspot.close()
             await service.news.close()
             await health.close()
+            await warehouse.close()
             await db.close()
 
     async def alive(_: Request) -> Response:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from scan_service.db import Database
+    from scan_service.db import Database, Warehouse
     from scan_service.door.hubspot import HubSpot
     from scan_service.door.news import News
     from scan_service.engine.jobs import Engine
@@ -29,6 +29,7 @@ class Service:
     downloads: Shares
     addresses: Addresses
     news: News
+    warehouse: Warehouse
 
     async def probe(self, extraction: Extraction, token: bytes, path: str) -> dict[str, int | None]:
         """Ask HubSpot how much there is; `path` is where the body says what is to be read."""
