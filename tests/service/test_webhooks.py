@@ -19,6 +19,7 @@ from scan_service.guard.receivers import ReceiverError, check, find
 from scan_service.guard.vault import Vault
 from scan_service.ledger import deliveries
 from scan_service.pipeline import telling
+from scan_service.pipeline.attempt import end
 from service.kit import TENANT, Client, Ledger
 from service.processes import Installation, wait_for
 from starlette.testclient import TestClient
@@ -229,6 +230,7 @@ def test_a_receiver_that_is_slow_or_down_holds_up_nobody(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(telling, "_PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(deliveries, "BACK_OFF_SECONDS", (600,))
     receiver.delay = 5
     subscribe(ours, receiver.url, "slow")
     subscribe(ours, "http://127.0.0.1:9/", "down")
@@ -240,6 +242,50 @@ def test_a_receiver_that_is_slow_or_down_holds_up_nobody(
     assert time.monotonic() - began < 4
     assert "1 s" in delivery(ours, "slow")["lastError"]
     assert delivery(ours, "down")["lastError"] == "No connection"
+
+
+def test_a_tenant_with_many_slow_receivers_keeps_nobody_elses_waiting(
+    ours: Client, open_http: TestClient, ledger: Ledger, settings: Settings, receiver: Receiver
+) -> None:
+    stranger = Client(open_http, ledger.key("stranger"))
+    with Receiver() as slow:
+        threading.Thread(target=slow.serve_forever, daemon=True).start()
+        slow.delay = 60
+        for number in range(12):  # more than are called at once
+            subscribe(stranger, slow.url, f"slow-{number}")
+            stranger.post(f"/api/v1/webhooks/slow-{number}/test")
+        subscribe(ours, receiver.url)
+        ended(ours)
+
+        async def until_told() -> int:
+            db = Database(settings.database_url)
+            await db.open()
+            try:
+                teller = telling.Teller(db, Vault(settings.secret_keys), private=True)
+                work = asyncio.create_task(teller.tell())
+                await asyncio.to_thread(wait_for, lambda: receiver.calls)
+                await end(work)
+                ((begun,),) = ledger.run("select count(*) from delivery where attempts > 0")
+                return int(begun)
+            finally:
+                await db.close()
+
+        assert asyncio.run(until_told()) <= 1 + 3
+        slow.shutdown()
+
+
+@pytest.mark.parametrize("host", ["a" * 64 + ".example", "a..b"])
+def test_a_receiver_whose_name_can_be_no_name_keeps_nobody_waiting(
+    host: str, ours: Client, settings: Settings, receiver: Receiver
+) -> None:
+    subscribe(ours, f"https://{host}/", "odd")
+    subscribe(ours, receiver.url)
+    ended(ours)
+
+    assert told(settings) == 2
+
+    assert delivery(ours, "odd")["lastError"] == "Not called: its host has no address"
+    assert delivery(ours)["status"] == "delivered"
 
 
 def test_a_private_address_is_refused_when_named_and_when_looked_up(
@@ -266,6 +312,8 @@ def test_a_private_address_is_refused_when_named_and_when_looked_up(
         "https://100.64.0.1/", "https://[fd00::1]/", "https://0.0.0.0/", "https://[2002:7f00:1::]/",
         "https://224.0.0.1/", "http://example.com/", "ftp://example.com/", "https://user:pw@host.org/",
         "https:///x", "https://host.org:0/", "https://host.org:99999/", "https://exa mple.com/",
+        "https://[::127.0.0.1]/", "https://[fec0::1]/", "https://[64:ff9b::10.0.0.1]/",
+        "https://[64:ff9b:1::8.8.8.8]/", "https://[::ffff:0:10.0.0.1]/", "https://[2001:0:a00:1::1]/",
         "https://[::1", "", "https://example.com/\r\nHost: x", "https://example.com/" + "a" * 2000,
     ],
 )  # fmt: skip
@@ -274,7 +322,11 @@ def test_urls_that_must_not_be_called_are_refused(url: str) -> None:
         check(url, private=False)
 
 
-@pytest.mark.parametrize("url", ["https://example.com/", "https://93.184.216.34:8443/a?b=c"])
+@pytest.mark.parametrize(
+    "url",
+    ["https://example.com/", "https://93.184.216.34:8443/a?b=c", "https://[2606:4700::1111]/",
+     "https://[64:ff9b::93.184.216.34]/"],
+)  # fmt: skip
 def test_urls_of_the_internet_are_taken(url: str) -> None:
     assert check(url, private=False).hostname
 

@@ -5,11 +5,18 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import SplitResult, urlsplit
 
 _LONGEST_URL = 2000
 _PORTS = {"http": 80, "https": 443}
+# Of IPv6, what is given out to the Internet; and IPv4 behind a translator (RFC 6052).
+_UNICAST = ipaddress.IPv6Network("2000::/3")
+_TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
+# Beside the threads of everything else: name servers that say nothing hold them for long.
+_LOOKUPS = ThreadPoolExecutor(64, thread_name_prefix="lookup")
 
 
 class ReceiverError(Exception):
@@ -63,10 +70,13 @@ async def find(url: str, *, private: bool) -> Receiver:
     host = parts.hostname or ""
     port = parts.port or _PORTS[parts.scheme]
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
+        found = await asyncio.get_running_loop().run_in_executor(
+            _LOOKUPS,
+            partial(
+                socket.getaddrinfo, host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
+            ),
         )
-    except OSError:
+    except (OSError, UnicodeError):  # the latter of what is no name, such as `a..b`
         raise ReceiverError("its host has no address") from None
     addresses = [ipaddress.ip_address(each[4][0]) for each in found]
     if not private and not all(_is_public(address) for address in addresses):
@@ -86,5 +96,11 @@ def _literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     """Tell whether an address is out on the Internet, also one of IPv4 in the dress of IPv6."""
-    inner = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None)
-    return address.is_global and not address.is_multicast and (inner is None or inner.is_global)
+    if isinstance(address, ipaddress.IPv4Address):
+        return address.is_global and not address.is_multicast
+    inner = address.ipv4_mapped or address.sixtofour
+    if address in _TRANSLATED:
+        inner = ipaddress.IPv4Address(address.packed[-4:])
+    if inner is not None:
+        return _is_public(inner)
+    return address.is_global and address in _UNICAST

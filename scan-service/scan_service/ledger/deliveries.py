@@ -10,6 +10,7 @@ from scan_service.records import schemas
 
 if TYPE_CHECKING:
     import uuid
+    from collections.abc import Mapping
 
     from service_base.database import Connection
 
@@ -25,17 +26,36 @@ _GONE = 410
 _REFUSALS = 3
 
 
-async def claim(db: Database, most: int) -> list[dict[str, Any]]:
-    """Take deliveries that are due; nobody else gets them for a minute."""
+async def claim(
+    db: Database, most: int, *, share: int, busy: Mapping[str, int]
+) -> list[dict[str, Any]]:
+    """Take deliveries that are due, each tenant's first before any second.
+
+    Nobody else gets them for a minute.
+
+    Args:
+        db: the database.
+        most: how many.
+        share: how many a tenant may have under way.
+        busy: how many each has already.
+    """
     async with db.system() as connection:
-        cursor = await connection.execute(_CLAIM, {"seconds": _CLAIM_SECONDS, "most": most})
+        cursor = await connection.execute(
+            _CLAIM,
+            {"seconds": _CLAIM_SECONDS, "most": most, "share": share, "busy": Jsonb(dict(busy))},
+        )
         return await cursor.fetchall()
 
 
 _CLAIM = """
-with due as (
-    select id from delivery where due_at <= clock_timestamp()
-    order by due_at limit %(most)s for update skip locked)
+with waiting as (
+    select id, due_at, coalesce((%(busy)s::jsonb ->> tenant_id)::int, 0)
+        + row_number() over (partition by tenant_id order by due_at, id) as turn
+    from delivery where due_at <= clock_timestamp()),
+due as (
+    select delivery.id from delivery join waiting using (id)
+    where turn <= %(share)s and delivery.due_at <= clock_timestamp()
+    order by turn, waiting.due_at limit %(most)s for update of delivery skip locked)
 update delivery set attempts = attempts + 1,
     due_at = clock_timestamp() + make_interval(secs => %(seconds)s)
 from due, webhook

@@ -39,7 +39,7 @@ _RETRY_SECONDS = 5
 _RECANCEL_SECONDS = 1.0
 
 
-async def end(*tasks: asyncio.Task[None]) -> None:
+async def end(*tasks: asyncio.Task[Any]) -> None:
     """Cancel tasks until they have ended.
 
     Once is not enough before Python 3.12: `wait_for`, which psycopg uses, forgets a cancellation

@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import json
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -21,6 +22,7 @@ from scan_service.guard.receivers import ReceiverError, find
 from scan_service.guard.vault import WEBHOOK_SECRET, VaultError
 from scan_service.ledger import deliveries
 from scan_service.moments import timestamp
+from scan_service.pipeline.attempt import end
 
 if TYPE_CHECKING:
     from scan_service.db import Database
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
 
 _log = logger(__name__)
 _AT_ONCE = 10
+# Of those, a tenant's at most: slow receivers of one keep no other's waiting.
+_SHARE = 3
+# How often to look for what has become due meanwhile.
+_LOOK_SECONDS = 1.0
 # A receiver has this long for everything; it is well below the time that a delivery is claimed for.
 _PATIENCE_SECONDS = 15.0
 
@@ -47,12 +53,29 @@ class Teller:
         self._private = private
 
     async def tell(self) -> int:
-        """Call what is due, some at once; return how many calls that were."""
-        due = await deliveries.claim(self._db, _AT_ONCE)
+        """Call what is due, some at once, until nothing is; return how many calls that were."""
+        count, calls = 0, dict[asyncio.Task[None], str]()
         # trust_env: a proxy of ours would look names up itself, and reach what we must not.
         async with httpx2.AsyncClient(trust_env=False, timeout=_PATIENCE_SECONDS) as client:
-            await asyncio.gather(*(self._deliver(client, each) for each in due))
-        return len(due)
+            try:
+                while True:
+                    due = await deliveries.claim(
+                        self._db, _AT_ONCE - len(calls),
+                        share=_SHARE, busy=Counter(calls.values()),
+                    )  # fmt: skip
+                    for each in due:
+                        calls[asyncio.create_task(self._deliver(client, each))] = each["tenant_id"]
+                    count += len(due)
+                    if not calls:
+                        return count
+                    done, _ = await asyncio.wait(
+                        calls, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                    )
+                    for call in done:
+                        del calls[call]
+                        call.result()
+            finally:
+                await end(*calls)
 
     async def _deliver(self, client: httpx2.AsyncClient, delivery: dict[str, Any]) -> None:
         status, reason = None, None
@@ -61,7 +84,7 @@ class Teller:
                 status = await self._call(client, delivery)
         except TimeoutError:
             reason = f"No answer within {_PATIENCE_SECONDS:.0f} s"
-        except (httpx2.HTTPError, ReceiverError, VaultError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever a tenant's URL makes of it
             reason = _sentence(error)
         if status is not None and httpx2.codes.is_success(status):
             await deliveries.delivered(self._db, delivery["id"], status)
