@@ -168,7 +168,7 @@ class Run:
         self.lines[message.type] += 1
         match message.type:
             case "RECORD":
-                plain = b"\\" not in line and b"\t" not in line and b"\r" not in line
+                plain = b"\\" not in line and b"\r" not in line
                 self._accept_record(message, plain=plain)
             case "SCHEMA":
                 self._schemas.accept(message)

@@ -22,8 +22,9 @@ from target_deals_postgres.records.columns import (
     fields_of,
     identifier,
 )
+from target_deals_postgres.records.lines import BETWEEN, joined, unescape
 from target_deals_postgres.records.rows import Layout
-from target_deals_postgres.records.values import UnfitError, loads, unescape
+from target_deals_postgres.records.values import UnfitError, loads
 from target_deals_postgres.storing.destinations import Counts, Destination
 from target_deals_postgres.tables import catalog, evolution, replacement, security, versions
 from target_deals_postgres.tables.hubspot_links import CurrentLinks
@@ -381,19 +382,20 @@ class Stream:
         unfit: Mapping[str, str] = NOTHING
         try:
             if message.parsed is None:
-                row, present = self.layout.row(message.record, plain=plain)
+                row, line, present = self.layout.row(message.record, plain=plain)
             else:
-                row, present = self.layout.row_of(message.parsed)
+                row, line, present = self.layout.row_of(message.parsed)
         except UnfitError:
             if not self.settings.lenient_values:
                 raise
             record = message.parsed if message.parsed is not None else loads(bytes(message.record))
             found: dict[str, str] = {}
-            row, present = self.layout.row_of(record, found)
+            row, line, present = self.layout.row_of(record, found)
             unfit = found
         if self._added:
-            row += metadata_of(message, self._added, self.settings.started)
-        size = self.destination.add(row, present)
+            texts = metadata_of(message, self._added, self.settings.started)
+            line += BETWEEN + joined(texts)
+        size = self.destination.add(row, line, present)
         if self._scope_of is not None:
             scope = self._scope_of(row)
             if scope != self._last_scope:

@@ -204,7 +204,19 @@ def test_texts_are_kept_to_the_character(pg: Loader) -> None:
         "ö€😀",
         "x" * 70000,
     ]
-    texts += ["\\.", "\\\\N", "\x01", "\x7f", "\ufeff", "\u2028", "a,b"]
+    texts += [
+        "\\.",
+        "\\\\N",
+        "\x01",
+        "\x02",
+        "a\x02\x01",
+        "\\001",
+        "\\002",
+        "\x7f",
+        "\ufeff",
+        "\u2028",
+        "a,b",
+    ]
     pg.load(
         pg.schema("t", {"id": "integer", "s": "string", "o": "object"}, ["id"]),
         pg.records(
@@ -214,6 +226,19 @@ def test_texts_are_kept_to_the_character(pg: Loader) -> None:
     assert pg.rows("SELECT s, o FROM hubspot.t ORDER BY id") == [
         (text, {text: [text]}) for text in texts
     ]
+
+
+def test_a_key_with_signs_of_copy_is_one_whichever_way_its_records_are_read(pg: Loader) -> None:
+    keys = ["a\nb", "a\\b", "\\N", "a\tb", "a\rb", "a\x01b", "\x02"]
+    pg.load(
+        pg.schema("t", {"id": "string", "s": "string"}, ["id"]),
+        pg.records("t", *({"id": key, "s": "first"} for key in keys)),
+        pg.records("t", *({"id": key, "s": "then \x01"} for key in keys)),  # the patient way
+        pg.records("t", *({"id": key, "s": 'last "'} for key in keys[::2])),
+    )
+    assert sorted(pg.rows("SELECT id, s FROM hubspot.t")) == sorted(
+        [(key, "then \x01" if at % 2 else 'last "') for at, key in enumerate(keys)]
+    )
 
 
 def test_nul_and_lone_surrogates_become_the_replacement_character_and_are_counted(

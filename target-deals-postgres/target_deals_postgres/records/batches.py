@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+from target_deals_postgres.records.lines import NULL
 from target_deals_postgres.records.rows import GoneBeforeError, MissingKeyError
-from target_deals_postgres.records.values import NULL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -59,8 +59,13 @@ class Batch:
             found.add(self.layout.everything)
         return found
 
-    def add(self, row: Row, present: Presence) -> int:
-        """Add a row that is complete with its added columns.
+    def add(self, row: Row, line: bytes, present: Presence) -> int:
+        """Add a row.
+
+        Args:
+            row: its texts; those of the added columns may be left out.
+            line: the same for COPY, complete.
+            present: which columns its record has.
 
         Returns:
             How many bytes of memory it takes more, about.
@@ -79,9 +84,8 @@ class Batch:
                 if number < len(self.rows):
                     if number in self._marked:
                         raise GoneBeforeError
-                    return self._replace(number, row, present)
+                    return self._replace(number, row, line, present)
         self._note_mark(len(self.rows), row)
-        line = "\t".join(row).encode()
         self.append(line, present)
         return len(line) + ROW_OVERHEAD
 
@@ -115,13 +119,12 @@ class Batch:
         if self.removing and at is not None and row[at] is not NULL:
             self._marked.add(number)
 
-    def _replace(self, number: int, row: Row, present: Presence) -> int:
+    def _replace(self, number: int, row: Row, own: bytes, present: Presence) -> int:
         self._note_mark(number, row)
         self.superseded += 1
         old, known = self.rows[number], self.present(number)
-        own = "\t".join(row).encode()
         self.parts.setdefault(number, [(old, known)]).append((own, present))
-        line = "\t".join(self.layout.combined(old, row, present)).encode()
+        line = self.layout.combined(old, own, present)
         self.rows[number] = line
         self.incomplete.pop(number, None)
         both = known | present

@@ -11,8 +11,8 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 from msgspec.structs import astuple
 
 from target_deals_postgres.records.columns import BIGINT_RANGE, STRUCTURES, Column, Kind
+from target_deals_postgres.records.lines import NULL
 from target_deals_postgres.records.values import (
-    NULL,
     NarrowError,
     UnfitError,
     as_date,

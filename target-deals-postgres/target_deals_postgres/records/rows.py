@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Raw
 from singer_sdk.singerlib.json import serialize_json
 
 from target_deals_postgres.records.columns import (
@@ -18,25 +18,36 @@ from target_deals_postgres.records.columns import (
     Former,
     Kind,
 )
-from target_deals_postgres.records.decoding import RecordDecoder, struct_type
+from target_deals_postgres.records.decoding import RecordDecoder
+from target_deals_postgres.records.lines import (
+    NULL,
+    escape,
+    escaped,
+    joined,
+    texts_of,
+    unescape,
+)
 from target_deals_postgres.records.presence import Presence
 from target_deals_postgres.records.values import (
-    ESCAPED,
-    NULL,
     NarrowError,
     UnfitError,
     as_json,
     as_text,
-    escape,
     loads,
     storable,
-    unescape,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from msgspec import Raw
+
     Row = list[str]
+    """The texts of a row; of those outside its key and `SCOPE` some may lack their escapes."""
+
+# Escapes of control characters: of our own signs, and of NUL, which PostgreSQL cannot store.
+_CONTROLS = re.compile(rb"\\u000")
+_ESCAPED = re.compile(r"[\\\n\r]")
 
 EXTRA = Column(Field("", Kind.JSONB, EVERYTHING), "_extra", Kind.JSONB)
 
@@ -125,30 +136,24 @@ class Layout:
         self._presences: dict[tuple[str, bool], Presence] = {}
         self._without_extra = self._presence("1" * len(columns), has_extra=False)
         self._by_field = positions
-        # Where any character may stand; all others have digits, dots and a few letters.
-        free = [
-            at
-            for at, one in enumerate(columns)
-            if one.kind is Kind.JSONB or "string" in one.field.accepts
-        ]
-        self._texts = [at for at in free if struct_type(columns[at]) is not Raw]
-        self._others = [at for at in free if at not in self._texts]
-        self._texts_of = _taker(self._texts)
+        watched = {*self.keys, *(positions[name] for name in SCOPE if name in positions)}
+        self._watched = _taker(sorted(watched))
         self._decoder = RecordDecoder(columns)
 
     def position(self, name: str) -> int | None:
         """Where a property is in a row."""
         return self._by_field.get(name)
 
-    def row(self, record: bytes | Raw, *, plain: bool) -> tuple[Row, Presence]:
+    def row(self, record: bytes | Raw, *, plain: bool) -> tuple[Row, bytes, Presence]:
         """Read a record.
 
         Args:
             record: its JSON.
-            plain: no text in it needs an escape: its bytes have no backslash, tab or return.
+            plain: no text in it needs an escape: its bytes have no backslash and no return.
 
         Returns:
-            The row without the added columns, and which columns the record has.
+            The row without the added columns, the same as a line, and which columns the record
+            has.
 
         Raises:
             UnfitError: a value does not fit its schema.
@@ -172,32 +177,19 @@ class Layout:
             return self.row_of(loads(bytes(record)))
         if rest and not self.extra:
             raise UnknownFieldsError
-        if not plain:
-            self._escape(row, values)
         if self._tail:
             row += self._tail
             if rest:
-                row[len(self.columns)] = self._escaped(rest, Kind.JSONB)
-        return row, present
+                row[len(self.columns)] = rest
+        if plain:
+            return row, joined(row), present
+        if _CONTROLS.search(record) or _ESCAPED.search("".join(self._watched(row))):
+            return self.row_of(loads(bytes(record)))
+        return row, escaped(row), present
 
-    def _escape(self, row: Row, values: Sequence[Any]) -> None:
-        # Nearly every record has an escape somewhere, and few of its texts need one here: look
-        # through all of them at once, and only then for what was found.
-        texts = self._texts_of(values)
-        joined = "".join(filter(None, texts))
-        if "\0" not in joined:  # a lone surrogate does not come by this way
-            for one, escaped in ESCAPED:
-                if one in joined:
-                    for at, text in zip(self._texts, texts, strict=True):
-                        if text and one in text:
-                            row[at] = row[at].replace(one, escaped)
-        else:
-            for at in self._texts:
-                row[at] = self._escaped(row[at], self.kinds[at])
-        for at in self._others:
-            row[at] = self._escaped(row[at], self.kinds[at])
-
-    def row_of(self, record: Any, unfit: dict[str, str] | None = None) -> tuple[Row, Presence]:
+    def row_of(
+        self, record: Any, unfit: dict[str, str] | None = None
+    ) -> tuple[Row, bytes, Presence]:
         """The same for a record that is parsed already, by a stream map for example.
 
         Args:
@@ -223,7 +215,8 @@ class Layout:
             text = as_text(rest, Kind.JSONB, EVERYTHING) or ""
             row.append(self._escaped(text, Kind.JSONB) if rest else NULL)
         mask = "".join("01"[column.field.name in record] for column in self.columns)
-        return row + self._cleared, self._presence(mask, has_extra=bool(rest))
+        row += self._cleared
+        return row, joined(row), self._presence(mask, has_extra=bool(rest))
 
     def _text_of(
         self, column: Column, record: dict[str, Any], unfit: dict[str, str] | None
@@ -239,11 +232,11 @@ class Layout:
         except NarrowError:
             raise NarrowError(name) from None
 
-    def combined(self, before: bytes, row: Row, present: Presence) -> Row:
+    def combined(self, before: bytes, line: bytes, present: Presence) -> bytes:
         """Two rows of one key: what the later record lacks stays as the earlier one has it."""
         if present.complete and not self.extra and self.version is None:
-            return row
-        texts = before.decode().split("\t")
+            return line
+        texts, row = texts_of(before), texts_of(line)
         both = [text if present[at] else texts[at] for at, text in enumerate(row)]
         at = len(self.columns)
         if self.extra and present[at]:
@@ -254,11 +247,11 @@ class Layout:
             both[self.version] = max(
                 (one for one in versions if one != NULL), key=int, default=NULL
             )
-        return both
+        return joined(both)
 
     def payload(self, row: bytes, present: Presence) -> str:
         """The record of a row again, as JSON, for the list of rejected records."""
-        texts = row.decode().split("\t")
+        texts = texts_of(row)
         members = [
             as_json(column.field.name, Kind.TEXT)
             + ":"
@@ -290,8 +283,6 @@ class Layout:
         return shared
 
     def _escaped(self, text: str, kind: str) -> str:
-        if text is NULL:
-            return text
         clean = storable(text, kind)
         if clean != text:
             self.replaced += 1

@@ -20,15 +20,12 @@ from target_deals_postgres.records.columns import BIGINT_RANGE, EVERYTHING, STRU
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-NULL = "\\N"
 NO_DATE = "expected a date (YYYY-MM-DD)"
 NO_MOMENT = "expected a date-time (RFC 3339)"
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 DATE_LENGTH = len("2026-01-31")
 LONGEST_BIGINT = 19  # digits
 LONGEST_INTEGER = 4000  # digits; Python refuses to parse longer ones
-
-ESCAPED = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"))  # for COPY, in this order
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # The escapes of a JSON text; the groups are what PostgreSQL cannot store.
@@ -140,22 +137,6 @@ def storable(text: str, kind: str) -> str:
     if "\\u" not in text or _STORABLE_JSON.fullmatch(text):
         return text
     return _ESCAPES.sub(lambda found: "\\ufffd" if found[1] or found[2] else found[0], text)
-
-
-def escape(text: str) -> str:
-    """Escape a text for COPY."""
-    for one, escaped in ESCAPED:
-        if one in text:
-            text = text.replace(one, escaped)
-    return text
-
-
-def unescape(text: str) -> str | None:
-    """Undo `escape`; None for NULL."""
-    if text == NULL:
-        return None
-    plain = {"t": "\t", "n": "\n", "r": "\r", "\\": "\\"}
-    return re.sub(r"\\(.)", lambda found: plain[found[1]], text) if "\\" in text else text
 
 
 def as_json(text: str | None, kind: Kind, accepts: frozenset[str] = EVERYTHING) -> str:

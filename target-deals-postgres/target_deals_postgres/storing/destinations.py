@@ -10,7 +10,7 @@ from singer_sdk.singerlib.json import serialize_json
 
 from target_deals_postgres.records.batches import Batch
 from target_deals_postgres.records.columns import TENANT, VERSION
-from target_deals_postgres.records.values import unescape
+from target_deals_postgres.records.lines import texts_of, unescape
 from target_deals_postgres.storing.rejected import Rejected
 
 if TYPE_CHECKING:
@@ -100,9 +100,9 @@ class Destination:
         """Begin with no row."""
         self.batch = Batch(self.layout, removing=self.removing)
 
-    def add(self, row: Row, present: Presence) -> int:
+    def add(self, row: Row, line: bytes, present: Presence) -> int:
         """Let a row wait; see `Batch.add`."""
-        return self.batch.add(row, present)
+        return self.batch.add(row, line, present)
 
     def take(self) -> Batch:
         """Give the waiting rows away."""
@@ -118,7 +118,7 @@ class Destination:
         return came - refused
 
     def _key(self, line: bytes) -> Key:
-        texts = line.decode().split("\t")
+        texts = texts_of(line)
         return tuple(unescape(texts[at]) for at in self.layout.keys)
 
     def nulled(self, batch: Batch, number: int, reasons: Mapping[int, str]) -> Rejected:
@@ -132,7 +132,7 @@ class Destination:
     def rejected(self, batch: Batch, number: int, why: str) -> Rejected:
         """Describe a row that PostgreSQL refused."""
         row = batch.rows[number]
-        texts = row.decode().split("\t")
+        texts = texts_of(row)
 
         def value(name: str) -> str | None:
             at = self.layout.position(name)

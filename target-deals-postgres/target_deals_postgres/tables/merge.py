@@ -12,7 +12,7 @@ from psycopg2 import errorcodes
 from psycopg2.sql import SQL, Identifier
 
 from target_deals_postgres.records.batches import Batch
-from target_deals_postgres.records.values import NULL
+from target_deals_postgres.records.lines import BETWEEN, NULL
 from target_deals_postgres.tables.statements import Statements
 
 if TYPE_CHECKING:
@@ -276,12 +276,12 @@ class Merge:
 
     def _patch(self, row: _Patch, at: int, why: str) -> bool:
         # Whether a value may be NULL, which it then is.
-        texts = row.line.split(b"\t")
+        texts = row.line.split(BETWEEN)
         null = NULL.encode()
         if self._firm is None or at in self._firm or texts[at] == null:
             return False
         texts[at] = null
-        row.line, row.reasons[at] = b"\t".join(texts), why
+        row.line, row.reasons[at] = BETWEEN.join(texts), why
         return True
 
     @staticmethod
@@ -303,7 +303,7 @@ class Merge:
         rows: Iterable[bytes] = lines
         if batch.incomplete:
             rows = (
-                line + b"\t" + batch.present(number).mask.encode()
+                line + BETWEEN + batch.present(number).mask.encode()
                 for number, line in zip(numbers, lines, strict=True)
             )
         statement = self._statements.copy_to_stage(with_present=bool(batch.incomplete))

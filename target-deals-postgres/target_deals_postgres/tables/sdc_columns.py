@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from target_deals_postgres.records.columns import DELETED, VERSION, Kind
-from target_deals_postgres.records.values import NULL, escape
+from target_deals_postgres.records.lines import NULL, escape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

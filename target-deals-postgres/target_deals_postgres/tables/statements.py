@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from psycopg2.sql import SQL, Identifier
 
 from target_deals_postgres.records.columns import DELETED, SCOPE, VERSION
+from target_deals_postgres.records.lines import OPTIONS
 from target_deals_postgres.records.rows import EXTRA
 from target_deals_postgres.tables.versions import hash_of
 
@@ -55,12 +56,14 @@ class Statements:
 
     def copy(self) -> Composable:
         """Copy rows right into the table."""
-        return SQL("COPY {} ({}) FROM STDIN").format(self._table.sql, _joined(self._names))
+        return SQL("COPY {} ({}) FROM STDIN {}").format(
+            self._table.sql, _joined(self._names), SQL(OPTIONS)
+        )
 
     def copy_to_stage(self, *, with_present: bool) -> Composable:
         """Copy rows into the stage, with or without the list of what each has."""
         fields = [*self._fields, Identifier("present")] if with_present else self._fields
-        return SQL("COPY {} ({}) FROM STDIN").format(self._stage, _joined(fields))
+        return SQL("COPY {} ({}) FROM STDIN {}").format(self._stage, _joined(fields), SQL(OPTIONS))
 
     def merge_alike(self, present: Presence) -> Composable:
         """Merge rows that all have the same fields.
