@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING
 import psycopg2
 from tap_hubspot_deals.ending import Terminated, ending_of
 
+from hubspot_verify import report
 from hubspot_verify.errors import RefusedError, UnreachableError, VerifyError
 from hubspot_verify.findings import KINDS
 from hubspot_verify.inputs import from_files, from_meltano
 from hubspot_verify.verifying import Verification
 
 if TYPE_CHECKING:
+    from tap_hubspot_deals.ending import Ending
+
     from hubspot_verify.findings import Difference, Findings
     from hubspot_verify.inputs import Inputs
 
@@ -48,6 +51,12 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--state", metavar="FILE", help="the state that the last run left")
     found.add_argument("--catalog", metavar="FILE", help="the catalog, where there is one")
     found.add_argument(
+        "--since",
+        metavar="TIME",
+        help="of a scan (`scan_id` of the tap's settings), in place of its state: when it began",
+    )
+    found.add_argument("--report", metavar="FILE", help="write what was found there, as JSON")
+    found.add_argument(
         "--repair", action="store_true", help="read again what differs, and load it by the target"
     )
     return found
@@ -58,7 +67,7 @@ def main() -> None:
     level = os.environ.get("LOGLEVEL", "INFO").upper()
     logging.basicConfig(format="%(levelname)s %(message)s", level=level)
     options = parser().parse_args()
-    files = (options.tap_config, options.target_config, options.state)
+    files = (options.tap_config, options.target_config, options.state or options.since)
     if not any(files) and options.meltano is None and "MELTANO_PROJECT_ROOT" in os.environ:
         options.meltano = PLUGINS
     if options.meltano is None and not all(files):
@@ -70,22 +79,29 @@ def _verified(options: argparse.Namespace) -> int:
     """Verify; gives the exit code."""
     try:
         inputs = (
-            from_meltano(options.meltano[0], options.meltano[1], options.state_id)
+            from_meltano(*options.meltano, options.state_id, options.since)
             if options.meltano
             else from_files(
-                options.tap_config, options.target_config, options.state, options.catalog
+                options.tap_config,
+                options.target_config,
+                options.state,
+                options.catalog,
+                options.since,
             )
         )
         found = _found(inputs, repair=options.repair)
     except VerifyError as exc:
-        return _told(str(exc), exc.code)
+        return _told(options, str(exc), exc)
     except (Terminated, Exception) as exc:
         LOGGER.debug("Ended by:", exc_info=exc)
         ending = ending_of(exc)  # the tap's own words for what it knows
         if ending.code == VerifyError.code:
             sentence = f"{type(exc).__name__}: a fault of hubspot-verify; LOGLEVEL=DEBUG shows it."
-            return _told(sentence, ending.code)
-        return _told(ending.sentence, ending.code, ending.status if ending.status > 1 else FAILED)
+            return _told(options, sentence, ending)
+        status = ending.status if ending.status > 1 else FAILED
+        return _told(options, ending.sentence, ending, status)
+    if options.report:
+        report.write(options.report, report.of_findings(found))
     for each in found:
         _show(each)
     return DIFFERENT if any(each.verdict == "different" for each in found) else EQUAL
@@ -107,8 +123,13 @@ def _found(inputs: Inputs, *, repair: bool) -> list[Findings]:
             raise RefusedError(f"The database says: {_first_line(exc)}") from exc
 
 
-def _told(sentence: str, code: str, status: int = FAILED) -> int:
-    LOGGER.error("%s (%s)", sentence, code, extra={"code": code})
+def _told(
+    options: argparse.Namespace, sentence: str, ending: VerifyError | Ending, status: int = FAILED
+) -> int:
+    if options.report:
+        failure = report.of_failure(ending.code, sentence, retryable=ending.retryable)
+        report.write(options.report, failure)
+    LOGGER.error("%s (%s)", sentence, ending.code, extra={"code": ending.code})
     return status
 
 

@@ -70,7 +70,10 @@ class Comparison:
         self._merged: dict[str, str] = {}
         now = datetime.now(UTC)
         self.records = Findings(name, now)
-        self.pairs = {to_type: Findings(f"{name}_{to_type}", now) for to_type in survey.tables}
+        self.pairs = {
+            to_type: Findings(f"{name}_{to_type}", now, pair=(name, to_type))
+            for to_type in survey.tables
+        }
         self.faulty = IdSet()
         self.no_ids: list[str] = []
 

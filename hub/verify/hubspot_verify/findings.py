@@ -52,6 +52,7 @@ class Findings:
 
     Args:
         name: The type, or `deals_contacts` for a pair.
+        pair: For a pair, the types that its links lead from and to.
         started_at: When it was begun.
         finished_at: When it was done.
         requests: To HubSpot; those for links stand with the type they lead from.
@@ -77,6 +78,7 @@ class Findings:
     differences: list[Difference] = field(default_factory=list)
     behind: int = 0
     repaired: int = 0
+    pair: tuple[str, str] | None = None
 
     @property
     def total(self) -> int:

@@ -29,12 +29,14 @@ class Inputs:
         target: The target's.
         state: What the last run of both left.
         catalog: What of the tap's streams is selected; None: all.
+        since: Of a snapshot, which has no state: when its reading began, ISO 8601.
     """
 
     tap: dict[str, Any]
     target: dict[str, Any]
     state: dict[str, Any]
     catalog: dict[str, Any] | None = None
+    since: str | None = None
 
     @property
     def schema(self) -> str:
@@ -60,23 +62,27 @@ class Inputs:
         return started.strip()
 
 
-def from_files(tap: str, target: str, state: str, catalog: str | None) -> Inputs:
-    """Inputs from JSON files.
+def from_files(
+    tap: str, target: str, state: str | None, catalog: str | None, since: str | None
+) -> Inputs:
+    """Inputs from JSON files; of a snapshot there is no state.
 
     Raises:
         SettingsError: If a file is not there, or holds something else.
     """
     found = None if catalog is None else _object(catalog)
-    return Inputs(_object(tap), _object(target), _singer(_object(state)), found)
+    left = {} if state is None else _singer(_object(state))
+    return Inputs(_object(tap), _object(target), left, found, since)
 
 
-def from_meltano(tap: str, target: str, state_id: str | None) -> Inputs:
+def from_meltano(tap: str, target: str, state_id: str | None, since: str | None) -> Inputs:
     """Inputs as Meltano's project has them.
 
     Args:
         tap: The extractor's name.
         target: The loader's.
         state_id: The state's; by default the one that runs of both have in this environment.
+        since: Of a snapshot, when its reading began.
 
     Raises:
         SettingsError: If Meltano does not tell one of them.
@@ -92,8 +98,9 @@ def from_meltano(tap: str, target: str, state_id: str | None) -> Inputs:
     return Inputs(
         dumped("config", tap),
         dumped("config", target),
-        _meltano_state(state_id or _state_id(tap, target)),
+        {} if since else _meltano_state(state_id or _state_id(tap, target)),
         dumped("catalog", tap),
+        since,
     )
 
 

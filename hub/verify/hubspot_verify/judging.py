@@ -3,6 +3,9 @@
 Three witnesses: HubSpot as it is now, the tables, and the state, which knows what went out. What
 went out and is not in the tables, or otherwise, is a fault. What did not go out, or changed in
 HubSpot since the last run looked, is behind: the next run reads it.
+
+Of a snapshot there is no state. Its rows tell what went out, and of what has no row HubSpot's
+modified date: what did not change since the reading began should be there.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
+    from tap_hubspot_deals.reading.packing import Kind
     from tap_hubspot_deals.streams.survey import LinkLabels, Survey
 
     from hubspot_verify.shapes import Shape
@@ -69,7 +73,7 @@ class Judge:
             rows: The rows of its links, those of earlier reads too.
         """
         record_id = record["id"]
-        went = self._survey.went_out_as(int(record_id))
+        went = self._went(record_id, row, record["updated_at"])
         if row is not None and row.copies > 1:
             yield Verdict(Difference("doubled", record_id))
         if row is None:
@@ -86,7 +90,7 @@ class Judge:
     def archived(self, record: Mapping[str, Any], row: Row | None) -> Iterator[Verdict]:
         """What is to be said of a record in the recycle bin."""
         record_id = record["id"]
-        went = self._survey.went_out_as(int(record_id))
+        went = self._went(record_id, row, record["updated_at"])
         if went == "merged":
             return
         if went == "live":  # archived since
@@ -104,7 +108,7 @@ class Judge:
         self, record_id: str, survivor: tuple[str, str | None], row: Row | None
     ) -> Iterator[Verdict]:
         """What is to be said of a record that another one took the place of."""
-        went = self._survey.went_out_as(int(record_id))
+        went = self._went(record_id, row, survivor[1])
         if row is None:
             if went == "merged":
                 yield Verdict(Difference("missing", record_id))
@@ -122,7 +126,7 @@ class Judge:
 
     def gone(self, record_id: str, row: Row | None) -> Iterator[Verdict]:
         """What is to be said of an id that HubSpot does not have, or that is not asked for."""
-        went = self._survey.went_out_as(int(record_id)) if is_id(record_id) else None
+        went = self._went(record_id, row, None) if is_id(record_id) else None
         if went == "merged":  # into a record that is not there any more: no run looks at it again
             if row is None:
                 yield Verdict(Difference("missing", record_id))
@@ -144,6 +148,8 @@ class Judge:
             return BEHIND  # restored, or new, since
         if older and moved and self._is_fresh(record["updated_at"]) and not marks:
             return BEHIND
+        if self._survey.is_snapshot and not older and self._survey.calculated.issuperset(names):
+            return BEHIND  # no run will read it again, and HubSpot moves no date
         kind = "stale" if older and moved else "altered"
         return Verdict(Difference(kind, record["id"], tuple(names)))
 
@@ -195,6 +201,14 @@ class Judge:
                 yield Verdict(Difference("altered", record_id, ("associations",)))
                 return
         yield BEHIND
+
+    def _went(self, record_id: str, row: Row | None, modified: str | None) -> Kind | None:
+        """What the last message of a record said it is."""
+        if not self._survey.is_snapshot:
+            return self._survey.went_out_as(int(record_id))
+        if row is not None:
+            return "archived" if row.marked else "live"
+        return None if self._is_fresh(modified) else "live"
 
     def _is_fresh(self, modified: str | None) -> bool:
         """Whether the next run reads a record again: it changed since the last one looked."""

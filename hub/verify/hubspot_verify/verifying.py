@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger("hubspot-verify")
 TARGET = "target-deals-postgres"
 
-CHANGING = ("scan_id", "stream_maps", "flattening_enabled")
+CHANGING = ("stream_maps", "flattening_enabled")
 """Settings of the tap with which tables do not mirror what it reads."""
 
 
@@ -56,6 +56,13 @@ class Verification:
             raise SettingsError(
                 f"`{changing[0]}` of the tap is set: the tables mirror something else then."
             )
+        scan = inputs.tap.get("scan_id")
+        if bool(scan) != bool(inputs.since):
+            raise SettingsError(
+                "`scan_id` of the tap and --since belong together: of a scan no state tells what "
+                "it should have, so its beginning has to be named."
+            )
+        self._scan = {"_scan_id": str(scan)} if scan else {}
         self._inputs = inputs
         self._db = db
         self._tap = TapHubspotDeals(
@@ -70,17 +77,20 @@ class Verification:
         )
 
     def run(self, *, repair: bool) -> list[Findings]:
-        """Compare all types, and write the proof.
+        """Compare all types, and write the proof; a scan, which nothing changes any more, has none.
 
         Args:
             repair: Whether what differs is read again and loaded.
 
         Raises:
+            SettingsError: If a scan is to be repaired.
             UnfinishedError: If the state has no finished run of these settings.
             TableError: If a table is not there.
             HubSpotError: If HubSpot does not give what is asked.
             RepairError: If the target does not load what was read again.
         """
+        if repair and self._scan:
+            raise SettingsError("A scan is what it was when it was read: it is not repaired.")
         with ExitStack() as stack:
             parts = [*self._parts(stack)]
             found: list[Findings] = []
@@ -88,7 +98,8 @@ class Verification:
                 found += part.comparison.run(self._tap.account.client)
             if repair and any(each.total for each in found):
                 self._repair([p for p in parts if p.comparison.faulty or p.comparison.no_ids])
-            self._write(found)
+            if not self._scan:
+                self._write(found)
         return found
 
     def close(self) -> None:
@@ -101,8 +112,8 @@ class Verification:
         if not chosen:
             raise SettingsError("No object type is selected: there is nothing to compare.")
         for stream in chosen:
-            survey = stack.enter_context(stream.survey())
-            if survey.finished_at is None:
+            survey = stack.enter_context(stream.survey(self._inputs.since))
+            if survey.finished_at is None and not self._scan:
                 raise UnfinishedError(
                     f"The state has no finished run of {stream.name} with these settings: "
                     "run tap and target first. (A sample, or a part by `association_ids`, is none.)"
@@ -115,7 +126,7 @@ class Verification:
             stream.name,
             self._cur,
             self._inputs.schema,
-            {"_tenant_id": self._tenant},
+            {"_tenant_id": self._tenant, **self._scan},
             archived=stream.settings.archived,
         )
 

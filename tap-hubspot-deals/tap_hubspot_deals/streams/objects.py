@@ -96,14 +96,18 @@ class ObjectStream(FeedingStream):
             if isinstance(s, HistoryStream) and s.object_type == self.object_type and s.selected
         ]
 
-    def survey(self) -> Survey:
+    def survey(self, since: str | None = None) -> Survey:
         """What HubSpot has now, beside what went out; nothing is written.
+
+        Args:
+            since: Of a snapshot, which has no state: when its reading began, ISO 8601.
 
         Raises:
             StateError: If the state cannot be used.
         """
         self.find_children()
-        bookmark = self.find_bookmark(self.own_state())
+        state = self.own_state() if since is None else {"replication_key_value": since}
+        bookmark = self.find_bookmark(state)
         return Survey(
             self.run(bookmark, self.hubspot, self.logger, walks=True),
             bookmark,
@@ -111,6 +115,7 @@ class ObjectStream(FeedingStream):
             self._composer(mirrors=bookmark.mirrors),
             self.hubspot.clock,
             tables={to_type: stream.name for to_type, stream in self._links.items()},
+            is_snapshot=since is not None,
         )
 
     def reload(self, survey: Survey, ids: Sequence[int], also: Sequence[str] = ()) -> None:

@@ -101,6 +101,7 @@ class RecordFields:
         in_record = [d for d in definitions if (d.is_of_every_account or flat) and not self._nested]
         self._fields = _field_names([d.name for d in in_record], own)
         self._definitions = {d.name: d for d in definitions}
+        self.calculated = frozenset(d.name for d in definitions if d.calculated)
         self._unasked: tuple[str, ...] = ()
         self._cut_raw = False
         self.unparsed: dict[str, int] = {}

@@ -60,6 +60,7 @@ class Survey:
         composer: Makes pages that can be written.
         clock: HubSpot's.
         tables: The streams of links, by the object type they lead to.
+        is_snapshot: Whether no state tells what went out: the copy was read once.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Survey:
         clock: Clock,
         *,
         tables: Mapping[str, str],
+        is_snapshot: bool = False,
     ) -> None:
         self._run = run
         self._bookmark = bookmark
@@ -78,6 +80,7 @@ class Survey:
         self._composer = composer
         self._clock = clock
         self.tables = tables
+        self.is_snapshot = is_snapshot
         self._held: Holdings | None = None
 
     def __enter__(self) -> Self:
@@ -105,13 +108,19 @@ class Survey:
 
         They are those that not all records have which went out, and those that are deselected.
         """
-        names = (*self._bookmark.lacking, *self._fields.left_out)
+        lacking = () if self.is_snapshot else self._bookmark.lacking
+        names = (*lacking, *self._fields.left_out)
         return {self._fields.place_of(name) for name in names}
 
     @property
     def schema(self) -> dict[str, Any]:
         """The JSON schemas of the fields."""
         return self._fields.schema()
+
+    @property
+    def calculated(self) -> frozenset[str]:
+        """The properties that HubSpot works out, also anew without moving a modified date."""
+        return self._fields.calculated
 
     @property
     def held(self) -> Holdings:
@@ -126,7 +135,8 @@ class Survey:
 
     def links_out(self, number: int) -> set[LinkKey] | None:
         """The links of a record that went out; None: there are too many for the state."""
-        return None if self.held.links is None else self.held.links_of(number)
+        unknown = self.is_snapshot or self.held.links is None
+        return None if unknown else self.held.links_of(number)
 
     def all(self) -> Iterator[Found]:
         """All records that are asked for, page by page.
