@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from harness.meltano import ROOT
-from scan_service.pipeline.verdicts import OF_TAP, OF_TARGET
+from scan_service.pipeline.verdicts import OF_TAP, OF_TARGET, OF_VERIFY
 
 BASES = {
     "crm_taps": ["crm_taps.errors:SourceError"],
@@ -72,3 +72,5 @@ def test_the_service_knows_every_code_of_tap_and_target() -> None:
             module, name = base.split(":")
             known |= defined(getattr(importlib.import_module(module), name))
         assert set(codes) == set(known)
+    verifys = defined(importlib.import_module("hubspot_verify.errors").VerifyError)
+    assert set(OF_VERIFY) == set(OF_TAP) | set(verifys)

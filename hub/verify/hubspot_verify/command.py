@@ -79,7 +79,7 @@ def _verified(options: argparse.Namespace) -> int:
     """Verify; gives the exit code."""
     try:
         inputs = (
-            from_meltano(*options.meltano, options.state_id, options.since)
+            from_meltano(options.meltano[0], options.meltano[1], options.state_id, options.since)
             if options.meltano
             else from_files(
                 options.tap_config,

@@ -94,6 +94,7 @@ def status(scan: Mapping[str, Any], *, include_requests: bool = False) -> dict[s
         "waiting": _waiting(scan, live.get("waiting")),
         "errors": [*scan["errors"], *live.get("errors", ())][-_SHOWN_ERRORS:],
         **requests,
+        **_verification(scan),
     }
 
 
@@ -105,6 +106,15 @@ def _requests(line: Mapping[str, Any]) -> dict[str, Any] | None:
         dict(zip(("second", "requests", "limit"), one, strict=True)) for one in line["points"]
     ]
     return {"total": line["total"], "limit": points[-1]["limit"], "line": points}
+
+
+def _verification(scan: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a scan found that verifies another one; nothing of all others."""
+    subject = scan["config"].get("verifies")
+    if subject is None:
+        return {}
+    found = scan["findings"] or {"verdict": None, "parts": [], "differences": []}
+    return {"verification": {"verifies": subject, **found}}
 
 
 def _waiting(scan: Mapping[str, Any], wait: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -31,7 +31,7 @@ from scan_service.guard import audit
 from scan_service.ledger import history, removals, scans
 from scan_service.moments import timestamp
 from scan_service.records import files, pages
-from scan_service.records.objects import parts
+from scan_service.records.objects import is_copy, parts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from scan_service.door.service import Service
     from scan_service.guard.auth import Caller
+    from scan_service.ledger.extraction import ScanConfig
     from scan_service.records.objects import Part
 
 
@@ -50,6 +51,7 @@ async def start_scan(service: Service, request: Request, caller: Caller) -> Resp
     request.state.subject = config.scan_id
     if await scans.exists(service.db, caller.tenant_id, config.scan_id):
         raise ConflictError("Scan with this ID already exists")
+    config = await _whole(service, config)
     token = await sealed(service, config.auth, caller.tenant_id, "config")
     totals = await service.probe(config, token, "config")
     async with service.db.tenant(caller.tenant_id) as connection:
@@ -75,10 +77,27 @@ async def estimate(service: Service, request: Request, caller: Caller) -> Respon
     config = read_body(StartScan, await json_body(request)).config
     caller.require_tenant(config.tenant_id)
     request.state.subject = config.scan_id
+    config = await _whole(service, config)
     token = await sealed(service, config.auth, caller.tenant_id, "config")
     totals = await service.probe(config, token, "config")
     lasting = await history.estimate(service.db, caller.tenant_id)
     return JSONResponse(answers.success(answers.estimated(config.parts(), totals, lasting)))
+
+
+async def _whole(service: Service, config: ScanConfig) -> ScanConfig:
+    """Return a configuration that says what is read; one that verifies names a scan for that."""
+    if config.verifies is None:
+        return config
+    try:
+        scan = await scans.find(service.db, config.tenant_id, config.verifies)
+    except NotFoundError:
+        scan = {"status": "gone"}
+    if scan["status"] != "completed" or not is_copy(scan["config"]):
+        raise InvalidRequestError.field(
+            "config.verifies", "must name a completed scan that read everything",
+            message="Invalid scan configuration",
+        )  # fmt: skip
+    return config.like(scan["config"])
 
 
 async def scan_status(service: Service, request: Request, caller: Caller) -> Response:
@@ -157,6 +176,8 @@ def _place(query: ResultQuery) -> pages.Place:
 
 def part_of(scan: Mapping[str, Any], name: str) -> Part:
     """Return what a scan reads of an object type; asking for one that it does not read is wrong."""
+    if scan["config"].get("verifies"):
+        raise NotFoundError("This scan verified another one and has no records; see its status")
     found = parts(scan["config"])
     if name not in found:
         raise InvalidRequestError.field(

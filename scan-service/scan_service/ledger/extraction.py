@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -25,6 +26,8 @@ from scan_service.moments import read_moment
 from scan_service.records import objects
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from scan_service.records.objects import Part
 
 ASSOCIATIONS = (
@@ -179,6 +182,13 @@ ObjectItem = Annotated[
 ]
 
 
+# The fields that say what is read, and what clients call them.
+WHAT = {
+    "objects": "objects", "filters": "filters", "date_range": "dateRange",
+    "properties": "properties", "associations": "associations",
+}  # fmt: skip
+
+
 class Extraction(Model):
     """What a scan reads, and how: all of a scan's configuration but its name."""
 
@@ -274,6 +284,26 @@ def _name(item: str | ObjectOrder) -> str:
 
 
 class ScanConfig(Extraction):
-    """One scan."""
+    """One scan; one that verifies another reads what that one read."""
 
     scan_id: Annotated[Identifier, Field(alias="scanId")]
+    verifies: Identifier | None = None
+
+    @field_validator("verifies")
+    @classmethod
+    def _alone(cls, value: str | None, info: ValidationInfo) -> str | None:
+        said = [name for name in WHAT if info.data.get(name)]
+        if value is not None and (said or info.data.get("mode") == "incremental"):
+            raise ValueError("takes what is read from the scan that it names: leave that away")
+        return value
+
+    def like(self, stored: Mapping[str, Any]) -> Self:
+        """Return this one reading what another scan read.
+
+        Args:
+            stored: that one's configuration, as `stored` returned it.
+        """
+        said = {name: stored[name] for name in WHAT.values() if name in stored}
+        own = {"tenantId": self.tenant_id, "scanId": self.scan_id, "auth": {"connection": "any"}}
+        whole = type(self).model_validate_json(json.dumps({**said, **own}))
+        return self.model_copy(update={name: getattr(whole, name) for name in WHAT})

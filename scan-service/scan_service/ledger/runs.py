@@ -53,6 +53,8 @@ class Progress:
     labels: dict[str, Any] = field(default_factory=dict)
     # How many requests it sent to HubSpot, and when (`pipeline.pace`).
     requests: dict[str, Any] = field(default_factory=dict)
+    # What a run found that verifies a scan (`pipeline.verifying`).
+    findings: dict[str, Any] | None = None
     # What holds this run up, for those who watch it (`pipeline.hindrances`).
     live: dict[str, Any] = field(default_factory=dict)
 
@@ -111,6 +113,18 @@ async def prepare(db: Database, scan: Mapping[str, Any]) -> None:
         await tables.make(connection, scan)
 
 
+async def verified_since(db: Database, scan: Mapping[str, Any]) -> str | None:
+    """Return when the scan began that another one verifies; None if it is not there any more."""
+    async with db.system() as connection:
+        cursor = await connection.execute(
+            "select started_at from scan where tenant_id = %s and scan_id = %s"
+            " and status = 'completed'",
+            [scan["tenant_id"], scan["config"]["verifies"]],
+        )
+        row = await cursor.fetchone()
+        return timestamp(row["started_at"]) if row else None
+
+
 async def report(db: Database, run: uuid.UUID, progress: Progress) -> str | None:
     """Say that the run lives and how far it is; return the scan's status, None if it was lost."""
     async with db.system() as connection:
@@ -161,6 +175,14 @@ async def finish(
         await become(connection, scan["tenant_id"])
         found = await tally(connection, scan)
     errors = [*found.problems, *progress.errors][-KEPT_ERRORS:]
+    counts = found.counts(scan["objects"], completed=False)
+    ended = found.counts(scan["objects"], completed=True)
+    processed = found.processed
+    if progress.findings is not None:  # it has compared records and has none
+        processed, counts = progress.processed, progress.objects
+        ended = counts and {
+            name: {**each, "total": each["processed"]} for name, each in counts.items()
+        }
     async with db.system() as connection:
         cursor = await connection.execute(
             "update scan set"
@@ -174,12 +196,12 @@ async def finish(
             "  records = %(records)s, octets = %(octets)s, defined = %(defined)s,"
             "  requests = %(requests)s,"
             "  objects = case when status = 'running' and %(status)s = 'completed'"
-            "    then %(ended)s::jsonb else %(objects)s::jsonb end"
+            "    then %(ended)s::jsonb else %(objects)s::jsonb end, findings = %(findings)s"
             " where run_id = %(run)s returning status",
             {
                 "run": run,
                 "status": status,
-                "processed": found.processed,
+                "processed": processed,
                 "failed": sum(found.refused.values()),
                 "errors": Jsonb(errors),
                 "summary": found.summary,
@@ -188,8 +210,9 @@ async def finish(
                 "octets": found.octets,
                 "requests": Jsonb(progress.requests),
                 "defined": Jsonb(schemas.defined(progress.columns, progress.labels, found.filled)),
-                "objects": _json(found.counts(scan["objects"], completed=False)),
-                "ended": _json(found.counts(scan["objects"], completed=True)),
+                "objects": _json(counts),
+                "ended": _json(ended),
+                "findings": _json(progress.findings),
             },
         )
         row = await cursor.fetchone()

@@ -14,7 +14,7 @@ from service_base.logs import logger
 from scan_service.engine.leash import LEASE_LOST
 from scan_service.guard.vault import VaultError
 from scan_service.ledger import runs
-from scan_service.pipeline import meltano
+from scan_service.pipeline import meltano, verifying
 from scan_service.pipeline.run_catalog import columns_of, labels_of
 from scan_service.pipeline.verdicts import TAP, Verdict
 
@@ -37,6 +37,9 @@ _KILL_SECONDS = 3.0
 _CANCEL_SECONDS = 4.0
 _RETRY_SECONDS = 5
 _RECANCEL_SECONDS = 1.0
+_GONE = Verdict(
+    completed=False, code="NOT_FOUND", message="The scan that was to be verified has been removed"
+)
 
 
 async def end(*tasks: asyncio.Task[Any]) -> None:
@@ -97,7 +100,7 @@ class Attempt:
             with self._numbers.step("prepare"):
                 await runs.prepare(self._db, self._scan)
             with meltano.prepared(self._settings, self._scan) as run:
-                verdict = await self._follow(run, stop)
+                verdict = await self._outcome(run, stop)
         except VaultError as error:
             verdict = Verdict(completed=False, code="INTERNAL_ERROR", message=str(error))
         except AWAY:
@@ -139,6 +142,16 @@ class Attempt:
             message=f"Unexpected error; the log has it under run {self._run_id}",
         )
 
+    async def _outcome(self, run: meltano.Pipeline, stop: asyncio.Future[str]) -> Verdict | None:
+        """Follow a run; one that verifies a scan says nothing of one that was removed meanwhile."""
+        if self._scan["config"].get("verifies") is None:
+            return await self._follow(run, stop)
+        run.since = before = await runs.verified_since(self._db, self._scan)
+        verdict = await self._follow(run, stop) if before else _GONE
+        if verdict is None or not verdict.completed:
+            return verdict
+        return verdict if await runs.verified_since(self._db, self._scan) == before else _GONE
+
     async def _follow(self, run: meltano.Pipeline, stop: asyncio.Future[str]) -> Verdict | None:
         """Follow a run; None if the scan has been given to another one meanwhile."""
         with self._numbers.step("start"):
@@ -171,6 +184,7 @@ class Attempt:
             ends.cancel()
             self._numbers.took("run", time.monotonic() - began)
         code = ends.result() if ends.done() and not ends.cancelled() else 1
+        self._progress.findings = verifying.read(run.report, run.log)
         self._look(run)
         return self._judge(run, code, stop)
 
@@ -187,7 +201,8 @@ class Attempt:
                 completed=False, code="INTERNAL_ERROR", try_again=True,
                 message="The run lost contact with the database",
             )  # fmt: skip
-        return run.log.verdict(code)
+        # A verification that found differences ends with 1, and is complete.
+        return run.log.verdict(0 if self._progress.findings else code)
 
     @staticmethod
     async def _exit(leash: Any) -> int:

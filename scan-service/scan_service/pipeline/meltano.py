@@ -19,7 +19,8 @@ from scan_service.pipeline.pace import Pace
 from scan_service.pipeline.project import cut
 from scan_service.pipeline.run_catalog import catalog
 from scan_service.pipeline.run_log import LogReader
-from scan_service.pipeline.verdicts import TAP, TARGET
+from scan_service.pipeline.verdicts import TAP, TARGET, VERIFY
+from scan_service.pipeline.verifying import command
 from scan_service.records.objects import DEALS, LINKS, NEEDED, history_streams, parts
 
 if TYPE_CHECKING:
@@ -47,7 +48,14 @@ class Pipeline:
     folder: Path
     log: LogReader
     leash: processes.Leashed | None = None
+    # Of the scan that is verified, if this run verifies one: when it began (ISO 8601).
+    since: str | None = None
     _state_seen: float = 0.0
+
+    @property
+    def report(self) -> Path:
+        """Where `hubspot-verify` says what it found."""
+        return self.folder / "report.json"
 
     def read_state(self) -> dict[str, Any] | None:
         """Return the Singer state if the run has emitted a newer one since the last look."""
@@ -120,16 +128,18 @@ async def begin(
         **_target(settings, scan),
         **secrets,
     }
-    if text := cut(settings.project_root, {"extractors": TAP, "loaders": TARGET}, environment):
+    plugins = {"extractors": TAP, "loaders": TARGET}
+    if run.since is None:
+        words = ["run", "--no-install", "--force", TAP, TARGET]
+    else:
+        words, plugins["utilities"] = command(run.report, run.since), VERIFY
+    if text := cut(settings.project_root, plugins, environment):
         project = run.folder / "project"
         project.mkdir(mode=0o700)
         _write(project / "meltano.yml", text)
         environment["MELTANO_PROJECT_ROOT"] = str(project)
     run.leash = await forks.leashed(
-        [
-            settings.meltano, "--log-format", "json", "--env-file", os.devnull,
-            "run", "--no-install", "--force", TAP, TARGET,
-        ],
+        [settings.meltano, "--log-format", "json", "--env-file", os.devnull, *words],
         folder=run.folder,
         log=run.log.path,
         lease=settings.lease_seconds,
@@ -180,7 +190,7 @@ def _tap(settings: Settings, scan: Mapping[str, Any], selection: Path) -> dict[s
     wanted = parts(config).values()
     values: dict[str, str | None] = {
         "TENANT_ID": scan["tenant_id"],
-        "SCAN_ID": scan["scan_id"],
+        "SCAN_ID": config.get("verifies") or scan["scan_id"],
         "ORGANIZATION_ID": scan["organization_id"],
         "OBJECTS": json.dumps([_object(part) for part in wanted]),
         "PAGE_SIZE": str(config.get("batchSize", 100)),

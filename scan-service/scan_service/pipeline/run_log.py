@@ -100,6 +100,10 @@ class LogReader:
         elif plugin == TARGET:
             self.written[stream] += value
 
+    def note(self, plugin: str, ending: Ending) -> None:
+        """Take how a plugin ended that told it elsewhere."""
+        self._endings[plugin] = ending
+
     def verdict(self, exit_code: int) -> Verdict:
         """Judge an ended run by its exit code and what its log said."""
         return judge(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 TAP = "tap-hubspot-deals"
 TARGET = "target-deals-postgres"
+VERIFY = "hubspot-verify"
 # A code that stands in neither table, such as one of a newer plugin, is an INTERNAL_ERROR.
 OF_TAP = {
     "hubspot_unauthorized": "HUBSPOT_AUTH_ERROR",
@@ -50,6 +51,14 @@ OF_TARGET = {
     "state_unread": "INTERNAL_ERROR",
     "interrupted": "INTERNAL_ERROR",
     "unexpected": "INTERNAL_ERROR",
+}
+# Where tap or HubSpot is the trouble it says the tap's codes.
+OF_VERIFY = OF_TAP | {
+    "copy_unfinished": "INTERNAL_ERROR",
+    "table_missing": "DATABASE_ERROR",
+    "database_unreachable": "DATABASE_ERROR",
+    "database_refused": "DATABASE_ERROR",
+    "plugin_failed": "INTERNAL_ERROR",
 }
 # What a plugin says when the other one, or a signal, ended it: the other's word counts first.
 CONSEQUENCES = frozenset({"target_gone", "input_cut", "state_unread", "interrupted"})
@@ -123,7 +132,7 @@ def judge(
 
 
 # The target's word first: a target that fails breaks the tap's pipe.
-_TABLES = ((TARGET, OF_TARGET), (TAP, OF_TAP))
+_TABLES = ((TARGET, OF_TARGET), (TAP, OF_TAP), (VERIFY, OF_VERIFY))
 
 
 def _failed(code: str, message: str, *, try_again: bool = False) -> Verdict:

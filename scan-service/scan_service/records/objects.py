@@ -67,6 +67,11 @@ def parts(config: Mapping[str, Any]) -> dict[str, Part]:
     return {item["name"]: _part(item, config) for item in items}
 
 
+def is_copy(config: Mapping[str, Any]) -> bool:
+    """Tell whether a scan has rows of all that it reads: not only of changes, and not none."""
+    return config.get("mode") != "incremental" and not config.get("verifies")
+
+
 def _part(item: Mapping[str, Any], config: Mapping[str, Any]) -> Part:
     said = {**config, **item} if item["name"] == DEALS else item
     filters, dates = said.get("filters") or {}, said.get("dateRange") or {}

@@ -89,7 +89,7 @@ def shown(visit: Visit, scan: Mapping[str, Any]) -> dict[str, Any]:
         "types": _types(progress),
         "requests": scan["requests"] and _drawn(scan["requests"], scan["timing"]["elapsedSeconds"]),
         "ended": ended,
-        "has_results": scan["timing"]["startedAt"] is not None,
+        "has_results": scan["timing"]["startedAt"] is not None and "verification" not in scan,
         "refused": [each for each in errors if each["code"] == REFUSED],
         "errors": [each for each in errors if each["code"] != REFUSED],
         "formats": FORMATS,
