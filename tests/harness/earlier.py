@@ -1,4 +1,4 @@
-"""An earlier commit of this project in an environment of its own, to measure beside today's."""
+"""An earlier commit of this project in an environment of its own, to run beside today's."""
 
 from __future__ import annotations
 
@@ -21,25 +21,26 @@ COMMIT = os.environ.get("BENCH_EARLIER", "e245fe3")
 
 
 @contextlib.contextmanager
-def earlier(folder: Path) -> Iterator[Path]:
+def earlier(folder: Path, commit: str = COMMIT) -> Iterator[Path]:
     """Check the earlier commit out and install it.
 
     Args:
         folder: Where to; it must not exist.
+        commit: Which one.
 
     Returns:
         Its root, whose `.venv/bin` holds its programs. Skips where history is not at hand.
     """
-    added = _run("git", "-C", str(ROOT), "worktree", "add", "--detach", str(folder), COMMIT)
+    added = _run("git", "-C", str(ROOT), "worktree", "add", "--detach", str(folder), commit)
     if added.returncode:
-        pytest.skip(f"{COMMIT} cannot be checked out here: {added.stderr.strip()[-200:]}")
+        pytest.skip(f"{commit} cannot be checked out here: {added.stderr.strip()[-200:]}")
     try:
         synced = _run(
             *(UV, "sync", "--frozen", "--quiet", "--compile-bytecode", "--python", sys.executable),
             cwd=folder,
         )
         if synced.returncode:
-            pytest.skip(f"{COMMIT} cannot be installed here: {synced.stderr.strip()[-200:]}")
+            pytest.skip(f"{commit} cannot be installed here: {synced.stderr.strip()[-200:]}")
         yield folder
     finally:
         _run("git", "-C", str(ROOT), "worktree", "remove", "--force", str(folder))

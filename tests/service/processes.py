@@ -93,6 +93,7 @@ class Installation:
             **{f"SCAN_SERVICE_{name.upper()}": str(value) for name, value in chosen.items()},
         }
         self.processes: list[subprocess.Popen[bytes]] = []
+        self.root, self.programs = ROOT, BIN
         self.url = ""
         self.key = ""
 
@@ -103,12 +104,17 @@ class Installation:
         asyncio.run(migrate(SecretStr(url)))
         return cls(url, folder, hubspot_url, **settings)
 
+    def install(self, root: Path, programs: Path) -> None:
+        """Start what is started from now on by another checkout of this project."""
+        self.root, self.programs = root, programs
+        self.environment["SCAN_SERVICE_PROJECT_ROOT"] = str(root)
+
     def command(self, *words: str, **more: str) -> subprocess.Popen[bytes]:
         log = (self.folder / f"{words[0]}-{len(self.processes)}.log").open("wb")
         process = subprocess.Popen(
-            [str(BIN / "scan-service"), *words],
+            [str(self.programs / "scan-service"), *words],
             env={**_basics(), **self.environment, **more},
-            cwd=ROOT,
+            cwd=self.root,
             stdout=log,
             stderr=log,
         )
