@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 Reply = dict[str, Any] | list[dict[str, Any]] | bytes | Answer
 Responder = Callable[[Call], Reply]
 OpenResponder = Callable[[list["Portal"], bytes], Reply]
+
+_LOOK_SECONDS = 0.05
 
 
 class Endpoint:
@@ -69,8 +72,7 @@ class Endpoint:
             early = error.answer()
         if len(request.path) + len(request.query) > self._url_limit(call):
             early = uri_too_long()
-        if self.world.latency_ms:
-            await asyncio.sleep(self.world.latency_ms / 1000)
+        await self._take_time()
         fault = next((each for each in self.world.faults if each.strikes(request)), None)
         client = scope["client"]
         if fault is not None:
@@ -172,6 +174,12 @@ class Endpoint:
         if call is not None and call.portal.behaviour.json_scalars:
             return replace(reply, body=with_scalars(reply.body))
         return reply
+
+    async def _take_time(self) -> None:
+        """Wait for as long as answers take; a change of that is for those under way, too."""
+        began = time.monotonic()
+        while (left := began + self.world.latency_ms / 1000 - time.monotonic()) > 0:  # noqa: ASYNC110 - any thread sets it
+            await asyncio.sleep(min(left, _LOOK_SECONDS))
 
     async def _strike(self, fault: Fault, client: tuple[str, int]) -> bool:
         """Do what a fault does before any answer; tell whether there will be none."""

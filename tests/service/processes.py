@@ -27,10 +27,12 @@ if TYPE_CHECKING:
 
 BIN = Path(sys.executable).parent
 DONE = ("completed", "failed", "cancelled")
+# Milliseconds of a HubSpot whose answers do not come: a scan stays in its middle until this ends.
+HELD = 60_000
 
 
 def wait_for(
-    what: Callable[[], Any], *, seconds: float = 60, pause: float = 0.1, why: str = ""
+    what: Callable[[], Any], *, seconds: float = 120, pause: float = 0.1, why: str = ""
 ) -> Any:
     """The first true value of something."""
     until = time.monotonic() + seconds
@@ -56,6 +58,11 @@ class Deaf:
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._taken: list[socket.socket] = []
         threading.Thread(target=self._listen, daemon=True).start()
+
+    @property
+    def asked(self) -> int:
+        """How many connections it has taken."""
+        return len(self._taken)
 
     def _listen(self) -> None:
         with contextlib.suppress(OSError):
@@ -193,7 +200,7 @@ class Installation:
         )
         return dict(zip(names, values, strict=True))
 
-    def finished(self, scan_id: str, seconds: float = 60) -> dict[str, Any]:
+    def finished(self, scan_id: str, seconds: float = 120) -> dict[str, Any]:
         """The scan's status when it is over."""
         wait_for(
             lambda: self.row(scan_id)["status"] in DONE and self.row(scan_id)["run_id"] is None,

@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import sys
-import time
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +15,7 @@ import pytest
 from scan_service.engine import processes
 from scan_service.engine.leash import LEASE_LOST, TITLE, is_held
 from service.kit import TENANT, TOKEN
-from service.processes import BIN, Installation, wait_for
+from service.processes import BIN, HELD, Installation, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -79,14 +78,19 @@ SLEEPER = (
 
 
 def descendants(leash: processes.Leashed) -> list[psutil.Process]:
-    until = time.monotonic() + 10
-    while len(found := leash._members()) < 2 and time.monotonic() < until:
-        time.sleep(0.05)
-    return found
+    """A command and what it started; the leash is told to wait for that."""
+
+    def both() -> list[psutil.Process]:
+        leash.beat()
+        found = leash._members()
+        return found if len(found) == 2 else []
+
+    members: list[psutil.Process] = wait_for(both, pause=0.05)
+    return members
 
 
 def all_gone(members: list[psutil.Process]) -> bool:
-    gone, _ = psutil.wait_procs(members, timeout=5)
+    gone, _ = psutil.wait_procs(members, timeout=60)
     return len(gone) == len(members)
 
 
@@ -97,9 +101,8 @@ def test_silence_ends_a_run_with_its_grandchildren_and_its_folder(tmp_path: Path
     async def silent() -> int | None:
         async with leashed(folder, SLEEPER, lease=1.5) as leash:
             members = await asyncio.to_thread(descendants, leash)
-            assert len(members) == 2
             assert is_held(folder)
-            code = await leash.wait(10)
+            code = await leash.wait(60)
             assert await asyncio.to_thread(all_gone, members)
             return code
 
@@ -109,25 +112,35 @@ def test_silence_ends_a_run_with_its_grandchildren_and_its_folder(tmp_path: Path
 
 def test_words_in_time_let_a_run_go_on_and_its_exit_code_come_through(tmp_path: Path) -> None:
     async def kept() -> int | None:
-        script = "import time; time.sleep(2); raise SystemExit(7)"
-        async with leashed(tmp_path, script, lease=1) as leash:
-            for _ in range(40):
+        script = "import time; time.sleep(3); raise SystemExit(7)"
+        async with leashed(tmp_path, script, lease=2) as leash:
+            while (code := await leash.wait(0.1)) is None:
                 leash.beat()
-                if (code := await leash.wait(0.2)) is not None:
-                    return code
-        return None
+            return code
 
     assert asyncio.run(kept()) == 7
     assert (tmp_path / "run.log").stat().st_mode & 0o777 == 0o600
     assert not is_held(tmp_path)
 
 
+def test_the_exit_code_comes_through_a_flood_of_words(tmp_path: Path) -> None:
+    async def flooded() -> int | None:
+        async with leashed(tmp_path, "raise SystemExit(7)", lease=60) as leash:
+            while (code := await leash.wait(0)) is None:
+                for _ in range(100):
+                    leash.beat()
+            return code
+
+    assert asyncio.run(flooded()) == 7
+
+
 def test_a_run_can_be_asked_to_end(tmp_path: Path) -> None:
     async def asked() -> int | None:
-        async with leashed(tmp_path, "import time; time.sleep(60)", lease=30) as leash:
-            await asyncio.sleep(1)
+        script = "import time; print('up', flush=True); time.sleep(60)"
+        async with leashed(tmp_path, script, lease=60) as leash:
+            await asyncio.to_thread(wait_for, (tmp_path / "run.log").read_text)
             assert leash.terminate()
-            return await leash.wait(10)
+            return await leash.wait(60)
 
     assert asyncio.run(asked()) == 128 + 15
 
@@ -141,10 +154,10 @@ def test_a_script_of_this_environment_is_forked_and_another_command_executed(
         forks = processes.ForkServer(tmp_path, ("scan-service",))
         try:
             leash = await forks.leashed(
-                [*command], folder=folder, log=folder / "log", lease=30,
+                [*command], folder=folder, log=folder / "log", lease=60,
                 environment={"SAID": "in its environment", "PATH": os.environ["PATH"]},
             )  # fmt: skip
-            code = await leash.wait(20)
+            code = await leash.wait(60)
             return code, (folder / "log").read_text()
         finally:
             await forks.close()
@@ -185,10 +198,10 @@ def test_the_programs_of_a_run_are_named_and_show_no_token(
     service: Installation, hubspot: Simulator
 ) -> None:
     service.work()
-    hubspot.latency_ms = 1500
     service.start("slow", batchSize=10)
+    hubspot.latency_ms = HELD
     names = ("meltano", "tap-hubspot-deals", "target-deals-postgres", TITLE)
-    wait_for(lambda: all(service.members(name) for name in names), seconds=40)
+    wait_for(lambda: all(service.members(name) for name in names))
     (folder,) = service.run_folders()
 
     for name in names:
@@ -203,9 +216,9 @@ def test_a_run_whose_leash_is_killed_ends_with_it(
     service: Installation, hubspot: Simulator
 ) -> None:
     service.work()
-    hubspot.latency_ms = 1500
     service.start("slow", batchSize=10)
-    wait_for(lambda: service.members("target-deals-postgres"), seconds=40)
+    hubspot.latency_ms = HELD
+    wait_for(lambda: service.members("target-deals-postgres"))
 
     for leash in service.members(TITLE):
         leash.kill()
@@ -221,9 +234,9 @@ def test_a_program_ends_with_its_stand_in(
     service: Installation, hubspot: Simulator, name: str
 ) -> None:
     service.work()
-    hubspot.latency_ms = 1500
     service.start("slow", batchSize=10)
-    (program,) = wait_for(lambda: service.members(name), seconds=40)
+    hubspot.latency_ms = HELD
+    (program,) = wait_for(lambda: service.members(name))
     (meltano,) = service.members("meltano")
     stand_ins = meltano.children()
     assert len(stand_ins) <= 2
@@ -231,7 +244,7 @@ def test_a_program_ends_with_its_stand_in(
     for stand_in in stand_ins:
         stand_in.kill()
 
-    psutil.wait_procs([program], timeout=10)
+    psutil.wait_procs([program], timeout=60)
     assert not program.is_running() or program.status() == psutil.STATUS_ZOMBIE
     hubspot.latency_ms = 0
     assert service.finished("slow")["status"] == "completed"
@@ -241,13 +254,13 @@ def test_a_killed_fork_server_is_replaced_and_takes_no_run_with_it(
     service: Installation, hubspot: Simulator
 ) -> None:
     worker = service.work()
-    hubspot.latency_ms = 500
     service.start("running", batchSize=10)
-    wait_for(lambda: service.members("tap-hubspot-deals"), seconds=40)
+    hubspot.latency_ms = HELD
+    wait_for(lambda: service.members("tap-hubspot-deals"))
 
     os.kill(fork_server(worker.pid).pid, signal.SIGKILL)
-    service.start("next")
     hubspot.latency_ms = 0
+    service.start("next")
 
     assert service.finished("running")["status"] == "completed"
     assert service.finished("next")["status"] == "completed"

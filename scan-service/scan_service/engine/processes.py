@@ -96,10 +96,12 @@ class Leashed:
 
     async def _code(self, words: asyncio.StreamReader) -> int:
         """Return the command's exit code once the leash has ended too; it may die without one."""
-        try:
-            said = await words.read()
-        except ConnectionError:
-            said = b""
+        said = b""
+        # A leash that ends with a word of ours unread resets its socket: after the code, not in
+        # its place.
+        with contextlib.suppress(ConnectionError):
+            while piece := await words.read(CODE_BYTES):
+                said += piece
         self._ear.close()
         return int.from_bytes(said) if said else 128 + signal.SIGKILL
 
