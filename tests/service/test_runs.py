@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from service.kit import TENANT, TOKEN
-from service.processes import Installation, wait_for
+from service.processes import DONE, HELD, Installation, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,16 +36,21 @@ def service(
 
 
 @pytest.fixture(scope="module")
-def watched(service: Installation) -> list[dict[str, Any]]:
+def watched(service: Installation, hubspot: Simulator) -> list[dict[str, Any]]:
     """What the status of the scan `all` was, from its start to its end."""
     service.start("all", associations=["contacts", "companies"], organizationId="org-456")
+    hubspot.latency_ms = HELD
     seen = []
 
-    def over() -> bool:
+    def is_seen(*statuses: str) -> bool:
         seen.append(service.status("all"))
-        return seen[-1]["status"] not in ("pending", "running")
+        return seen[-1]["status"] in statuses
 
-    wait_for(over, seconds=60, why=service.logs())
+    try:
+        wait_for(lambda: is_seen("running", *DONE), why=service.logs())
+    finally:
+        hubspot.latency_ms = 0
+    wait_for(lambda: is_seen(*DONE), why=service.logs())
     return seen
 
 
@@ -161,10 +166,10 @@ def test_a_scan_leaves_no_process_no_file_and_no_token(service: Installation) ->
 def test_while_a_scan_runs_its_token_is_in_no_argument_and_its_files_are_private(
     service: Installation, hubspot: Simulator
 ) -> None:
-    hubspot.latency_ms = 400
+    service.start("secret")
+    hubspot.latency_ms = HELD
     try:
-        service.start("secret")
-        wait_for(lambda: len(service.members()) >= 4, seconds=40, why=service.logs())
+        wait_for(lambda: len(service.members()) >= 4, why=service.logs())
         arguments = [" ".join(member.cmdline()) for member in service.members()]
         (folder,) = service.run_folders()
         open_to_others = [
@@ -185,16 +190,16 @@ def test_while_a_scan_runs_its_token_is_in_no_argument_and_its_files_are_private
 def test_cancelling_a_running_scan_ends_its_processes_and_frees_its_slot(
     service: Installation, hubspot: Simulator
 ) -> None:
-    hubspot.latency_ms = 1500
+    service.start("cancelled", batchSize=10)
+    hubspot.latency_ms = HELD
     try:
-        service.start("cancelled", batchSize=10)
-        wait_for(lambda: service.members("tap-hubspot-deals"), seconds=40)
+        wait_for(lambda: service.members("tap-hubspot-deals"))
         response = service.ask("POST", "/api/v1/scan/cancel/cancelled")
         status = service.status("cancelled")
-        wait_for(lambda: not service.members(), seconds=15, why=service.logs()[-3000:])
+        wait_for(lambda: not service.members(), why=service.logs()[-3000:])
     finally:
         hubspot.latency_ms = 0
-    wait_for(lambda: service.row("cancelled")["slot"] is None, seconds=10)
+    wait_for(lambda: service.row("cancelled")["slot"] is None)
 
     assert response.status_code == 200
     assert response.json()["data"]["previousStatus"] == "running"

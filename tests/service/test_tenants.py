@@ -69,12 +69,8 @@ def test_lists_statistics_and_limits_are_the_tenants_own(attacker: Client) -> No
 
 
 def test_one_tenants_requests_do_not_use_up_anothers(victim: Client, attacker: Client) -> None:
-    # A slow machine gets some back meanwhile.
-    for _ in range(1600):
-        if attacker.get("/api/v1/scan/list").status_code == 429:
-            break
-    else:
-        pytest.fail("was never refused")
+    answers = (attacker.get("/api/v1/scan/list").status_code for _ in range(1000))
+    assert 429 in answers
 
     assert victim.get("/api/v1/scan/list").status_code == 200
 
