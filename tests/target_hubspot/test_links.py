@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from .conftest import record, schema, state
 
 if TYPE_CHECKING:
-    from hubspot_simulator import Portal
+    from hubspot_simulator import Portal, Simulator
 
     from .conftest import Target
 
@@ -42,6 +42,33 @@ def test_a_link_waits_for_its_other_end(target: Target, portal: Portal) -> None:
     assert run.status == 0
     assert run.report["links"]["created"] == 1
     assert linked(portal) == {("B1", "late@example.com", None)}
+
+
+def test_ends_that_do_not_come_are_looked_for_twice_however_long_the_run(
+    target: Target, hubspot: Simulator
+) -> None:
+    """A SCHEMA that says something new ends what waits; six of them make six deliveries."""
+    fields = ("city", "zip", "phone", "address", "state", "company")
+    messages = [
+        message
+        for part, field in enumerate(fields)
+        for message in (
+            schema("contacts", ["email"], email="string", **{field: "string"}),
+            *(contact_of(part * 100 + n) for n in range(100)),
+        )
+    ]
+    run = target(*messages, max_rejected_records=-1, compare=False)
+
+    assert run.report["links"]["rejected"] == 600
+    assert hubspot.requests.count(endpoint="batch_read") == 5 + 6
+
+
+def contact_of(number: int) -> dict[str, Any]:
+    return record("contacts", email=f"{number}@example.com", _associations=[to_booking(number)])
+
+
+def to_booking(number: int) -> dict[str, str]:
+    return {"to": "deals", "key": "booking", "value": f"nowhere-{number}"}
 
 
 def test_a_link_that_leads_nowhere_is_rejected_and_its_record_is_not(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from singer_sdk.exceptions import ConfigValidationError
 from target_hubspot.target import TargetHubSpot
 
-from .conftest import record, schema, state
+from .conftest import lines, record, schema, state
 
 if TYPE_CHECKING:
     from hubspot_simulator import Portal, Simulator
@@ -253,6 +254,10 @@ def test_silence_moves_no_state(target: Target, hubspot: Simulator) -> None:
         ([record("contacts", email="a")], "schema_missing"),
         ([{"type": "RECORD", "stream": "contacts"}], "input_invalid"),
         ([{"stream": "contacts"}], "input_invalid"),
+        ([{**CONTACTS, "schema": []}], "input_invalid"),
+        ([{**CONTACTS, "schema": {"properties": ["email"]}}], "input_invalid"),
+        ([{**CONTACTS, "key_properties": "email"}], "input_invalid"),
+        ([{**CONTACTS, "stream": None}], "input_invalid"),
     ],
 )
 def test_what_is_no_message_is_named_by_its_line(
@@ -284,6 +289,52 @@ def test_settings_are_refused_by_name(settings: dict[str, Any], said: str) -> No
         TargetHubSpot(config={k: v for k, v in config.items() if v is not None})
 
     assert any(said in each for each in refused.value.errors)
+
+
+def test_a_state_goes_out_to_the_last_digit_as_it_came(target: Target) -> None:
+    value = b'{"a": 1700000000.250, "b": 123456789012345678901}'
+    with target.start() as process:
+        sent = lines([CONTACTS]) + b'{"type": "STATE", "value": ' + value + b"}\n"
+        out, _ = process.communicate(sent, timeout=120)
+
+    assert out == value + b"\n"
+
+
+def test_what_no_request_can_hold_is_rejected_alone(target: Target, portal: Portal) -> None:
+    run = target(
+        CONTACTS,
+        contact("a@example.com", city="half \ud83d"),
+        contact("half\udc00@example.com", city="Ulm"),
+        contact("b@example.com", city="Ulm", _associations=[{"to": "deals", "id": "\ud83d"}]),
+        state(1),
+        max_rejected_records=3,
+    )
+
+    assert (run.status, run.states) == (0, [1])
+    assert [(each["line"], each["code"]) for each in target.rejects()] == [
+        (2, "INVALID_TEXT"),
+        (3, "INVALID_TEXT"),
+        (4, "INVALID_LINK"),
+    ]
+    assert target.rejects()[0]["record"]["city"] == "half \ud83d"
+    assert by_email(portal)["b@example.com"]["city"] == "Ulm"
+
+
+def test_a_schema_before_every_record_asks_hubspot_nothing_new(
+    target: Target, hubspot: Simulator
+) -> None:
+    run = target(*(each for n in range(50) for each in (CONTACTS, contact(f"{n}@example.com"))))
+
+    assert run.report["streams"]["contacts"]["created"] == 50
+    assert hubspot.requests.count(endpoint="properties") == 1
+    assert hubspot.requests.count(endpoint="batch_upsert") == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full disk to write to")
+def test_a_full_disk_is_no_fault_of_the_target(target: Target) -> None:
+    run = target(CONTACTS, contact("", city="Ulm"), state(1), rejected_path="/dev/full")
+
+    assert (run.code, run.states) == ("file_unwritable", [])
 
 
 def test_a_file_that_cannot_be_written_ends_the_run_before_it_begins(target: Target) -> None:

@@ -62,6 +62,8 @@ def test_values_become_texts(kind: str, value: Any, text: str) -> None:
         ("datetime", "soon", "INVALID_DATE"),
         ("string", {"a": 1}, "INVALID_VALUE"),
         ("string", "x" * 65_537, "VALUE_TOO_LONG"),
+        ("string", "half an emoji \ud83d", "INVALID_TEXT"),
+        ("number", Decimal("1e999999999"), "INVALID_NUMBER"),
     ],
 )
 def test_what_does_not_fit_is_refused_without_its_value(kind: str, value: Any, code: str) -> None:

@@ -80,7 +80,7 @@ def _wish(stream: str, line: int, start: End, given: Any) -> Wish:
     try:
         key = str(given.get("key") or RECORD_ID)
         value = given["id"] if key == RECORD_ID else given["value"]
-        end = End(path_of(str(given["to"])), key, str(value))
+        end = End(path_of(_sendable(given["to"])), key, _sendable(value))
         return Wish(
             stream,
             line,
@@ -127,7 +127,14 @@ def wish_of_record(
 
 def _end_of(record: Mapping[str, Any], side: str, keys: Mapping[str, str]) -> End:
     kind = str(record[f"{side}_object_type"])
-    return End(path_of(kind), keys.get(kind, RECORD_ID), str(record[f"{side}_id"]))
+    return End(path_of(kind), keys.get(kind, RECORD_ID), _sendable(record[f"{side}_id"]))
+
+
+def _sendable(value: Any) -> str:
+    """A value as text; halves of characters are none."""
+    text = str(value)
+    text.encode()
+    return text
 
 
 class Linker:
@@ -144,6 +151,7 @@ class Linker:
         self._writers: dict[tuple[str, str], LinkWriter] = {}
         self._plans: dict[tuple[str, str], Plan] = {}
         self.waiting: list[Wish] = []
+        self._missing: set[End] = set()
 
     def add(self, wishes: Iterable[Wish]) -> None:
         """Wish for some links."""
@@ -164,7 +172,12 @@ class Linker:
         """
         wishes, self.waiting = self.waiting, []
         settled: list[tuple[Wish, Outcome]] = []
-        ids = self._resolve({end for each in wishes for end in (each.start, each.end)}, known)
+        ends = {end for each in wishes for end in (each.start, each.end)}
+        # What HubSpot did not have is asked for once more at the end: a record of this run that
+        # comes meanwhile is among the known ones.
+        given_up = set() if last else self._missing - known.keys()
+        ids = self._resolve(ends - given_up, known)
+        self._missing = ends - ids.keys()
         ready: dict[tuple[str, str], list[tuple[Wish, Link]]] = {}
         for wish in wishes:
             start, end = ids.get(wish.start), ids.get(wish.end)

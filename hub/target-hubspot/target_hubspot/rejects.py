@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from target_hubspot.errors import FileError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from hubspot_client.writing.outcomes import Outcome
 
 
@@ -29,11 +32,10 @@ class Rejects:
         self._with_record = with_record
         self._file = None
         if path is not None:
-            try:
+            with _told():
                 descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-            except OSError as error:
-                raise FileError(f"`rejected_path` cannot be written: {error.strerror}.") from None
-            self._file = os.fdopen(descriptor, "w", encoding="utf-8")
+            # Halves of characters become what JSON calls them: `\\ud83d`.
+            self._file = os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace")
 
     @property
     def keeps(self) -> bool:
@@ -41,13 +43,17 @@ class Rejects:
         return self._file is not None
 
     def add(self, stream: str, line: int, key: Any, outcome: Outcome, record: Any) -> None:
-        """Write down one record, with what was wrong with it."""
+        """Write down one record, with what was wrong with it.
+
+        Raises:
+            FileError: If the disk takes no more.
+        """
         if self._file is None:
             return
         entry = {
             "stream": stream,
             "line": line,
-            "key_hash": hashlib.sha256(str(key).encode()).hexdigest()[:16],
+            "key_hash": hashlib.sha256(str(key).encode(errors="backslashreplace")).hexdigest()[:16],
             "code": outcome.code,
             "property": outcome.property,
             "message": outcome.message,
@@ -55,7 +61,8 @@ class Rejects:
         }
         if self._with_record:
             entry["record"] = record
-        self._file.write(json.dumps(entry, ensure_ascii=False, default=str) + "\n")
+        with _told():
+            self._file.write(json.dumps(entry, ensure_ascii=False, default=str) + "\n")
 
     def flush(self) -> None:
         """Bring everything to the disk.
@@ -65,13 +72,24 @@ class Rejects:
         """
         if self._file is None:
             return
-        try:
+        with _told():
             self._file.flush()
             os.fsync(self._file.fileno())
-        except OSError as error:
-            raise FileError(f"`rejected_path` cannot be written: {error.strerror}.") from None
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file.
+
+        Raises:
+            FileError: If the disk takes no more.
+        """
         if self._file is not None:
-            self._file.close()
+            with _told():
+                self._file.close()
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise FileError(f"`rejected_path` cannot be written: {error.strerror}.") from None

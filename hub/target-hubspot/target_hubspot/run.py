@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from hubspot_client.writing.records import BATCH, IN_FLIGHT
 from singer_sdk.mapper import RemoveRecordTransform
 
@@ -36,6 +37,12 @@ BESIDE = 2
 FLUSH_SECONDS = 30.0
 NEEDS = {"SCHEMA": ("stream", "schema"), "RECORD": ("stream", "record")}
 Message = dict[str, Any]
+
+
+class _State(msgspec.Struct):
+    """A STATE, whose value is the tap's: it goes out as it came, to the last digit."""
+
+    value: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class Run:
@@ -66,8 +73,9 @@ class Run:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="delivery")
         self._under_way: deque[tuple[Batch, Future[None]]] = deque()
         self._is_broken = False
-        self._state: tuple[Any] | None = None
-        self._held: tuple[Any] | None = None
+        self._state: str | None = None
+        self._held: str | None = None
+        self._schemas: dict[str, Message] = {}
         self._told: set[str] = set()
 
     def read(self, source: Iterable[bytes]) -> None:
@@ -85,20 +93,20 @@ class Run:
             kind = str(message["type"])
             self.lines[kind] += 1
             self._weight += len(line)
-            self._handle(kind, message)
+            self._handle(kind, message, line)
             if self._is_due():
                 self._deliver()
 
     def _parse(self, line: bytes) -> Message:
         try:
             message = json.loads(line, parse_float=Decimal)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise InputError(f"Line {self._line} is no JSON.") from None
         if not isinstance(message, dict) or not isinstance(message.get("type"), str):
             raise InputError(f"Line {self._line} is no Singer message: it has no type.")
         return message
 
-    def _handle(self, kind: str, message: Message) -> None:
+    def _handle(self, kind: str, message: Message, line: bytes) -> None:
         lacking = [name for name in NEEDS.get(kind, ()) if name not in message]
         if lacking:
             raise InputError(f"Line {self._line}: a {kind} without `{lacking[0]}`.")
@@ -107,7 +115,7 @@ class Run:
         elif kind == "RECORD":
             self._take_record(message)
         elif kind == "STATE":
-            self._state = (message.get("value"),)
+            self._state = _value_of(line)
             if not self._rows and all(finished.done() for _, finished in self._under_way):
                 self._settle()
                 self._put_out(self._take_state())
@@ -117,7 +125,11 @@ class Run:
             raise InputError(f"Line {self._line}: the target takes no message of type {kind}.")
 
     def _take_schema(self, message: Message) -> None:
-        name, keys = str(message["stream"]), message.get("key_properties") or []
+        name, keys = message["stream"], message.get("key_properties") or []
+        _check_schema(self._line, message, keys)
+        if self._schemas.get(name) == message:
+            return  # some taps send it before every record
+        self._schemas[name] = message
         if self._rows:
             self._deliver()
         self._settle()
@@ -178,7 +190,7 @@ class Run:
         finished = self._pool.submit(self._finish, batch, state, last=last)
         self._under_way.append((batch, finished))
 
-    def _finish(self, batch: Batch, state: tuple[Any] | None, *, last: bool) -> None:
+    def _finish(self, batch: Batch, state: str | None, *, last: bool) -> None:
         """See a batch settled; after one that was not, no STATE may pass it."""
         if self._is_broken:
             return
@@ -195,20 +207,20 @@ class Run:
             _, finished = self._under_way.popleft()
             finished.result()
 
-    def _take_state(self) -> tuple[Any] | None:
+    def _take_state(self) -> str | None:
         state, self._state = self._state, None
         return state
 
-    def _put_out(self, state: tuple[Any] | None) -> None:
+    def _put_out(self, state: str | None) -> None:
         """Put a STATE out, or hold it back while links wait for their other end."""
         self._held = state or self._held
         if self._held is None or self._dry_run:
             return
         if self.delivery.is_waiting or not self.delivery.is_safe:
             return
-        (value,), self._held = self._held, None
+        value, self._held = self._held, None
         try:
-            self._emit(json.dumps(value, default=str))
+            self._emit(value)
         except BrokenPipeError:
             raise StateUnreadError("Whoever read the STATEs is gone.") from None
 
@@ -216,3 +228,26 @@ class Run:
         if sentence not in self._told:
             self._told.add(sentence)
             self._logger.info("%s", sentence)
+
+
+def _value_of(line: bytes) -> str:
+    """The value of a STATE as the tap wrote it."""
+    try:
+        return bytes(msgspec.json.decode(line, type=_State).value).decode()
+    except (msgspec.DecodeError, RecursionError):  # what only Python takes for JSON, as NaN
+        return json.dumps(json.loads(line).get("value"))
+
+
+def _check_schema(line: int, message: Message, keys: Any) -> None:
+    """Refuse a SCHEMA that describes nothing.
+
+    Raises:
+        InputError: Naming what is wrong.
+    """
+    if not isinstance(message["stream"], str):
+        raise InputError(f"Line {line}: the name of the stream is no text.")
+    schema = message["schema"]
+    if not isinstance(schema, dict) or not isinstance(schema.get("properties", {}), dict):
+        raise InputError(f"Line {line}: the schema of {message['stream']} is no JSON schema.")
+    if not isinstance(keys, list) or not all(isinstance(each, str) for each in keys):
+        raise InputError(f"Line {line}: the key_properties of {message['stream']} are no names.")

@@ -60,6 +60,10 @@ def to_text(definition: Definition, value: Any) -> str:
         raise UnfitError(_CODES.get(definition.type, "INVALID_VALUE"), definition.name) from None
     if len(text) > LONGEST:
         raise UnfitError("VALUE_TOO_LONG", definition.name)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a character, which no request can hold
+        raise UnfitError("INVALID_TEXT", definition.name) from None
     return text
 
 
@@ -112,7 +116,7 @@ def _number(value: Any) -> str:
     if isinstance(value, bool):
         raise ValueError(value)  # noqa: TRY004 - the same as for a text that is none
     number = Decimal(repr(value) if isinstance(value, float) else str(value))
-    if not number.is_finite():
+    if not number.is_finite() or abs(number.adjusted()) > LONGEST:  # digits without end
         raise ValueError(value)
     text = format(number, "f")
     if isinstance(value, float):
