@@ -115,6 +115,37 @@ def test_decision_06_no_amount_is_a_400(user: User, written: str) -> None:
     assert (answer.status_code, answer.json()["error"]) == (400, "Validation error")
 
 
+@pytest.mark.parametrize(("written", "stored"), [
+    ("2025-12-31", "2025-12-31"), ("2025-12-31T23:30:00-02:00", "2026-01-01T01:30:00Z"),
+    ("2025-12-31T12:00Z", "2025-12-31T12:00:00Z"), ("2026-W01-1", "2025-12-29"),
+])  # fmt: skip
+def test_a_close_date_is_a_day_or_a_moment_of_any_zone(
+    user: User, hubspot: Simulator, written: str, stored: str
+) -> None:
+    deal_id = user.deal(closedate=written)
+
+    found = hubspot.portal().truth().live[deal_id].properties["closedate"]
+    assert found is not None
+    assert found.startswith(stored)
+
+
+@pytest.mark.parametrize("written", [
+    "2025-12-31T12:00:00", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "31.12.2025",
+])  # fmt: skip
+def test_no_close_date_is_a_400(user: User, written: str) -> None:
+    answer = user.post("/api/deals", {**DEAL, "closedate": written})
+
+    assert (answer.status_code, list(answer.json()["details"])) == (400, ["closedate"])
+
+
+@pytest.mark.parametrize("deal_id", ["9" * 20, "9223372036854775808", "0", "00"])
+def test_no_deal_can_have_such_an_id(user: User, hubspot: Simulator, deal_id: str) -> None:
+    asked = len(hubspot.requests)
+
+    assert user.post(f"/api/tickets/{deal_id}", TICKET).status_code == 404
+    assert len(hubspot.requests) == asked
+
+
 def test_decision_07_a_stage_is_one_of_the_pipelines_today(user: User, hubspot: Simulator) -> None:
     seven = (
         "appointmentscheduled, qualifiedtobuy, presentationscheduled, decisionmakerboughtin, "

@@ -8,6 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 from harness.crm_api import DEAL, HUBSPOT_TOKEN, PASSWORD, PERSON, TICKET, Server, made, with_key
 from harness.database import Cluster
@@ -198,9 +199,65 @@ def test_a_create_that_stays_unanswered_is_one_record_when_the_client_repeats_it
     hubspot.heal()
     again = user.post("/api/deals", DEAL, headers=key)
 
-    hold_to(first, 503)
+    assert first.status_code == 503
+    assert "try again with the same Idempotency-Key" in first.json()["error"]
     assert again.status_code == 201, again.text
     assert made(hubspot, "deals")[before:] == [again.json()["data"]["id"]]
+
+
+@pytest.mark.parametrize("silent", [{"kind": "hang"}, {"kind": "expired"}], ids=named)
+def test_nobody_is_told_to_try_again_while_a_record_may_have_been_made(
+    user: User, hubspot: Simulator, silent: dict[str, Any]
+) -> None:
+    """Neither where looking for it takes too long, nor where the token is refused meanwhile."""
+    before = len(made(hubspot, "deals"))
+    hubspot.fail("hang", endpoint="create", times=1, carried_out=True)
+    hubspot.fail(endpoint="batch_read", **silent)
+
+    answer = user.post("/api/deals", DEAL)
+
+    assert answer.status_code == 503
+    assert "outcome unknown" in answer.json()["error"]
+    assert len(made(hubspot, "deals")) == before + 1
+
+
+def test_what_was_never_begun_may_be_tried_again(user: User, hubspot: Simulator) -> None:
+    before = len(made(hubspot, "deals"))
+    hubspot.fail("status", status=423, endpoint="create")
+
+    hold_to(user.post("/api/deals", DEAL), 503)
+
+    assert len(made(hubspot, "deals")) == before
+
+
+def test_a_deal_that_is_made_is_a_201_though_the_database_went_away_meanwhile(
+    serve: Callable[..., Server], hubspot: Simulator, postgres_server: str
+) -> None:
+    server = serve()
+    user = server.join(f"gone-{next(_numbers)}@example.com")
+    name = server.rows("select current_database()")[0][0]
+    before = len(made(hubspot, "deals"))
+    doors = psycopg.connect(postgres_server, autocommit=True)
+
+    def lock_out(asked: Any) -> None:
+        if asked.endpoint == "create":
+            doors.execute(f'alter database "{name}" with allow_connections false')
+            doors.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [name]
+            )
+
+    hubspot.answer_hooks.append(lock_out)
+    try:
+        answer = user.post("/api/deals", DEAL)
+    finally:
+        hubspot.answer_hooks.remove(lock_out)
+        doors.execute(f'alter database "{name}" with allow_connections true')
+        doors.close()
+
+    assert answer.status_code == 201, answer.text
+    assert made(hubspot, "deals")[before:] == [answer.json()["data"]["id"]]
+    assert "made, but not noted" in server.log()
+    assert user.post(f"/api/tickets/{answer.json()['data']['id']}", TICKET).status_code == 201
 
 
 @pytest.fixture(scope="module")
@@ -242,6 +299,25 @@ def test_a_merged_contact_keeps_its_user(join: Callable[[], User], hubspot: Simu
     assert user.server.rows(
         "select contact_id from user_account where email = %s", user.email
     ) == [(str(survivor),)]  # fmt: skip
+
+
+def test_a_user_whose_contact_was_merged_sees_it_and_his_deals_as_before(
+    serve: Callable[..., Server], hubspot: Simulator
+) -> None:
+    server = serve(contacts="own", allow_open_directory="false")
+    user, portal = server.join(f"moved-{next(_numbers)}@example.com"), hubspot.portal()
+    other = portal.create("contacts", {"email": f"other-{user.contact_id}@example.com"})
+    survivor = str(portal.merge("contacts", other, user.contact_id))
+    deal_id = str(portal.create("deals", {"dealname": "Theirs"}))
+    portal.link("deals", deal_id, "contacts", survivor)
+
+    ticket = user.post(f"/api/tickets/{deal_id}", TICKET)
+    (contact,) = user.contacts()
+
+    assert ticket.status_code == 201, ticket.text
+    assert contact["id"] == survivor
+    assert [each["id"] for each in contact["deals"]] == [deal_id]
+    assert user.contacts(f"cursor={survivor}") == [contact]
 
 
 def test_what_was_deleted_in_hubspot_is_not_found(

@@ -9,7 +9,8 @@ ApiError
 ├── RateLimitError          429 ratelimit exceeded N per M minute
 ├── InternalError           500 Internal server error
 ├── RefusedError            502 HubSpot refused the request
-└── UnavailableError        503 HubSpot, the database or the outcome of a write
+└── UnavailableError        503 HubSpot, or the database
+    └── OutcomeUnknownError 503 HubSpot may have made a record, or not
 """
 
 from __future__ import annotations
@@ -129,3 +130,20 @@ class UnavailableError(ApiError):
     def __init__(self, message: str | None = None, *, wait: float | None = None) -> None:
         seconds = 5 if wait is None else max(1, math.ceil(wait))
         super().__init__(message, headers={"Retry-After": str(seconds)})
+
+
+class OutcomeUnknownError(UnavailableError):
+    """HubSpot gave no answer, and nobody can tell whether it made a record.
+
+    Args:
+        kind: Of records, for people.
+        is_findable: Whether the same request under its Idempotency-Key finds the record.
+    """
+
+    def __init__(self, kind: str, *, is_findable: bool) -> None:
+        self.is_findable = is_findable
+        remedy = "try again with the same Idempotency-Key, or " if is_findable else ""
+        super().__init__(
+            f"HubSpot gave no answer, outcome unknown: {remedy}check whether it holds the new"
+            f" {kind.removesuffix('s')} before you try again"
+        )

@@ -91,8 +91,13 @@ def by_id(talk: Talk, contact_id: str) -> Saved | None:
 
 def moved(talk: Talk, contact_id: str, email: str) -> str | None:
     """Return the id of a user's contact as it is now; None where there is none any more."""
-    found = by_id(talk, contact_id) or by_address(talk, email)
+    found = current(talk, contact_id, email)
     return None if found is None else found.id
+
+
+def current(talk: Talk, contact_id: str, email: str) -> Saved | None:
+    """Return a user's contact as it is now; after a merge its id is another."""
+    return by_id(talk, contact_id) or by_address(talk, email)
 
 
 def _found(talk: Talk, key: dict[str, str], name: str) -> Saved | None:

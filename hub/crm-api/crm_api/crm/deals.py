@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
-from hubspot_client.errors import ErrorBody, HubSpotError
+from hubspot_client.errors import ErrorBody, HubSpotError, TransientError
 from hubspot_client.paging import Paging, after
+from hubspot_client.writing.batches import TEMPORARY
 
 from crm_api.crm import contacts
 from crm_api.crm.records import DEAL_TO_CONTACT, New, UnlinkableError, make
@@ -79,7 +80,6 @@ def create(talk: Talk, catalog: Catalog, user: User, values: dict[str, str], *, 
     Raises:
         ValidationFailedError: There is no such pipeline or stage, or HubSpot refuses a value.
         NotFoundError: The user's contact is gone.
-        OutcomeUnknownError: Nobody can tell whether it was made.
         HubSpotError: HubSpot cannot be worked with now.
     """
     values.setdefault("pipeline", _default(catalog.pipelines(talk, "deals")))
@@ -102,6 +102,16 @@ def create(talk: Talk, catalog: Catalog, user: User, values: dict[str, str], *, 
         raise NotFoundError from None
 
 
+def contact_of(talk: Talk, deal_id: str, user: User) -> str | None:
+    """Return the user's contact as it is now, if a deal is linked to it; None where it is not."""
+    if is_linked(talk, deal_id, user.contact_id):
+        return user.contact_id
+    now = contacts.moved(talk, user.contact_id, user.email)
+    if now is None or now == user.contact_id or not is_linked(talk, deal_id, now):
+        return None
+    return now
+
+
 def is_linked(talk: Talk, deal_id: str, contact_id: str) -> bool:
     """Tell whether HubSpot has a link from a deal to a contact; read by id, all pages."""
     inputs = [{"id": deal_id}]
@@ -110,6 +120,8 @@ def is_linked(talk: Talk, deal_id: str, contact_id: str) -> bool:
             talk.paths.associations("deals", "contacts"), {"inputs": inputs},
             what="links of a deal", shape=LinkedAnswer, family="associations",
         )  # fmt: skip
+        if any(error.category in TEMPORARY for error in answer.errors):
+            raise TransientError("HubSpot does not say what a deal is linked to.")
         inputs = []
         for each in answer.results:
             if any(str(target.to_object_id) == contact_id for target in each.to):

@@ -15,13 +15,14 @@ from hubspot_client.errors import ErrorBody, InconsistentError, refuse_partial
 from hubspot_client.paging import Cursors, Paging, after
 from hubspot_client.writing.batches import TEMPORARY
 
-from crm_api.crm import deals, tickets
+from crm_api.crm import contacts, deals, tickets
 from crm_api.crm.deals import LinkedAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from crm_api.crm.talk import Talk
+    from crm_api.ledger.users import User
 
 CONTACT = ("createdate", "email", "firstname", "hs_object_id", "lastmodifieddate", "lastname")
 LARGEST_ID = 2**63 - 1
@@ -58,14 +59,14 @@ class Page:
     next_after: str | None
 
 
-def read(talk: Talk, *, limit: int, cursor: str | None, only: str | None) -> Page:
+def read(talk: Talk, *, limit: int, cursor: str | None, only: User | None) -> Page:
     """Read a page.
 
     Args:
         talk: With HubSpot.
         limit: Contacts of a page, 100 at the most.
         cursor: The id that the page begins with, or the next higher one there is.
-        only: The one contact that may be seen; None: all.
+        only: Whose contact alone may be seen; None: all contacts.
 
     Raises:
         HubSpotError: HubSpot cannot be worked with now.
@@ -75,8 +76,10 @@ def read(talk: Talk, *, limit: int, cursor: str | None, only: str | None) -> Pag
     if only is None:
         found, following = _contacts(talk, limit, cursor)
     else:
-        wanted = [only] if cursor is None or int(only) >= int(cursor) else []
-        found, following = list(_batch(talk, "contacts", wanted, CONTACT).values()), None
+        there = contacts.current(talk, only.contact_id, only.email)
+        is_behind = there is None or (cursor is not None and int(there.id) < int(cursor))
+        found = [] if there is None or is_behind else [_Record(there.id, there.properties)]
+        following = None
     links = _deals_of(talk, found, listed=only is None)
     deal_ids = _ids(each for each in links.values())
     known = _batch(talk, "deals", deal_ids, deals.SHOWN)

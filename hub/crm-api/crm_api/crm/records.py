@@ -10,12 +10,12 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hubspot_client.errors import HubSpotError, RateLimitedError, TransientError
+from hubspot_client.errors import HubSpotError, TransientError
 from hubspot_client.writing.batches import BatchAnswer, Written
 
 from crm_api.crm.catalog import KEY
 from crm_api.crm.flaws import flaws_of, refuse
-from crm_api.errors import UnavailableError
+from crm_api.errors import OutcomeUnknownError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,16 +36,6 @@ class _TakenError(Exception):
 
 class UnlinkableError(Exception):
     """HubSpot has none of the records that the new one was to be linked to."""
-
-
-class OutcomeUnknownError(UnavailableError):
-    """HubSpot gave no answer, and nobody can tell whether the record was made."""
-
-    def __init__(self, kind: Kind) -> None:
-        super().__init__(
-            f"HubSpot gave no answer, outcome unknown: check whether it holds the new"
-            f" {kind.removesuffix('s')} before you try again"
-        )
 
 
 @dataclass(frozen=True)
@@ -76,19 +66,15 @@ def make(talk: Talk, new: New) -> Written:
     Raises:
         ValidationFailedError: HubSpot refuses a value.
         UnlinkableError: What it is to be linked to is gone, or was merged.
-        OutcomeUnknownError: There is no answer, and no key to look for it.
-        HubSpotError: HubSpot cannot be worked with now.
+        HubSpotError: HubSpot cannot be worked with now; `talk.unclear` tells whether the record
+            may have been made.
     """
     try:
         return _create(talk, new)
     except _TakenError:
         pass  # an earlier try went through, whose answer nobody got
-    except RateLimitedError:
-        raise  # refused before it was begun
     except TransientError:
-        if new.key is None:
-            raise OutcomeUnknownError(new.kind) from None
-        if not talk.has_time():
+        if talk.unclear is None or new.key is None or not talk.has_time():
             raise
     made = _look(talk, new)
     if made is not None:
@@ -116,8 +102,9 @@ def _create(talk: Talk, new: New) -> Written:
     }
     try:
         return talk.post_once(
-            talk.paths.objects(new.kind), body, what=f"{new.kind} (create)", shape=Written
-        )
+            talk.paths.objects(new.kind), body, what=f"{new.kind} (create)", shape=Written,
+            unclear=OutcomeUnknownError(new.kind, is_findable=new.key is not None),
+        )  # fmt: skip
     except HubSpotError as failure:
         if type(failure) is not HubSpotError or failure.status not in _REFUSED:
             raise

@@ -23,7 +23,7 @@ from hubspot_client.errors import (
     TransientError,
 )
 
-from crm_api.errors import RefusedError, UnavailableError
+from crm_api.errors import OutcomeUnknownError, RefusedError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,14 +44,19 @@ class Talk:
 
     Args:
         client: The conversation.
-        seconds: How long all of it may take.
+        until: When nobody waits any more, by the monotonic clock.
         beside: Threads for calls that need not wait for each other.
+
+    Attributes:
+        unclear: What to say while nobody knows whether a call that must not be made twice was
+            carried out.
     """
 
-    def __init__(self, client: Client, *, seconds: float, beside: ThreadPoolExecutor) -> None:
+    def __init__(self, client: Client, *, until: float, beside: ThreadPoolExecutor) -> None:
         self.client = client
         self.paths = client.paths
-        self._until = time.monotonic() + seconds
+        self.unclear: OutcomeUnknownError | None = None
+        self._until = until
         self._beside = beside
 
     def get(self, path: str, *, what: str, shape: type[T], **params: str | int) -> T:
@@ -66,16 +71,35 @@ class Talk:
             lambda: self.client.post(path, body, family=family, what=what, shape=shape)
         )
 
-    def post_once(self, path: str, body: Any, *, what: str, shape: type[T]) -> T:
-        """Post what must not be posted twice, unless HubSpot had not begun."""
+    def post_once(
+        self, path: str, body: Any, *, what: str, shape: type[T], unclear: OutcomeUnknownError
+    ) -> T:
+        """Post what must not be posted twice, unless HubSpot had not begun.
+
+        Args:
+            path: As of `post`.
+            body: As of `post`.
+            what: As of `post`.
+            shape: As of `post`.
+            unclear: What to say if no answer comes; see `unclear`.
+        """
         self._check()
+        before, self.unclear = self.unclear, unclear
         try:
-            return self.client.post(path, body, family="crm", what=what, shape=shape)
-        except TransientError as failure:
-            if failure.status != _LOCKED or not self.has_time():
-                raise
-            time.sleep(_PAUSE_SECONDS)
-            return self.client.post(path, body, family="crm", what=what, shape=shape)
+            try:
+                found = self.client.post(path, body, family="crm", what=what, shape=shape)
+            except TransientError as failure:
+                if failure.status != _LOCKED or not self.has_time():
+                    raise
+                time.sleep(_PAUSE_SECONDS)
+                found = self.client.post(path, body, family="crm", what=what, shape=shape)
+        except HubSpotError as failure:
+            is_answer = not isinstance(failure, TransientError)
+            if is_answer or isinstance(failure, RateLimitedError) or failure.status == _LOCKED:
+                self.unclear = before
+            raise
+        self.unclear = None
+        return found
 
     def twice(self, ask: Callable[[], T]) -> T:
         """Ask, and once more where no answer came and there is time."""
@@ -139,30 +163,39 @@ class HubSpot:
 
         Raises:
             UnavailableError: HubSpot is away, limits requests or takes too long.
+            OutcomeUnknownError: The same, while a record may have been made.
             RefusedError: It refuses the token, or lacks a scope.
             ApiError: Whatever `work` raises.
         """
         seconds = self._settings.hubspot_seconds
+        until = time.monotonic() + seconds
+        talks: list[Talk] = []
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(seconds):
-                return await loop.run_in_executor(self._threads, self._do, work, seconds)
+                return await loop.run_in_executor(self._threads, self._do, work, until, talks)
         except TimeoutError:
             _log.warning("hubspot took longer than %s s", seconds)
-            raise UnavailableError from None
+            # The thread goes on with the call that it is in; its answer reaches nobody.
+            unclear = next((each.unclear for each in talks), None)
+            raise unclear or UnavailableError from None
 
-    def _do(self, work: Callable[[Talk], T], seconds: float) -> T:
+    def _do(self, work: Callable[[Talk], T], until: float, talks: list[Talk]) -> T:
         client = self._current()
+        talk = Talk(client, until=until, beside=self._beside)
+        talks.append(talk)
         try:
-            return work(Talk(client, seconds=seconds, beside=self._beside))
+            return work(talk)
         except (AuthenticationError, StopCleanlyError) as failure:
             self._drop(client)  # it sends nothing any more, and tomorrow all may be well
-            raise translated(failure) from None
+            told = translated(failure)
+            raise talk.unclear or told from None
         except Stopped:
             self._drop(client)
-            raise UnavailableError from None
+            raise talk.unclear or UnavailableError() from None
         except HubSpotError as failure:
-            raise translated(failure) from None
+            told = translated(failure)
+            raise talk.unclear or told from None
 
     def _current(self) -> Client:
         with self._lock:

@@ -63,7 +63,6 @@ def create(
     Raises:
         ValidationFailedError: There is no such pipeline, stage or priority, or HubSpot refuses.
         NotFoundError: The deal or the contact is gone.
-        OutcomeUnknownError: Nobody can tell whether it was made.
         HubSpotError: HubSpot cannot be worked with now.
     """
     stage = values["hs_pipeline_stage"]

@@ -5,7 +5,7 @@ Each gets a caller who may ask now; the door (`app.py`) has seen to that.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from service_base import bodies
@@ -13,9 +13,7 @@ from service_base.bodies import BodyError
 from starlette.responses import JSONResponse, Response
 
 from crm_api.crm import contacts, deals, listing, tickets
-from crm_api.crm.records import OutcomeUnknownError
 from crm_api.door.models import (
-    LONGEST_KEY,
     CreateDeal,
     CreateTicket,
     ListQuery,
@@ -25,6 +23,7 @@ from crm_api.door.models import (
     read_body,
     read_query,
 )
+from crm_api.door.once import make_once
 from crm_api.errors import (
     ExistingUserError,
     InvalidCredentialsError,
@@ -33,11 +32,9 @@ from crm_api.errors import (
 )
 from crm_api.guard import limits
 from crm_api.guard.tokens import Claims
-from crm_api.ledger import firsts, users, written
+from crm_api.ledger import users, written
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from psycopg_pool import AsyncConnectionPool
     from service_base.database import Connection
     from starlette.requests import Request
@@ -45,6 +42,7 @@ if TYPE_CHECKING:
     from crm_api.crm.catalog import Catalog
     from crm_api.crm.talk import HubSpot
     from crm_api.crm.warehouse import Warehouse
+    from crm_api.door.once import Make, Note
     from crm_api.guard.passwords import Passwords
     from crm_api.guard.tokens import Tokens
     from crm_api.ledger.users import User
@@ -123,16 +121,22 @@ async def login(api: Api, request: Request) -> Response:
 async def list_contacts(api: Api, request: Request, user: User) -> Response:
     """GET /api/new-crm-objects."""
     query = read_query(ListQuery, request.query_params)
-    only = user.contact_id if api.settings.contacts == "own" else None
+    only = user if api.settings.contacts == "own" else None
     headers = {}
     if api.settings.reads == "warehouse":
-        page, as_of = await api.warehouse.read(limit=query.limit, cursor=query.cursor, only=only)
+        contact_id = None if only is None else only.contact_id
+        page, as_of = await api.warehouse.read(
+            limit=query.limit, cursor=query.cursor, only=contact_id
+        )
         if as_of is not None:
             headers["X-Data-As-Of"] = as_of
     else:
         page = await api.hubspot.ask(
             lambda talk: listing.read(talk, limit=query.limit, cursor=query.cursor, only=only)
         )
+        if only is not None and page.contacts and page.contacts[0]["id"] != only.contact_id:
+            async with api.pool.connection() as connection:
+                await users.move(connection, only.id, page.contacts[0]["id"])
         if ids := listing.ticket_ids(page):
             async with api.pool.connection() as connection:
                 listing.name_categories(page, await written.categories(connection, ids))
@@ -166,7 +170,7 @@ async def list_pipelines(api: Api, request: Request, user: User) -> Response:  #
 async def create_deal(api: Api, request: Request, user: User) -> Response:
     """POST /api/deals."""
 
-    async def make(body: bytes, key: str) -> tuple[dict[str, Any], Callable[..., Awaitable[None]]]:
+    async def make(body: bytes, key: str) -> tuple[dict[str, Any], Note]:
         values = read_body(CreateDeal, body).values()
         made = await api.hubspot.ask(
             lambda talk: deals.create(talk, api.catalog, user, values, key=key)
@@ -184,22 +188,28 @@ async def create_deal(api: Api, request: Request, user: User) -> Response:
 
         return {"message": "Deal created successfully", "data": _own(record.properties, data)}, note
 
-    return await _create(api, request, user, make)
+    return await _once(api, request, user, make)
 
 
 async def create_ticket(api: Api, request: Request, user: User) -> Response:
     """POST /api/tickets/{deal_id}."""
     deal_id = str(request.path_params["deal_id"])
-    if not deal_id.isascii() or not deal_id.isdecimal() or len(deal_id) > _LONGEST_ID:
+    is_id = deal_id.isascii() and deal_id.isdecimal() and len(deal_id) <= _LONGEST_ID
+    if not is_id or not 0 < int(deal_id) <= listing.LARGEST_ID:
         raise NotFoundError
+    deal_id = str(int(deal_id))
     async with api.pool.connection() as connection:
         owned = await written.owns(connection, user.id, deal_id)
-    if not owned and not await api.hubspot.ask(
-        lambda talk: deals.is_linked(talk, deal_id, user.contact_id)
-    ):
-        raise NotFoundError
+    if not owned:
+        contact_id = await api.hubspot.ask(lambda talk: deals.contact_of(talk, deal_id, user))
+        if contact_id is None:
+            raise NotFoundError
+        if contact_id != user.contact_id:
+            async with api.pool.connection() as connection:
+                await users.move(connection, user.id, contact_id)
+            user = replace(user, contact_id=contact_id)
 
-    async def make(body: bytes, key: str) -> tuple[dict[str, Any], Callable[..., Awaitable[None]]]:
+    async def make(body: bytes, key: str) -> tuple[dict[str, Any], Note]:
         values = read_body(CreateTicket, body).values()
         record = await api.hubspot.ask(
             lambda talk: tickets.create(
@@ -224,7 +234,7 @@ async def create_ticket(api: Api, request: Request, user: User) -> Response:
 
         return {"message": "Ticket created successfully", "data": data}, note
 
-    return await _create(api, request, user, make)
+    return await _once(api, request, user, make)
 
 
 def _own(properties: dict[str, str | None], data: dict[str, Any]) -> dict[str, Any]:
@@ -233,43 +243,10 @@ def _own(properties: dict[str, str | None], data: dict[str, Any]) -> dict[str, A
     return {name: data[name] for name in sorted(names)}
 
 
-async def _create(
-    api: Api,
-    request: Request,
-    user: User,
-    make: Callable[[bytes, str], Awaitable[tuple[dict[str, Any], Callable[..., Awaitable[None]]]]],
-) -> Response:
-    """Make a record once, however often the same request comes under its key."""
-    body, name = await _body(request), request.headers.get(firsts.HEADER)
-    if name is not None and not (
-        0 < len(name) <= LONGEST_KEY and name.isascii() and name.isprintable()
-    ):
-        raise ValidationFailedError.field(
-            firsts.HEADER, f"must have 1 to {LONGEST_KEY} printable characters of ASCII"
-        )
-    async with api.pool.connection() as connection:
-        first = await firsts.begin(connection, user.id, name, path=request.url.path, body=body)
-    if first.answer is not None:
-        status, kept = first.answer
-        headers = {"Retry-After": "5"} if status == OutcomeUnknownError.status else {}
-        return JSONResponse(kept, status_code=status, headers=headers)
-    try:
-        answer, note = await make(body, first.request_key.hex)
-    except OutcomeUnknownError as unknown:
-        # Another try could make a second record: it is told the same.
-        async with api.pool.connection() as connection:
-            await firsts.keep(
-                connection, user.id, first, status=unknown.status, body=unknown.body()
-            )
-        raise
-    except BaseException:
-        async with api.pool.connection() as connection:
-            await firsts.release(connection, user.id, first)
-        raise
-    async with api.pool.connection() as connection:
-        await note(connection)
-        await firsts.keep(connection, user.id, first, status=201, body=answer)
-    return JSONResponse(answer, status_code=201)
+async def _once(api: Api, request: Request, user: User, make: Make) -> Response:
+    seconds = api.settings.hubspot_seconds
+    body = await _body(request)
+    return await make_once(api.pool, request, body, make, user_id=user.id, seconds=seconds)
 
 
 async def _body(request: Request) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -124,15 +124,25 @@ def _amount(value: object) -> str:
     return plain.rstrip("0").rstrip(".") if "." in plain else plain
 
 
+def _offset_of(moment: datetime) -> timedelta:
+    offset = moment.utcoffset()
+    if offset is None:
+        raise ValueError("a moment without its offset is none")
+    return offset
+
+
 def _moment(text: str) -> str:
+    """Give a day as a day, and a moment in UTC, which is HubSpot's only zone."""
     try:
-        if len(text) == len("2025-12-31"):
-            date.fromisoformat(text)
-        else:
-            datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError("must be an ISO 8601 date or date-time") from None
-    return text
+        if len(text) <= len("2025-12-31"):
+            return date.fromisoformat(text).isoformat()
+        found = datetime.fromisoformat(text)
+        moment = (found - _offset_of(found)).replace(tzinfo=None)
+    except (ValueError, OverflowError):
+        raise ValueError(
+            "must be a date of ISO 8601, or a date-time with its offset: 2025-12-31T12:00:00+01:00"
+        ) from None
+    return moment.isoformat(timespec="milliseconds") + "Z"
 
 
 Text = Annotated[str, AfterValidator(_clean)]

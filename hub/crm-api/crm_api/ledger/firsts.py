@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 HEADER = "Idempotency-Key"
 _KEPT_HOURS = 24
-_BUSY_SECONDS = 30
 # One statement: of two requests at the same time one begins, the other sees that it did.
 _BEGIN = """
 insert into answer as kept (user_id, key, fingerprint, request_key, busy_until)
@@ -52,9 +51,23 @@ class First:
 
 
 async def begin(
-    connection: Connection, user_id: int, key: str | None, *, path: str, body: bytes
+    connection: Connection,
+    user_id: int,
+    key: str | None,
+    *,
+    path: str,
+    body: bytes,
+    busy_seconds: float,
 ) -> First:
     """Begin a request, or find that it was answered.
+
+    Args:
+        connection: Of the ledger.
+        user_id: Whose.
+        key: The client's; None without.
+        path: What is asked.
+        body: The same.
+        busy_seconds: After which a request whose process said nothing counts as dead.
 
     Raises:
         ValidationFailedError: The key was used for something else.
@@ -66,7 +79,7 @@ async def begin(
     fingerprint = hashlib.sha256(path.encode() + b"\0" + body).digest()
     values = {
         "user": user_id, "key": key, "fingerprint": fingerprint, "fresh": fresh,
-        "busy": _BUSY_SECONDS, "hours": _KEPT_HOURS,
+        "busy": busy_seconds, "hours": _KEPT_HOURS,
     }  # fmt: skip
     row = await (await connection.execute(_BEGIN, values)).fetchone()
     if row is not None:
