@@ -81,7 +81,7 @@ service: setup ## the scan service with a demo tenant, its key, web pages and a 
 
 pictures: setup ## the README's pictures of the web pages, again (Chromium has to be there)
 	@PICTURES=$$(mktemp -d) && export PICTURES && $(RUN) pytest -q tests/browser -k excel && \
-	mkdir -p docs/pictures && mv "$$PICTURES/running.png" docs/pictures/scan.png && mv "$$PICTURES/desk-pipeline.png" docs/pictures/pipeline.png
+	mkdir -p docs/pictures && mv "$$PICTURES/desk-scan.png" docs/pictures/scan.png && mv "$$PICTURES/desk-pipeline.png" docs/pictures/pipeline.png
 
 crm-api: setup ## the API for end users on port 4012, with a HubSpot of its own (or CRM_API_HUBSPOT_ACCESS_TOKEN's); prints the curl lines
 	@if [ -z "$$CRM_API_HUBSPOT_ACCESS_TOKEN$$HUBSPOT_REFRESH_TOKEN" ]; then \

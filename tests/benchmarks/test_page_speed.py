@@ -40,6 +40,11 @@ def fill(ledger: Ledger) -> None:
         TENANT,
     )
     ledger.run(
+        "update scan set defined = jsonb_build_object('deals', (select jsonb_object_agg("
+        " 'property_' || n, jsonb_build_object('label', 'Property ' || n, 'type', 'text',"
+        "  'custom', n > 100, 'filled', n)) from generate_series(1, 300) as n))"
+    )
+    ledger.run(
         "insert into scans.deals (_tenant_id, _scan_id, id, read_at, archived, properties,"
         " custom_properties)"
         " select %s, 'big', (10000000000 + n)::text, now(), false, jsonb_build_object("
@@ -119,7 +124,8 @@ def test_the_last_page_takes_no_longer_than_three_first_ones(client: Client) -> 
 
 
 WEB_PAGES = (
-    "/", "/start", "/pipeline", "/schedules", "/connections", "/webhooks", "/keys", "/scans/big",
+    "/", "/start", "/pipeline", "/schema", "/loads", "/schedules", "/connections", "/webhooks",
+    "/keys", "/scans/big",
     "/scans/big/records", "/scans/big/records/10000000001",
 )  # fmt: skip
 WEB_ROUNDS = 40

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
-from hubspot_simulator import Portal, Simulator
+from hubspot_simulator import Portal, RateLimits, Simulator
 from hubspot_simulator.lives import add_lives
 from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
 from service.kit import TOKEN
@@ -44,6 +44,7 @@ def site(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
     portal = Portal.generate(40, seed=11, token=TOKEN, contacts=60, companies=30)
     portal.add_stage_properties()
     add_lives(portal, 250, seed=11)
+    portal.limits = RateLimits(enabled=True)
     with Simulator([portal], latency_ms=0) as hubspot:
         folder = tmp_path_factory.mktemp("browser")
         service = Installation.fresh(

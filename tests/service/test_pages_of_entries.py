@@ -27,7 +27,7 @@ def test_a_scan_can_repeat_by_itself_pause_and_run_now(pages: Browser) -> None:
     assert pages.api().get("/api/v1/schedules").json()["data"]["schedules"][0]["keepLast"] == 3
 
     pages.post("/schedules/nightly/pause", {"paused": "yes"})
-    assert "Go on" in pages.get("/schedules").text
+    assert "Resume" in pages.get("/schedules").text
     pages.post("/schedules/nightly/pause", {"paused": "no"})
     begun = pages.post("/schedules/nightly/run")
     assert pages.get(begun.headers["Location"]).status_code == 200

@@ -101,7 +101,7 @@ def _object(scan: Mapping[str, Any], name: str, properties: Properties) -> dict[
         "scanId": scan["scan_id"],
         "asOf": timestamp(scan["completed_at"]),
         "records": scan["records"].get(name, 0),
-        "properties": [{"name": each, **said} for each, said in properties.items()],
+        "properties": [{"name": each, **properties[each]} for each in sorted(properties)],
     }
 
 
