@@ -53,6 +53,64 @@ def test_genius_in_postgresql_arrives_with_its_tenant_and_then_only_what_changed
     assert second.counted("leads", by="target-genius") < 10
 
 
+SINCE = "2026-01-02T00:00:00+00:00"
+COUNTS = "select count(*), count(*) filter (where {column} >= '2026-01-02Z') from genius.leads"
+MINUTES = 24 * 60
+"""Before `SINCE`; a lead a minute."""
+
+
+def limited(project: Project, url: str, column: str, prefix: str) -> list[tuple[int, ...]]:
+    """All leads and those since a moment, after a sample, a run from there on, and a whole one."""
+    job = f"{prefix.removeprefix('TAP_').lower().replace('_', '-')}-all"
+    found = []
+    for limits in ({f"{prefix}_MAX_RECORDS": "7"}, {f"{prefix}_START_DATE": SINCE}):
+        ran = project.run(job, **limits)
+        assert ran.code == 0, ran.text
+        found += rows(url, COUNTS.format(column=column))
+    ran = project.run("--full-refresh", job)
+    assert ran.code == 0, ran.text
+    return found + rows(url, COUNTS.format(column=column))
+
+
+def test_a_first_date_and_a_sample_of_postgresql_are_those_of_our_own_taps(
+    installed: Callable[..., Project], database_url: str
+) -> None:
+    with genius.postgresql(COUNT) as url:
+        ours = installed(
+            "tap-genius",
+            TAP_GENIUS_TENANT_ID="acme",
+            TAP_GENIUS_SQLALCHEMY_URL=url,
+            TARGET_DEALS_POSTGRES_DATABASE_URL=database_url,
+        )
+        counts = limited(ours, database_url, "modified", "TAP_GENIUS")
+
+    late = COUNT - MINUTES + 1
+    assert counts == [(7, 0), (7 + late, late), (COUNT, late)]
+    assert stored(database_url, "users") == [(1, "a"), (2, None)]
+
+
+@pytest.mark.skipif(genius.MARIADB is None, reason="apt-get install mariadb-server-core")
+def test_a_first_date_and_a_sample_of_mariadb_are_those_of_our_own_taps(
+    installed: Callable[..., Project], tmp_path: Path, database_url: str
+) -> None:
+    with genius.mariadb(tmp_path / "mariadb", COUNT) as port:
+        ours = installed(
+            "tap-genius-mysql",
+            TAP_GENIUS_MYSQL_TENANT_ID="acme",
+            TAP_GENIUS_MYSQL_HOST="127.0.0.1",
+            TAP_GENIUS_MYSQL_PORT=str(port),
+            TAP_GENIUS_MYSQL_USER="root",
+            TAP_GENIUS_MYSQL_PASSWORD="unused",
+            TAP_GENIUS_MYSQL_FILTER_DBS="genius",
+            TARGET_DEALS_POSTGRES_DATABASE_URL=database_url,
+        )
+        counts = limited(ours, database_url, "updated_at", "TAP_GENIUS_MYSQL")
+
+    late = COUNT - MINUTES + 1
+    assert counts == [(7, 0), (7 + late, late), (COUNT, late)]
+    assert stored(database_url, "users") == [(1, "a"), (2, None)]
+
+
 @pytest.mark.skipif(genius.MARIADB is None, reason="apt-get install mariadb-server-core")
 def test_genius_in_mariadb_arrives_with_its_tenant_and_then_only_what_changed(
     installed: Callable[..., Project], tmp_path: Path, database_url: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from crm_taps.hub_all import LIMITS, sources
 from crm_taps.outcomes import Outcome
 from harness.hub import BLOCK, PAGE
 from harness.meltano import BIN, ROOT, Project
@@ -17,6 +19,7 @@ from harness.vendors.genius import MARIADB
 from harness.vendors.leadconduit import LeadConduit
 from harness.vendors.running import rows, until
 from harness.vendors.sources import SOURCES
+from hubspot_simulator import Portal, Simulator
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -149,18 +152,6 @@ def test_why_a_source_failed_is_one_sentence_whoever_tells_it(
         ([], {}, 1, "No source has credentials"),
         (["ghosts"], {}, 2, "There is no source ghosts; hubspot, callrail"),
         (["arrivy"], {}, 1, "arrivy failed: Not set: TAP_ARRIVY_TENANT_ID, TAP_ARRIVY_AUTH_KEY"),
-        (
-            ["--max-records", "5", "google-sheets"],
-            {
-                f"TAP_GOOGLE_SHEETS_{name}": "x"
-                for name in (
-                    *("TENANT_ID", "CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN"),
-                    "SPREADSHEET_ID",
-                )
-            },
-            1,
-            "google-sheets failed: Its tap knows nothing like --max-records.",
-        ),
     ],
 )
 def test_what_cannot_be_done_is_told(
@@ -170,6 +161,43 @@ def test_what_cannot_be_done_is_told(
 
     assert ended == code
     assert told in output + log
+
+
+@pytest.mark.heavy
+def test_limits_are_known_of_every_source_and_of_every_object_type(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in Project(home, {}).environment().items():
+        monkeypatch.setenv(name, value)
+    found = {source.name: source for source in sources()}
+    unknown = [n for n, s in found.items() if not all(s.knows(names) for names in LIMITS.values())]
+    told = found["hubspot"].variables({"created_from": "2026-01-01", "max_records": 5})
+    objects = json.loads(told["TAP_HUBSPOT_ALL_OBJECTS"])
+
+    assert unknown == []
+    assert found["genius"].variables({"max_records": 5}) == {"TAP_GENIUS_MAX_RECORDS": "5"}
+    assert {"deals", "contacts", "tickets"} < {each["name"] for each in objects}
+    assert {(e["created_from"], e["max_records"]) for e in objects} == {("2026-01-01", 5)}
+    assert found["callrail"].knows(("ghost",)) is None
+
+
+@pytest.mark.heavy
+def test_a_sample_of_hubspot_is_one_of_every_object_type(tmp_path: Path, database_url: str) -> None:
+    portal = Portal.generate(40, counts={"tickets": 9, "meetings": 9})
+    with Simulator([portal]) as hubspot:
+        settings = {
+            "TAP_HUBSPOT_DEALS_ACCESS_TOKEN": portal.token,
+            "TAP_HUBSPOT_DEALS_TENANT_ID": "acme",
+            "TAP_HUBSPOT_DEALS_BASE_URL": hubspot.url,
+            "TARGET_DEALS_POSTGRES_DATABASE_URL": database_url,
+        }
+        code, output, _ = hub_all(tmp_path / "home", settings, "--max-records", "3", "hubspot")
+
+    counts = {row[1]: row[2] for row in table(output)}
+    assert code == 0
+    assert {counts[name] for name in ("deals", "contacts", "companies", "tickets", "meetings")} == {
+        "3"
+    }
 
 
 @pytest.mark.heavy

@@ -8,6 +8,7 @@ SourceError
 ├── InconsistentError      the answers contradict what the source documents, or themselves
 ├── RateLimitedError       more requests than the source allows; fatal when the tries are used up
 ├── UnavailableError       the source does not work right now; fatal when the tries are used up
+├── InputError             a line of the input cannot be understood, or not be limited
 ├── StateError             the state that was passed in cannot be used
 ├── StreamMapError         a stream map cannot be used
 ├── TargetGoneError        the target ended before the tap
@@ -68,6 +69,12 @@ class InconsistentError(SourceError, FatalAPIError):
 
     code = "source_inconsistent"
     retryable = True
+
+
+class InputError(SourceError):
+    """A line of the input is no Singer message, or one that cannot be limited."""
+
+    code = "input_invalid"
 
 
 class StateError(SourceError):

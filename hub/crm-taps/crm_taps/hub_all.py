@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
 SUFFIX = "-all"
-SINCE = ("created_from", "start_date")
-MOST = ("max_records", "max_record_count")
-"""What taps call these; of a tap that has both names, the first is meant."""
+LIMITS = {"--since": ("created_from", "start_date"), "--max-records": ("max_records",)}
+"""What taps call these; HubSpot's has both names of the first."""
 Plugin = dict[str, Any]
 
 
@@ -83,11 +82,19 @@ class Source:
     def _is_set(self, setting: str) -> bool:
         return self.extractor["env"].get(self.variable(setting)) not in {None, ""}
 
-    def setting(self, names: Sequence[str], value: object) -> dict[str, str]:
-        """The variable that gives a value to the first of these settings that the tap has."""
+    def knows(self, names: Sequence[str]) -> str | None:
+        """The first of these settings that the tap has."""
         known = {setting["name"] for setting in self.extractor["settings"]}
-        found = [name for name in names if name in known]
-        return {self.variable(name): str(value) for name in found[:1]}
+        return next((name for name in names if name in known), None)
+
+    def variables(self, settings: Mapping[str, object]) -> dict[str, str]:
+        """The variables that give settings to all streams, where each object type has its own."""
+        given = {self.variable(name): str(value) for name, value in settings.items()}
+        objects = json.loads(self.extractor["env"].get(self.variable("objects")) or "[]")
+        if settings and objects:
+            named = [each if isinstance(each, dict) else {"name": each} for each in objects]
+            given[self.variable("objects")] = json.dumps([{**settings, **each} for each in named])
+        return given
 
 
 def meltano(*arguments: str) -> list[str]:
@@ -206,6 +213,8 @@ def hub_all(
     if not chosen:
         raise click.ClickException("No source has credentials; docs/hub.md tells how to set them.")
     options = ["--full-refresh"] if full_refresh else []
+    asked = {"--since": since, "--max-records": max_records}
+    limits = {option: value for option, value in asked.items() if value is not None}
     outcomes: list[Outcome] = []
     stopped = 0
     for each in (signal.SIGINT, signal.SIGTERM):
@@ -213,7 +222,7 @@ def hub_all(
     for source in chosen:
         click.echo(f"{source.name}: meltano run {source.job}", err=True)
         try:
-            outcomes.append(_loaded(source, options, since, max_records, dry_run=dry_run))
+            outcomes.append(_loaded(source, options, limits, dry_run=dry_run))
         except StoppedError as end:
             stopped = end.number
             outcomes.append(Outcome(source.name, faults=[f"Signal {stopped} ended the run."]))
@@ -226,18 +235,18 @@ def hub_all(
 
 
 def _loaded(
-    source: Source, options: list[str], since: str | None, most: int | None, *, dry_run: bool
+    source: Source, options: list[str], limits: Mapping[str, object], *, dry_run: bool
 ) -> Outcome:
     if source.lacking:
         return Outcome(source.name, faults=[f"Not set: {', '.join(source.lacking)}."])
+    asked: dict[str, object] = {}
+    for option, value in limits.items():
+        name = source.knows(LIMITS[option])
+        if name is None:  # rather than all of it, unasked
+            return Outcome(source.name, faults=[f"Its tap knows nothing like {option}."])
+        asked[name] = value
     settings = {"TARGET_DEALS_POSTGRES_DRY_RUN": "true"} if dry_run else {}
-    for option, names, value in (("--since", SINCE, since), ("--max-records", MOST, most)):
-        if value is not None:
-            setting = source.setting(names, value)
-            if not setting:  # rather than all of it, unasked
-                return Outcome(source.name, faults=[f"Its tap knows nothing like {option}."])
-            settings |= setting
-    return load(source, options, settings)
+    return load(source, options, {**settings, **source.variables(asked)})
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:

@@ -23,6 +23,22 @@ TYPES = {
 }
 SECRET = {"type": "string", "minLength": 1, "secret": True}
 
+LIMITS: dict[str, dict[str, Any]] = {
+    "start_date": {
+        "type": "string",
+        "format": "date-time",
+        "description": "Only what happened at or after this ISO 8601 date or time (UTC), "
+        "in streams that are read by time.",
+    },
+    "max_records": {
+        "type": "integer",
+        "minimum": 1,
+        "description": "Read at most so many records of each stream, as a sample: the run "
+        "then keeps no bookmark. No limit by default.",
+    },
+}
+"""What every source can do, by its tap or by `map-limits` behind it."""
+
 
 def secret(description: str) -> dict[str, Any]:
     """A setting that no log may show."""
@@ -57,18 +73,7 @@ def schema(
                 "description": "Whose account this is; `_tenant_id` of every record and key.",
             },
             **own,
-            "start_date": {
-                "type": "string",
-                "format": "date-time",
-                "description": "Only what happened at or after this ISO 8601 date or time (UTC), "
-                "in streams that are read by time.",
-            },
-            "max_records": {
-                "type": "integer",
-                "minimum": 1,
-                "description": "Read at most so many records of each stream, as a sample: the run "
-                "then keeps no bookmark. No limit by default.",
-            },
+            **LIMITS,
             "time_zone": {
                 "type": "string",
                 "default": "UTC",

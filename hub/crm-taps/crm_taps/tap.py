@@ -3,56 +3,37 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import signal
-import sys
 import threading
 from datetime import UTC
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import click
-import requests
 import singer_sdk.singerlib as singer
 from singer_sdk import Stream, Tap
-from singer_sdk.exceptions import ConfigValidationError, MapExpressionError, StreamMapConfigError
+from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.helpers._util import load_json
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from singer_sdk.plugin_base import _ConfigInput
 from typing_extensions import override
 
 from crm_taps import settings
-from crm_taps.errors import (
-    InterruptedRunError,
-    SettingsError,
-    SourceError,
-    StateError,
-    StreamMapError,
-    TargetGoneError,
-    UnavailableError,
-    UnexpectedError,
-)
+from crm_taps.ending import Terminated, speaking
+from crm_taps.errors import StateError
 from crm_taps.messages import MessageWriter
 from crm_taps.pace import Limit, Pace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from datetime import datetime, tzinfo
     from types import FrameType
     from typing import IO
 
+    import click
+
 
 GRACE = 3.0
 """Seconds from a signal to the end, at the most."""
-
-
-class Terminated(BaseException):
-    """A signal asked the tap to end; raised in the main thread, between two messages."""
-
-    def __init__(self, signum: int) -> None:
-        super().__init__(signum)
-        self.signum = signum
 
 
 def _state(file: IO[str]) -> dict[str, Any]:
@@ -170,7 +151,7 @@ class SourceTap(Tap):
             cls.print_about(about_format)
             return
         given = config or _ConfigInput()
-        with cls._speaking():
+        with speaking(cls.logger, cls.source):
             tap = cls(
                 config=given.config,
                 state=None if state is None else _state(state),
@@ -184,53 +165,12 @@ class SourceTap(Tap):
     @override
     def cb_discover(cls, ctx: click.Context, param: click.Option, value: bool) -> None:
         """Discovery, with errors as sentences."""
-        with cls._speaking():
+        with speaking(cls.logger, cls.source):
             super().cb_discover(ctx, param, value)
 
     @classmethod
     @override
     def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:
         """The connection test, with errors as sentences."""
-        with cls._speaking():
+        with speaking(cls.logger, cls.source):
             super().cb_test(ctx, param, value)
-
-    @classmethod
-    @contextlib.contextmanager
-    def _speaking(cls) -> Iterator[None]:
-        """Tell an end that is not good once: a sentence, a code, and the exit code it deserves."""
-        try:
-            yield
-        except click.exceptions.Exit:
-            raise
-        except Terminated as end:
-            told = InterruptedRunError(f"Signal {end.signum} ended the run; the state is written.")
-            cls._end(told, 128 + end.signum)
-        except Exception as end:  # noqa: BLE001 - each way to end is told
-            cls._end(end)
-
-    @classmethod
-    def _end(cls, end: Exception, status: int = 1) -> NoReturn:
-        told: SourceError
-        if isinstance(end, SourceError):
-            told = end
-        elif isinstance(end, ConfigValidationError):
-            told = SettingsError(" ".join(end.errors))
-        elif isinstance(end, MapExpressionError | StreamMapConfigError):
-            told = StreamMapError(f"The stream maps do not work: {end}")
-        elif isinstance(end, BrokenPipeError):
-            told = TargetGoneError("The target ended before the tap.")
-        elif isinstance(end, requests.RequestException):
-            kind = type(end).__name__
-            told = UnavailableError(f"{cls.source} cannot be reached, or does not answer ({kind}).")
-        else:
-            told = UnexpectedError(f"{type(end).__name__}: a fault of the tap")
-        cls.logger.error(
-            "%s",
-            told,
-            exc_info=end if isinstance(told, UnexpectedError) else None,
-            extra={"code": told.code, "retryable": told.retryable},
-        )
-        logging.shutdown()
-        with contextlib.suppress(OSError):
-            sys.stderr.flush()
-        os._exit(status)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from typing import Any
 from urllib.parse import parse_qs, unquote_plus
 
@@ -58,7 +59,8 @@ class GoogleSheets(Vendor):
         if found := re.search(r"/values/'?(.*?)'?!A(\d+):[A-Z]+(\d+)$", unquote_plus(request.path)):
             rows = self.sheets[found[1]][int(found[2]) - 1 : int(found[3])]
             formatted = request.first("valueRenderOption") == "FORMATTED_VALUE"
-            return Answer({"values": [[str(v) for v in r] if formatted else r for r in rows]})
+            as_asked = str if formatted else _plain
+            return Answer({"values": [[as_asked(value) for value in row] for row in rows]})
         names = list(self.sheets)
         if request.first("includeGridData") == "true":
             names = [request.first("ranges").rpartition("!")[0].strip("'")]
@@ -78,6 +80,11 @@ class GoogleSheets(Vendor):
     @staticmethod
     def _cell(value: Any) -> dict[str, Any]:
         kind = "stringValue" if isinstance(value, str) else "numberValue"
-        number = {} if isinstance(value, str) else {"numberFormat": {"type": "NUMBER"}}
-        shown = {"formattedValue": str(value), "effectiveValue": {kind: value}}
-        return {**shown, "effectiveFormat": number}
+        form = {"numberFormat": {"type": "DATE" if isinstance(value, date) else "NUMBER"}}
+        shown = {"formattedValue": str(value), "effectiveValue": {kind: _plain(value)}}
+        return {**shown, "effectiveFormat": {} if isinstance(value, str) else form}
+
+
+def _plain(value: Any) -> Any:
+    """A value without its format: a date is a number of days."""
+    return (value - date(1899, 12, 30)).days if isinstance(value, date) else value
