@@ -131,6 +131,17 @@ def test_what_does_not_fit_is_not_bent(column: Column, value: Any) -> None:
         column.convert(value, UTC)
 
 
+def test_of_an_hour_that_comes_twice_the_first_is_meant_and_one_that_never_comes_is_no_time() -> (
+    None
+):
+    zone = ZoneInfo("America/New_York")
+
+    assert TIME.convert("2026-11-01T01:30:00", zone) == "2026-11-01T05:30:00.000000+00:00"
+    assert TIME.convert("2026-03-08T03:00:00", zone) == "2026-03-08T07:00:00.000000+00:00"
+    with pytest.raises(MisfitError):
+        TIME.convert("2026-03-08T02:30:00", zone)
+
+
 class Clock:
     """Time that passes only by sleeping."""
 
@@ -226,6 +237,75 @@ def test_a_state_that_makes_no_sense_is_refused(callrail: CallRail) -> None:
     }
     with pytest.raises(StateError, match="calls"):
         read(TapCallRail, GOOD | {"base_url": callrail.url}, state=state)
+
+
+ODD = {
+    "whole": "\U0001f680",
+    "half": "a\ud83d",
+    "wide": 2**70,
+    "deep": [{"\udc00": "NUL \0"}],
+}
+
+
+def test_odd_values_of_a_source_reach_postgresql_as_far_as_it_can_hold_them(
+    callrail: CallRail, tmp_path: Path, database_url: str
+) -> None:
+    callrail.lists["ACC", "companies"][0] |= {"name": "Łukasz\ud83d", "swap_cookie_duration": 2**63}
+    callrail.lists["ACC", "companies"][0] |= {"odd": ODD, "_tenant_id": "globex", "id": "COMödd"}
+    loaded = load(tmp_path, "tap-callrail", GOOD | {"base_url": callrail.url}, database_url)
+    found = rows(
+        database_url,
+        "select _tenant_id, name, swap_cookie_duration, other_fields from crm.companies "
+        "where id = 'COMödd'",
+    )
+
+    assert loaded.codes == (0, 0)
+    ((tenant, name, duration, rest),) = found
+    assert (tenant, name, duration) == ("acme", "Łukasz\ufffd", None)
+    assert rest["swap_cookie_duration"] == 2**63
+    assert rest["_tenant_id"] == "globex"
+    assert rest["odd"] == {
+        "whole": "\U0001f680",
+        "half": "a\ufffd",
+        "wide": 2**70,
+        "deep": [{"\ufffd": "NUL \ufffd"}],
+    }
+    assert loaded.log.count("half a character") == 1
+
+
+def test_a_record_without_a_key_ends_the_run_and_what_came_before_is_stored(
+    callrail: CallRail, tmp_path: Path, database_url: str
+) -> None:
+    callrail.lists["ACC", "trackers"][7]["id"] = None
+    ended = load(tmp_path, "tap-callrail", GOOD | {"base_url": callrail.url}, database_url)
+
+    (error,) = ended.errors
+    assert ended.codes == (1, 0)
+    assert error["extra"]["code"] == "source_inconsistent"
+    assert "record of trackers without a usable `id`" in error["message"]
+    assert rows(database_url, "select count(*) from crm.trackers") == [(7,)]
+
+
+def test_an_empty_source_clears_what_was_there_and_of_its_own_tenant_alone(
+    tmp_path: Path, database_url: str
+) -> None:
+    with CallRail("s3cret-key") as vendor:
+        vendor.add_account("ACC", calls=1)
+        config = GOOD | {"base_url": vendor.url, "emit_activate_version_messages": True}
+        for tenant in ("acme", "globex"):
+            first = load(tmp_path, "tap-callrail", {**config, "tenant_id": tenant}, database_url)
+            assert first.codes == (0, 0)
+        for name in vendor.lists:
+            vendor.lists[name] = []
+        emptied = load(tmp_path, "tap-callrail", config, database_url)
+        vendor.accounts.clear()
+        without = load(tmp_path, "tap-callrail", config, database_url)
+
+    assert (emptied.codes, without.codes) == ((0, 0), (0, 0))
+    for stream, count in (("companies", 3), ("tags", 4), ("accounts", 1)):
+        kept = f"select _tenant_id, count(*) from crm.{stream} where _sdc_deleted_at is null "
+        assert rows(database_url, kept + "group by 1") == [("globex", count)]
+    assert rows(database_url, "select count(*) from crm.calls") == [(2,)]
 
 
 def test_a_wrong_setting_and_a_dead_host_have_their_codes(

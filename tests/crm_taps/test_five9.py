@@ -13,7 +13,7 @@ from crm_taps.errors import (
     UnauthorizedError,
 )
 from crm_taps.sources.five9 import TapFive9
-from harness.vendors.five9 import Five9
+from harness.vendors.five9 import FIELDS, Five9
 from harness.vendors.running import load, read, rows
 from singer_sdk.testing import get_tap_test_class
 
@@ -67,6 +67,19 @@ def test_a_contact_has_the_types_that_the_account_defines(five9: Five9) -> None:
     assert contact["do_not_dial"] is True
     assert contact["pc_work_finished"] == "2026-02-28"
     assert contact["number1"] == "5550000001"
+
+
+def test_fields_of_odd_names_have_a_column_each(
+    five9: Five9, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = ("###", "other fields", "firstName", "Größe")
+    names = [*FIELDS, *odd]
+    monkeypatch.setattr("harness.vendors.five9.FIELDS", dict.fromkeys(names, "STRING"))
+    five9.contacts = [[*five9.contact(1), *odd]]
+    (contact,) = read(TapFive9, config(five9)).records("contacts")
+
+    assert [contact[column] for column in ("###", "firstName", "größe")] == [odd[0], odd[2], odd[3]]
+    assert contact["other_fields"] == {"other fields": "other fields"}
 
 
 def test_criteria_and_another_key_can_be_set(five9: Five9) -> None:

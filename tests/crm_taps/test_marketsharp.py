@@ -84,6 +84,59 @@ def test_a_later_run_reads_what_changed_since(sharp: MarketSharp) -> None:
     assert len(second.records("lead_sources")) == 130
 
 
+def test_what_changed_when_an_hour_came_again_is_read_by_the_next_run(sharp: MarketSharp) -> None:
+    settings = config(sharp, time_zone="America/Chicago")
+    leads = [sharp.lead(n, 0) for n in range(4)]
+    times = ("00:30:00", "01:10:00", "01:50:00")
+    for lead, at in zip(leads, times, strict=False):
+        lead["lastUpdate"] = f"2026-11-01T{at}.5"
+    sharp.tables["Leads"] = leads[:3]
+    first = read(TapMarketSharp, settings)
+    leads[3]["lastUpdate"] = "2026-11-01T01:05:00.5"  # an hour after 01:05 by the sun
+    sharp.tables["Leads"] = leads
+    second = read(TapMarketSharp, settings, state=first.state)
+
+    assert leads[3]["id"] in {r["id"] for r in second.records("leads")}
+    assert second.state["bookmarks"]["leads"] == first.state["bookmarks"]["leads"]
+
+
+def test_a_time_in_an_hour_that_never_came_is_kept_and_stops_no_run(sharp: MarketSharp) -> None:
+    for number, at in enumerate(("01:59:00", "02:30:00", "03:00:00")):
+        sharp.tables["Leads"][number]["lastUpdate"] = f"2027-03-14T{at}"
+    output = read(TapMarketSharp, config(sharp, time_zone="America/Chicago"))
+    odd = [r for r in output.records("leads") if r["last_update"] is None]
+
+    assert sorted(r["id"] for r in output.records("leads")) == lead_ids(sharp)
+    assert [r["other_fields"] for r in odd] == [{"lastUpdate": "2027-03-14T02:30:00"}]
+
+
+def test_a_key_may_be_that_of_a_type_below_and_without_one_nothing_is_read(
+    sharp: MarketSharp,
+) -> None:
+    base = (
+        '<EntityType Name="Thing"><Key><PropertyRef Name="id"/></Key>'
+        '<Property Name="id" Type="Edm.Int32"/></EntityType>'
+        '<EntityType Name="LeadSource" BaseType="MS.Thing">'
+        '<Property Name="name" Type="Edm.String"/></EntityType>'
+    )
+    keyless = '<EntityType Name="LeadSource"><Property Name="id" Type="Edm.Int32"/></EntityType>'
+    for types in (base, keyless):
+        body = (
+            '<edmx:Edmx xmlns:edmx="http://schemas.microsoft.com/ado/2007/06/edmx">'
+            f'<Schema xmlns="http://schemas.microsoft.com/ado/2008/09/edm">{types}<EntityContainer '
+            'Name="C"><EntitySet Name="LeadSources" EntityType="MS.LeadSource"/></EntityContainer>'
+            "</Schema></edmx:Edmx>"
+        )
+        sharp.fail(200, path="metadata", body=body.encode())
+        if types == base:
+            output = read(TapMarketSharp, config(sharp))
+            assert len(output.records("lead_sources")) == 130
+            assert output.of("SCHEMA")[0]["key_properties"] == ["_tenant_id", "id"]
+        else:
+            with pytest.raises(RefusedError, match="no usable key of lead_sources"):
+                read(TapMarketSharp, config(sharp))
+
+
 def test_rows_that_change_while_they_are_read_hide_no_others(sharp: MarketSharp) -> None:
     changed = iter(sharp.tables["Leads"][10:])
 

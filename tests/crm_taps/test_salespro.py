@@ -95,10 +95,20 @@ def test_any_query_is_a_stream(athena: Athena) -> None:
     assert len(output.records("totals")) == 2500
 
 
+def test_columns_that_are_called_as_ours_are_kept_beside_the_tenant(athena: Athena) -> None:
+    query = "select estimate_id, 'globex' as _tenant_id, 7 as other_fields from estimates"
+    streams = [{"name": "odd", "query": query, "key": ["estimate_id"]}]
+    record = read(TapSalesPro, config(athena, streams=streams, max_records=1)).records("odd")[0]
+
+    assert record["_tenant_id"] == "acme"
+    assert record["other_fields"] == {"_tenant_id": "globex", "other_fields": "7"}
+
+
 @pytest.mark.parametrize(
     ("stream", "told"),
     [
         ({"name": "a", "table": "customer", "key": ["nope"]}, "no column nope"),
+        ({"name": "a", "query": "select 1 as id, 2 as id", "key": ["id"]}, "two columns of one"),
         (
             {
                 "name": "a",

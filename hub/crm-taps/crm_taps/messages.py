@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+from typing import TYPE_CHECKING, Any
 
-from singer_sdk.contrib.msgspec import MsgSpecWriter
+from singer_sdk.contrib.msgspec import MsgSpecWriter, serialize_jsonl
 from typing_extensions import override
 
 if TYPE_CHECKING:
     from singer_sdk.singerlib.messages import Message
+
+
+logger = logging.getLogger(__name__)
 
 
 class MessageWriter(MsgSpecWriter):
@@ -23,6 +27,7 @@ class MessageWriter(MsgSpecWriter):
         super().__init__()
         self.writing = False
         self.interrupted: BaseException | None = None
+        self._told = False
 
     @override
     def write_message(self, message: Message) -> None:
@@ -34,3 +39,28 @@ class MessageWriter(MsgSpecWriter):
         if self.interrupted is not None:
             interrupted, self.interrupted = self.interrupted, None
             raise interrupted
+
+    @override
+    def serialize_message(self, message: Message) -> bytearray:
+        """A message's line; half a character, which no text can have, becomes U+FFFD."""
+        try:
+            return super().serialize_message(message)
+        except UnicodeEncodeError:
+            if not self._told:
+                self._told = True
+                logger.warning(
+                    "The source sends texts with half a character (a lone surrogate); U+FFFD "
+                    "stands in its place. Further ones are not told."
+                )
+            return serialize_jsonl(whole(message.to_dict()))
+
+
+def whole(value: Any) -> Any:
+    """A value without lone surrogates, also in what it holds."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {whole(name): whole(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [whole(each) for each in value]
+    return value

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from singer_sdk import Stream
 from typing_extensions import override
 
-from crm_taps.errors import InconsistentError, StateError
+from crm_taps.errors import InconsistentError, RefusedError, StateError
 from crm_taps.values import OBJECT, TIME, MisfitError, utc_text
 
 if TYPE_CHECKING:
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from crm_taps.values import Column
 
 Row = dict[str, Any]
+TENANT = "_tenant_id"
 OTHER_FIELDS = "other_fields"
+OWN = {TENANT, OTHER_FIELDS}
+"""Columns that are ours: what a source calls so stands in `other_fields`."""
 
 
 class SourceStream(Stream, abc.ABC):
@@ -54,14 +57,20 @@ class SourceStream(Stream, abc.ABC):
 
     def __init__(self, tap: SourceTap, name: str | None = None) -> None:
         self.source_tap = tap
-        properties = {"_tenant_id": {"type": ["string"]}} | {
+        if not self.keys or OWN.intersection(self.keys):
+            raise RefusedError(
+                f"{tap.source} names no usable key of {name or self.name}, so that its rows "
+                "cannot be told apart; leave it out in the settings."
+            )
+        self._taken = {n: kind for n, kind in self.all_columns.items() if n not in OWN}
+        properties = {TENANT: {"type": ["string"]}} | {
             column: kind.schema_of(required=column in self.keys)
-            for column, kind in self.all_columns.items()
+            for column, kind in self._taken.items()
         }
         properties[OTHER_FIELDS] = OBJECT.schema_of(required=False)
         schema = {"type": "object", "properties": properties}
         super().__init__(tap, schema=schema, name=name)
-        self.primary_keys = ("_tenant_id", *self.keys)
+        self.primary_keys = (TENANT, *self.keys)
         self._read_so_far = 0
         self._misfits: set[str] = set()
         self._last: dict[str, str] = {}
@@ -88,7 +97,7 @@ class SourceStream(Stream, abc.ABC):
     @override
     def partitions(self) -> list[dict[str, Any]] | None:
         """What is read one after the other, each with a bookmark of its own."""
-        return [{"_tenant_id": self.source_tap.tenant_id}]
+        return [{TENANT: self.source_tap.tenant_id}]
 
     @property
     @override
@@ -138,9 +147,9 @@ class SourceStream(Stream, abc.ABC):
     @override
     def post_process(self, row: Row, context: Mapping[str, Any] | None = None) -> Row | None:
         """The record of a row."""
-        record: Row = {"_tenant_id": self.source_tap.tenant_id}
+        record: Row = {TENANT: self.source_tap.tenant_id}
         zone = self.source_tap.time_zone
-        for name, column in self.all_columns.items():
+        for name, column in self._taken.items():
             field = self.field_of(name)
             value = row.pop(field, context.get(name) if context else None)
             try:
@@ -184,6 +193,19 @@ class SourceStream(Stream, abc.ABC):
         if start is None:
             return bookmark - self.late_edits
         return max(bookmark - self.late_edits, start)
+
+    def local(self, moment: datetime) -> str:
+        """A moment as a source without zones writes it, in milliseconds.
+
+        In an hour that comes twice, it is an hour earlier: what changed when the hour came again
+        has times from its beginning on.
+        """
+        there = moment.astimezone(self.source_tap.time_zone)
+        first, second = (there.replace(fold=fold).utcoffset() for fold in (0, 1))
+        naive = there.replace(tzinfo=None)
+        if first is not None and second is not None and first > second:
+            naive -= first - second
+        return naive.isoformat(timespec="milliseconds")
 
     def precedes(self, value: Any, moment: datetime | None) -> bool:
         """Whether a time as the source sends it is before a moment; what is no time never is."""

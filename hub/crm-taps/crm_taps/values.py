@@ -103,7 +103,18 @@ def _time(value: Any, zone: tzinfo) -> str | None:
             raise MisfitError from None
     if not isinstance(value, datetime):
         raise MisfitError
-    return utc_text(value if value.tzinfo else value.replace(tzinfo=zone))
+    return utc_text(value if value.tzinfo else _in_zone(value, zone))
+
+
+def _in_zone(naive: datetime, zone: tzinfo) -> datetime:
+    """A time of a zone; of an hour that comes twice the first, of one that never comes none."""
+    try:
+        there = naive.replace(tzinfo=zone)
+        if there.astimezone(UTC).astimezone(zone).replace(tzinfo=None) != naive:
+            raise MisfitError
+    except OverflowError:
+        raise MisfitError from None
+    return there
 
 
 def _milliseconds(value: Any, zone: tzinfo) -> str | None:

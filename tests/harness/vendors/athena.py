@@ -91,7 +91,9 @@ class Athena(Vendor):
         name = f"00000000-0000-0000-0000-{len(self.results):012d}"
         try:
             ran = self.data.execute(re.sub(r"timestamp '", "'", sql))
-            self.results[name] = ([d[0] for d in ran.description], ran.fetchall(), "")
+            # of names that come twice SQLite makes `id` and `id:1`
+            columns = [column.partition(":")[0] for column, *_ in ran.description]
+            self.results[name] = (columns, ran.fetchall(), "")
         except sqlite3.Error as exc:
             self.results[name] = ([], [], f"SYNTAX_ERROR: {exc}")
         return Answer({"QueryExecutionId": name})

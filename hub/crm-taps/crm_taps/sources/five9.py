@@ -131,7 +131,7 @@ class Contacts(SourceStream):
         self._columns: dict[str, Column] = {}
         for field in tap.service.call("getContactFields", namePattern=".*") or []:
             column = snake_case(field["name"])
-            column = field["name"] if column in names else column
+            column = field["name"] if not column or column in names else column
             names[column] = field["name"]
             self._columns[column] = TYPES.get(field["type"], TEXT)
         self._names = names

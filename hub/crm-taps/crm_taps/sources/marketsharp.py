@@ -25,7 +25,7 @@ from crm_taps.tap import SourceTap
 from crm_taps.values import BOOLEAN, INTEGER, NUMBER, TEXT, TIME, Column, snake_case
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     import requests
 
@@ -118,7 +118,7 @@ class Metadata(ODataStream):
         for each in parsed.iter():
             if each.tag.endswith("}EntitySet"):
                 type_name = (each.get("EntityType") or "").rpartition(".")[2]
-                fields = list(types[type_name].iter()) if type_name in types else []
+                fields = [f for each in _with_bases(types, type_name) for f in each.iter()]
                 yield {
                     "name": each.get("Name"),
                     "keys": [f.get("Name") for f in fields if f.tag.endswith("}PropertyRef")],
@@ -126,6 +126,15 @@ class Metadata(ODataStream):
                         f.get("Name"): f.get("Type") for f in fields if f.tag.endswith("}Property")
                     },
                 }
+
+
+def _with_bases(types: Mapping[str | None, ET.Element], name: str) -> Iterator[ET.Element]:
+    """A type, and those that it is built on: a key may stand in any of them."""
+    seen: set[str] = set()
+    while name in types and name not in seen:
+        seen.add(name)
+        yield types[name]
+        name = (types[name].get("BaseType") or "").rpartition(".")[2]
 
 
 class Entity(ODataStream):
@@ -183,8 +192,7 @@ class Entity(ODataStream):
         """The rows from a place on."""
         changed, skip = next_page_token
         if changed is None and self.replication_key and (since := self.since(context)):
-            local = since.astimezone(self.source_tap.time_zone).replace(tzinfo=None)
-            changed = local.isoformat(timespec="milliseconds")
+            changed = self.local(since)
         return {
             "$filter": changed and f"{CHANGED} ge datetime'{changed}'",
             "$orderby": ",".join(f"{name} asc" for name in self._order),

@@ -108,6 +108,11 @@ class QueryStream(SourceStream):
         self._select = f"SELECT * FROM {self._from} AS t"  # noqa: S608
         described = self._run(tap, f"{self._select} LIMIT 0").description or []
         self._types = {name: kind for name, kind, *_ in described}
+        if len(self._types) < len(described):
+            raise SettingsError(
+                f"The setting `streams`: the result of {given['name']} has two columns of one "
+                "name; name them apart in its query."
+            )
         self._columns = {name: TYPES.get(kind, TEXT) for name, kind in self._types.items()}
         changed = given.get("replication_key")
         named = [*given["key"], *([changed] if changed else [])]
@@ -136,8 +141,7 @@ class QueryStream(SourceStream):
         sql = self._select
         if self.replication_key:
             if since := self.since(context):
-                at = since.astimezone(self.source_tap.time_zone).replace(tzinfo=None)
-                literal = at.isoformat(sep=" ", timespec="milliseconds")
+                literal = self.local(since).replace("T", " ")
                 sql += f" WHERE {self.replication_key} >= timestamp '{literal}'"
             sql += f" ORDER BY {self.replication_key}"
         if most := self.config.get("max_records"):
