@@ -16,8 +16,18 @@ from crm_taps import settings
 from crm_taps.errors import RefusedError
 from crm_taps.pace import Limit
 from crm_taps.rest import NextPages, Pages, RestStream, next_request
+from crm_taps.sources.callrail_columns import (
+    ACCOUNTS,
+    CALLS,
+    COMPANIES,
+    FORM_SUBMISSIONS,
+    OPTIONAL_OF_CALLS,
+    TAGS,
+    TEXT_MESSAGES,
+    TRACKERS,
+    USERS,
+)
 from crm_taps.tap import SourceTap
-from crm_taps.values import ARRAY, BOOLEAN, INTEGER, NUMBER, OBJECT, TEXT, TIME
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -82,13 +92,7 @@ class Accounts(CallRailStream):
     path = "/a.json"
     envelope = "accounts"
     keys = ("id",)
-    columns: ClassVar = {
-        "id": TEXT,
-        "numeric_id": INTEGER,
-        "name": TEXT,
-        "outbound_recording_enabled": BOOLEAN,
-        "hipaa_account": BOOLEAN,
-    }
+    columns: ClassVar = ACCOUNTS
 
     @property
     @override
@@ -147,57 +151,7 @@ class Calls(DatedStream):
     envelope = "calls"
     replication_key = "start_time"
     is_sorted = True
-    columns: ClassVar = {
-        "account_id": TEXT,
-        "id": TEXT,
-        "start_time": TIME,
-        "created_at": TIME,
-        "answered": BOOLEAN,
-        "direction": TEXT,
-        "duration": INTEGER,
-        "voicemail": BOOLEAN,
-        "first_call": BOOLEAN,
-        "call_type": TEXT,
-        "business_phone_number": TEXT,
-        "tracking_phone_number": TEXT,
-        "customer_phone_number": TEXT,
-        "customer_name": TEXT,
-        "customer_city": TEXT,
-        "customer_state": TEXT,
-        "customer_country": TEXT,
-        "company_id": TEXT,
-        "company_name": TEXT,
-        "tracker_id": TEXT,
-        "person_id": TEXT,
-        "agent_email": TEXT,
-        "source": TEXT,
-        "source_name": TEXT,
-        "medium": TEXT,
-        "campaign": TEXT,
-        "keywords": TEXT,
-        "referrer_domain": TEXT,
-        "landing_page_url": TEXT,
-        "gclid": TEXT,
-        "utm_source": TEXT,
-        "utm_medium": TEXT,
-        "utm_campaign": TEXT,
-        "utm_term": TEXT,
-        "utm_content": TEXT,
-        "lead_status": TEXT,
-        "value": TEXT,
-        "note": TEXT,
-        "tags": ARRAY,
-        "milestones": OBJECT,
-        "recording": TEXT,
-        "recording_duration": INTEGER,
-        "recording_player": TEXT,
-    }
-    optional_fields: ClassVar = (
-        "call_type,campaign,company_id,company_name,created_at,first_call,gclid,keywords,"
-        "landing_page_url,lead_status,medium,milestones,note,person_id,referrer_domain,source,"
-        "source_name,tags,tracker_id,utm_campaign,utm_content,utm_medium,utm_source,utm_term,value,"
-        "agent_email"
-    )
+    columns: ClassVar = CALLS
 
     @override
     def get_new_paginator(self) -> BaseAPIPaginator[Any]:
@@ -220,7 +174,7 @@ class Calls(DatedStream):
             "start_date": self.first_day(context).isoformat(),
             "sort": "start_time",
             "order": "asc",
-            "fields": self.optional_fields,
+            "fields": OPTIONAL_OF_CALLS,
         }
 
 
@@ -231,28 +185,7 @@ class FormSubmissions(DatedStream):
     path = "/a/{account_id}/form_submissions.json"
     envelope = "form_submissions"
     replication_key = "submitted_at"
-    columns: ClassVar = {
-        "account_id": TEXT,
-        "id": TEXT,
-        "submitted_at": TIME,
-        "company_id": TEXT,
-        "person_id": TEXT,
-        "customer_name": TEXT,
-        "customer_email": TEXT,
-        "customer_phone_number": TEXT,
-        "form_data": OBJECT,
-        "form_url": TEXT,
-        "landing_page_url": TEXT,
-        "referrer": TEXT,
-        "referring_url": TEXT,
-        "first_form": BOOLEAN,
-        "source": TEXT,
-        "medium": TEXT,
-        "campaign": TEXT,
-        "keywords": TEXT,
-        "lead_status": TEXT,
-        "value": NUMBER,
-    }
+    columns: ClassVar = FORM_SUBMISSIONS
 
 
 class TextMessages(DatedStream):
@@ -262,21 +195,7 @@ class TextMessages(DatedStream):
     path = "/a/{account_id}/text-messages.json"
     envelope = "conversations"
     replication_key = "last_message_at"
-    columns: ClassVar = {
-        "account_id": TEXT,
-        "id": TEXT,
-        "last_message_at": TIME,
-        "company_id": TEXT,
-        "company_time_zone": TEXT,
-        "initial_tracker_id": TEXT,
-        "current_tracker_id": TEXT,
-        "initial_tracking_number": TEXT,
-        "current_tracking_number": TEXT,
-        "customer_name": TEXT,
-        "customer_phone_number": TEXT,
-        "state": TEXT,
-        "recent_messages": ARRAY,
-    }
+    columns: ClassVar = TEXT_MESSAGES
 
 
 class Companies(CallRailStream):
@@ -285,22 +204,7 @@ class Companies(CallRailStream):
     name = "companies"
     path = "/a/{account_id}/companies.json"
     envelope = "companies"
-    columns: ClassVar = {
-        "account_id": TEXT,
-        "id": TEXT,
-        "name": TEXT,
-        "status": TEXT,
-        "time_zone": TEXT,
-        "created_at": TIME,
-        "disabled_at": TIME,
-        "dni_active": BOOLEAN,
-        "callscore_enabled": BOOLEAN,
-        "lead_scoring_enabled": BOOLEAN,
-        "form_capture": BOOLEAN,
-        "script_url": TEXT,
-        "swap_cookie_duration": INTEGER,
-        "verified_caller_ids": ARRAY,
-    }
+    columns: ClassVar = COMPANIES
 
 
 class Trackers(CallRailStream):
@@ -309,23 +213,7 @@ class Trackers(CallRailStream):
     name = "trackers"
     path = "/a/{account_id}/trackers.json"
     envelope = "trackers"
-    columns: ClassVar = {
-        "account_id": TEXT,
-        "id": TEXT,
-        "name": TEXT,
-        "type": TEXT,
-        "status": TEXT,
-        "created_at": TIME,
-        "disabled_at": TIME,
-        "destination_number": TEXT,
-        "whisper_message": TEXT,
-        "sms_supported": BOOLEAN,
-        "sms_enabled": BOOLEAN,
-        "tracking_numbers": ARRAY,
-        "company": OBJECT,
-        "call_flow": OBJECT,
-        "source": OBJECT,
-    }
+    columns: ClassVar = TRACKERS
 
 
 class Users(CallRailStream):
@@ -334,18 +222,7 @@ class Users(CallRailStream):
     name = "users"
     path = "/a/{account_id}/users.json"
     envelope = "users"
-    columns: ClassVar = {
-        "account_id": TEXT,
-        "id": TEXT,
-        "email": TEXT,
-        "first_name": TEXT,
-        "last_name": TEXT,
-        "name": TEXT,
-        "role": TEXT,
-        "accepted": BOOLEAN,
-        "created_at": TIME,
-        "companies": ARRAY,
-    }
+    columns: ClassVar = USERS
 
 
 class Tags(CallRailStream):
@@ -354,17 +231,7 @@ class Tags(CallRailStream):
     name = "tags"
     path = "/a/{account_id}/tags.json"
     envelope = "tags"
-    columns: ClassVar = {
-        "account_id": TEXT,
-        "id": INTEGER,
-        "name": TEXT,
-        "tag_level": TEXT,
-        "company_id": TEXT,
-        "status": TEXT,
-        "color": TEXT,
-        "background_color": TEXT,
-        "created_at": TIME,
-    }
+    columns: ClassVar = TAGS
 
 
 class TapCallRail(SourceTap):
