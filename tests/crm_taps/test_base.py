@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import requests
-from crm_taps.errors import RateLimitedError, StateError
+from crm_taps.errors import ForbiddenError, RateLimitedError, StateError
 from crm_taps.pace import Limit, Pace
 from crm_taps.retries import retry_after
 from crm_taps.sources.callrail import TapCallRail
@@ -284,6 +284,41 @@ def test_a_record_without_a_key_ends_the_run_and_what_came_before_is_stored(
     assert error["extra"]["code"] == "source_inconsistent"
     assert "record of trackers without a usable `id`" in error["message"]
     assert rows(database_url, "select count(*) from crm.trackers") == [(7,)]
+
+
+def test_a_stream_that_is_refused_stops_no_other_and_keeps_its_old_bookmark(
+    callrail: CallRail, tmp_path: Path, database_url: str
+) -> None:
+    callrail.fail(403, path="form_submissions", times=9)
+    callrail.fail(404, path="tags", times=9)
+    ended = load(tmp_path, "tap-callrail", GOOD | {"base_url": callrail.url}, database_url)
+
+    (error,) = ended.errors
+    assert ended.codes == (1, 0)
+    assert error["extra"]["code"] == "source_forbidden"
+    assert "403 for form_submissions" in error["message"]
+    assert "404 for tags" in error["message"]
+    assert rows(database_url, "select count(*) from crm.users") == [(2,)]
+    assert ended.state is not None
+    bookmarks = ended.state["bookmarks"]
+    assert "replication_key_value" in str(bookmarks["calls"])
+    assert "replication_key_value" not in str(bookmarks.get("form_submissions"))
+
+
+def test_a_stream_that_fails_half_way_promises_nothing_that_it_did_not_read(
+    callrail: CallRail,
+) -> None:
+    forms = callrail.lists["ACC", "form_submissions"]
+    forms += [{**forms[0], "id": f"FRMmore{n}"} for n in range(300)]
+    callrail.fail(403, path="form_submissions", nth=2, times=9)
+    with pytest.raises(ForbiddenError) as raised:
+        read(TapCallRail, GOOD | {"base_url": callrail.url})
+    before = raised.value.output  # type: ignore[attr-defined]
+    callrail.faults.clear()
+    after = read(TapCallRail, GOOD | {"base_url": callrail.url}, state=before.state)
+
+    assert len(before.records("form_submissions")) == 250
+    assert len({r["id"] for r in after.records("form_submissions")}) == 330
 
 
 def test_an_empty_source_clears_what_was_there_and_of_its_own_tenant_alone(

@@ -245,4 +245,5 @@ class SourceStream(Stream, abc.ABC):
     @override
     def log(self, message: str, *args: Any, level: int = logging.INFO, **kwargs: Any) -> None:
         """Log as the SDK does, but leave errors to the tap, which tells each end once."""
-        super().log(message, *args, level=min(level, logging.WARNING), **kwargs)
+        quiet = logging.INFO if level >= logging.ERROR else level
+        super().log(message, *args, level=quiet, **kwargs)

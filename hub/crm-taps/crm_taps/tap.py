@@ -20,7 +20,13 @@ from typing_extensions import override
 
 from crm_taps import settings
 from crm_taps.ending import Terminated, speaking
-from crm_taps.errors import StateError
+from crm_taps.errors import (
+    ForbiddenError,
+    InconsistentError,
+    RefusedError,
+    SourceError,
+    StateError,
+)
 from crm_taps.messages import MessageWriter
 from crm_taps.pace import Limit, Pace
 
@@ -111,10 +117,34 @@ class SourceTap(Tap):
             raise ConfigValidationError("Config validation failed", errors=errors)
         return errors
 
+    def read_all(self) -> None:
+        """Read all selected streams; what is wrong with one of them ends the run after the others.
+
+        The SDK's own `sync_all` ends at the first one, and is final.
+
+        Raises:
+            SourceError: Streams could not be read, or the source not at all.
+        """
+        faults: list[SourceError] = []
+        self._reset_state_progress_markers()
+        self._set_compatible_replication_methods()
+        for stream in self.streams.values():
+            if not stream.selected:
+                self.logger.info("Skipping deselected stream '%s'.", stream.name)
+                continue
+            try:
+                stream.sync()
+                stream.finalize_state_progress_markers()
+            except (ForbiddenError, InconsistentError, RefusedError) as fault:
+                faults.append(fault)
+            stream.log_sync_costs()
+        if faults:
+            raise type(faults[0])(" ".join(dict.fromkeys(str(fault) for fault in faults)))
+
     def run(self) -> None:
         """Read all selected streams; whatever ends that, the state of what was read is written."""
         try:
-            self.sync_all()
+            self.read_all()
         except BaseException:
             with contextlib.suppress(BrokenPipeError):
                 self.write_message(singer.StateMessage(value=self.state))
