@@ -11,6 +11,7 @@ from typing import Any, Literal
 from hubspot_client.consent import AUTHORIZE_URL
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from service_base.database import readable
 
 
 class Settings(BaseSettings):
@@ -142,6 +143,8 @@ class Settings(BaseSettings):
         default_factory=lambda: Path(tempfile.gettempdir()) / f"scan-service-runs-{os.getuid()}",
         description="Folder of the runs' private directories.",
     )
+
+    _readable = field_validator("database_url", "loader_database_url")(readable)
 
     @field_validator("hubspot_base_url", "public_url")
     @classmethod

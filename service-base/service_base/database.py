@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
@@ -22,6 +23,21 @@ WAIT_SECONDS = 5
 # that others need: it is ended, and its client told to come again.
 _LOCK_SECONDS = 3
 STATEMENT_SECONDS = 60
+
+
+def readable(url: SecretStr | None) -> SecretStr | None:
+    """Return a URL as it is, if it is one: what the library says of others holds the password.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        conninfo_to_dict(url.get_secret_value() if url else "")
+    except psycopg.ProgrammingError:
+        raise ValueError(
+            "is no URL of PostgreSQL: postgresql://user:password@host:port/database"
+        ) from None
+    return url
 
 
 @dataclass(frozen=True)

@@ -109,15 +109,17 @@ def test_wrong_surroundings_are_named_without_their_secrets(environment: dict[st
     away = scan_service(
         "migrate", DATABASE_URL="postgresql://u:hush@127.0.0.1:1/d", SCAN_SERVICE_SECRET_KEYS="x"
     )
+    odd = scan_service("check", **{**environment, "DATABASE_URL": "postgres//u:hush@h/d"})
     key = scan_service("work", **{**environment, "SCAN_SERVICE_SECRET_KEYS": "hush"})
     project = scan_service("work", **environment, SCAN_SERVICE_PROJECT_ROOT="/nowhere")
 
     assert "SCAN_SERVICE_DATABASE_URL: Field required" in nothing.stderr
     assert "SCAN_SERVICE_SECRET_KEYS: Field required" in nothing.stderr
     assert "cannot be reached" in away.stderr
+    assert "SCAN_SERVICE_DATABASE_URL: is no URL of PostgreSQL" in odd.stderr
     assert "needs Fernet keys" in key.stderr
     assert "SCAN_SERVICE_PROJECT_ROOT" in project.stderr
-    for done in (nothing, away, key, project):
+    for done in (nothing, away, odd, key, project):
         assert done.returncode == 1
         assert "hush" not in done.stderr + done.stdout
         assert "Traceback" not in done.stderr

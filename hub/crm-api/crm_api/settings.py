@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from hubspot_client.access import API_VERSION, BASE_URL, Access
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from service_base.database import readable
 
 from crm_api.guard.limits import Limit
 from crm_api.guard.passwords import Passwords
@@ -151,6 +152,8 @@ class Settings(BaseSettings):
         default=60.0, gt=0, description="Time that a client may read nothing of its answer."
     )
     connections: int = Field(default=10, ge=2, description="Database connections of a process.")
+
+    _readable = field_validator("database_url")(readable)
 
     @field_validator("rate_limit", "login_rate_limit", mode="before")
     @classmethod

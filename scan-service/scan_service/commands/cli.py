@@ -33,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ValidationError as error:
         for problem in error.errors(include_input=False, include_url=False):
             name = "_".join(str(part) for part in problem["loc"]).upper()
-            _complain(f"SCAN_SERVICE_{name.removeprefix('SCAN_SERVICE_')}: {problem['msg']}")
+            said = problem["msg"].removeprefix("Value error, ")
+            _complain(f"SCAN_SERVICE_{name.removeprefix('SCAN_SERVICE_')}: {said}")
     except (VaultError, boot.NotReadyError, MigrationChangedError, ServiceError) as error:
         _complain(str(error))
     except psycopg.OperationalError:
