@@ -6,6 +6,7 @@ import subprocess
 from functools import partial
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 from harness.database import binaries, default_version
 from hubspot_simulator import Portal, Simulator
@@ -78,6 +79,33 @@ def test_not_a_byte_of_a_removed_tenant_stays(service: Installation) -> None:
     assert service.ask("GET", "/api/v1/scan/list", keys[STAYING]).status_code == 200
     assert not [path for path in service.run_folders() if LEAVING in str(list(path.rglob("*")))]
     assert remove(service).returncode == 1
+
+
+def test_what_a_request_of_his_writes_meanwhile_goes_too(service: Installation) -> None:
+    key = service.ledger.key(LEAVING)
+    service.start("first", tenant=LEAVING, key=key)
+    service.ledger.run(
+        "update scan set status = 'running', run_id = gen_random_uuid(), seen_at = now()"
+    )
+    removing = service.command("tenant", "remove", "--tenant", LEAVING, "--wait", "60")
+    wait_for(lambda: service.row("first", LEAVING)["status"] == "cancelled", why=service.logs())
+    with psycopg.connect(service.ledger.url, options="-c search_path=scan_service") as request:
+        request.execute(
+            "insert into scan (tenant_id, scan_id, config, fingerprint)"
+            " select tenant_id, 'second', config, fingerprint from scan"
+        )
+        service.ledger.run("update scan set run_id = null, slot = null")
+        wait_for(
+            lambda: service.ledger.run(
+                "select pid from pg_stat_activity where datname = current_database()"
+                " and wait_event_type = 'Lock'"
+            ),
+            why=service.logs(),
+        )
+        request.commit()
+
+    assert removing.wait(60) == 0, service.logs()
+    assert LEAVING not in dump(service)
 
 
 def test_a_run_that_nobody_ends_is_told_and_the_removal_can_be_repeated(

@@ -52,26 +52,44 @@ async def remove(db: Database, engine: Engine, tenant_id: str, *, patience: floa
             " where tenant_id = %s", [tenant_id],
         )  # fmt: skip
         await connection.execute("delete from schedule where tenant_id = %s", [tenant_id])
-    await _end_runs(db, engine, tenant_id, patience=patience)
-    gone = 0
-    while step := await _empty(db, tenant_id):
-        gone += step
+    gone, left = 0, True
+    while left:
+        await _end_runs(db, engine, tenant_id, patience=patience)
+        while step := await _empty(db, tenant_id):
+            gone += step
+        left = not await _forget(db, tenant_id)
+    return gone
+
+
+async def _forget(db: Database, tenant_id: str) -> bool:
+    """Delete all that the ledger knows of a tenant, unless a request of his was under way.
+
+    Such a one may have started a scan since his runs were ended. From here on whatever names him
+    waits, and then finds that there is no such tenant.
+    """
     async with db.system() as connection:
+        await connection.execute("set local lock_timeout = '60s'")
+        await connection.execute("select from tenant where tenant_id = %s for update", [tenant_id])
+        cursor = await connection.execute(_AT_WORK, [tenant_id])
+        if await cursor.fetchall():
+            return False
         for table in _TABLES:
             statement = sql.SQL("delete from {} where tenant_id = %s")
             await connection.execute(statement.format(sql.Identifier(table)), [tenant_id])
-    return gone
+        return True
+
+
+_AT_WORK = """
+select scan_id, status from scan where tenant_id = %s
+and (status in ('pending', 'running') or run_id is not null)
+"""
 
 
 async def _end_runs(db: Database, engine: Engine, tenant_id: str, *, patience: float) -> None:
     until = time.monotonic() + patience
     while True:
         async with db.tenant(tenant_id) as connection:
-            cursor = await connection.execute(
-                "select scan_id, status from scan where tenant_id = %s"
-                " and (status in ('pending', 'running') or run_id is not null)",
-                [tenant_id],
-            )
+            cursor = await connection.execute(_AT_WORK, [tenant_id])
             left = await cursor.fetchall()
         if not left:
             return
