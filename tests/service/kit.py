@@ -136,7 +136,7 @@ class Ledger:
             self.url, autocommit=True, options="-c search_path=scan_service"
         ) as connection:
             cursor = connection.execute(query, values or None)
-            return cursor.fetchall() if cursor.description else []
+            return [] if cursor.description is None else cursor.fetchall()
 
     def make_results(self, scan_id: str, deals: list[dict[str, Any]], tenant: str = TENANT) -> None:
         """Put rows where the target would, in the columns that it would make."""

@@ -211,6 +211,25 @@ def test_a_schedule_keeps_its_last_finished_scans(client: Client, ledger: Ledger
     assert len(names(ledger)) == 3 + 5 + 1
 
 
+def test_failures_take_no_good_scan_of_a_schedule_away(client: Client, ledger: Ledger) -> None:
+    config = order()["config"]
+    del config["scanId"]
+    body = {"scheduleId": "s", "cron": "@daily", "config": config, "keepLast": 2}
+    assert client.post("/api/v1/schedules", json={"schedule": body}).status_code == 201
+    for number, good in enumerate((True, False, True, True, False, False, False)):
+        scan = client.post("/api/v1/schedules/s/run").json()["data"]["scanId"]
+        if good:
+            ledger.complete(scan)
+        else:
+            ledger.fail(scan, "HUBSPOT_API_ERROR")
+        name = f"{'good' if good else 'failed'}-{number}"
+        ledger.run("update scan set scan_id = %s where scan_id = %s", name, scan)
+
+    assert (expire(ledger), expire(ledger)) == (3, 0)
+
+    assert names(ledger) == ["failed-5", "failed-6", "good-2", "good-3"]
+
+
 @pytest.mark.parametrize("days", [0, 3651, "7", 1.5])
 def test_days_that_cannot_be_are_refused(days: Any, client: Client) -> None:
     assert client.start(keepDays=days).status_code == 400

@@ -68,7 +68,8 @@ async def remove(db: Database, tenant_id: str, scan_id: str) -> dict[str, Any]:
 async def expire(db: Database) -> int:
     """Remove the scans whose time is over; return how many.
 
-    That time is `keepDays` after a scan's end, or when its schedule has its last N after it.
+    That time is `keepDays` after a scan's end, or when its schedule has its last N after it: N that
+    went well, or, after one that did not, N that ended. So failures take nothing away.
     """
     async with db.system() as connection:
         rows = await (await connection.execute(_EXPIRED, {"most": _EXPIRE_AT_ONCE})).fetchall()
@@ -86,11 +87,14 @@ where config ? 'keepDays' and run_id is null and status in ('completed', 'failed
 order by completed_at limit %(most)s)
 union
 (select old.tenant_id, old.scan_id from schedule, lateral (
-    select tenant_id, scan_id from scan
+    select tenant_id, scan_id, status, count(*) over newer as ended,
+        count(*) filter (where status = 'completed') over newer as good
+    from scan
     where scan.tenant_id = schedule.tenant_id and scan.schedule_id = schedule.schedule_id
         and run_id is null and status in ('completed', 'failed', 'cancelled')
-    order by created_at desc, id offset keep_last limit %(most)s) as old
-where keep_last is not null limit %(most)s)
+    window newer as (order by created_at desc, id
+        rows between unbounded preceding and 1 preceding)) as old
+where good >= keep_last or (status <> 'completed' and ended >= keep_last) limit %(most)s)
 """
 
 
