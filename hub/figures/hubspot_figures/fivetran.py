@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 import psycopg2
 from psycopg2.sql import SQL, Identifier, Literal
 
-from hubspot_figures.shapes import Shape, shapes
+from hubspot_figures.shapes import shapes
 from hubspot_figures.tables import Tables
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor
+
+    from hubspot_figures.shape import Shape
 
 MARK = "hubspot-fivetran"
 """What the comments of all that is made here begin with."""
