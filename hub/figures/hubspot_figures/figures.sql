@@ -44,6 +44,26 @@ LANGUAGE sql STABLE SET search_path FROM CURRENT SET enable_nestloop = off AS $$
         d.merged_into, d.read_at
 $$;
 
+-- deal_stays: the stays of deals; one before a gap lasts until the next that is known.
+CREATE FUNCTION deal_stays(tenant text)
+RETURNS TABLE (
+    deal text, pipeline text, stage text, entered_at timestamptz, left_at timestamptz
+)
+LANGUAGE sql STABLE SET search_path FROM CURRENT SET enable_nestloop = off AS $$
+    SELECT s.record_id, s.pipeline, s.stage, s.entered_at,
+        CASE WHEN s.left_at IS NULL AND s.entered_at < l.entered_at THEN (
+            SELECT min(n.entered_at) FROM deal_stages n
+            WHERE n._tenant_id = tenant AND n.record_id = s.record_id
+                AND n.entered_at > s.entered_at
+        ) ELSE s.left_at END
+    FROM deal_stages s
+    JOIN (
+        SELECT d.record_id, max(d.entered_at) AS entered_at
+        FROM deal_stages d WHERE d._tenant_id = tenant GROUP BY d.record_id
+    ) l ON l.record_id = s.record_id
+    WHERE s._tenant_id = tenant
+$$;
+
 -- deals_on: every deal that was there at a moment, as it was then; amounts in the home currency.
 CREATE FUNCTION deals_on(tenant text, moment timestamptz)
 RETURNS TABLE (
@@ -61,7 +81,7 @@ LANGUAGE sql STABLE SET search_path FROM CURRENT SET enable_nestloop = off AS $$
     SELECT p.deal, s.pipeline, s.stage, s.entered_at, nullif(o.value, ''), a.value_number,
         coalesce(n.is_closed, false), coalesce(n.is_won, false)
     FROM deal_spans(tenant) p
-    JOIN deal_stages s ON s._tenant_id = tenant AND s.record_id = p.deal
+    JOIN deal_stays(tenant) s ON s.deal = p.deal
         AND s.entered_at <= moment AND (s.left_at IS NULL OR s.left_at > moment)
     LEFT JOIN latest a ON a.record_id = p.deal AND a.property = 'amount_in_home_currency'
     LEFT JOIN latest o ON o.record_id = p.deal AND o.property = 'hubspot_owner_id'
@@ -126,14 +146,13 @@ RETURNS TABLE (
 )
 LANGUAGE sql STABLE SET search_path FROM CURRENT SET enable_nestloop = off AS $$
     WITH clipped AS (
-        SELECT s.record_id, s.pipeline, s.stage, greatest(s.entered_at, p.began, since) AS start,
+        SELECT s.deal, s.pipeline, s.stage, greatest(s.entered_at, p.began, since) AS start,
             least(s.left_at, p.ended, until) AS stop
-        FROM deal_stages s JOIN deal_spans(tenant) p ON p.deal = s.record_id
-        WHERE s._tenant_id = tenant
+        FROM deal_stays(tenant) s JOIN deal_spans(tenant) p ON p.deal = s.deal
     )
-    SELECT c.pipeline, c.stage, count(DISTINCT c.record_id), count(*),
+    SELECT c.pipeline, c.stage, count(DISTINCT c.deal), count(*),
         sum(extract(epoch FROM c.stop - c.start)),
-        round(sum(extract(epoch FROM c.stop - c.start)) / count(DISTINCT c.record_id), 3)
+        round(sum(extract(epoch FROM c.stop - c.start)) / count(DISTINCT c.deal), 3)
     FROM clipped c WHERE c.stop > c.start
     GROUP BY c.pipeline, c.stage ORDER BY c.pipeline, c.stage
 $$;
@@ -143,24 +162,24 @@ CREATE FUNCTION funnel(tenant text, of_pipeline text, since timestamptz, until t
 RETURNS TABLE (place integer, stage text, stage_label text, entered bigint, reached bigint)
 LANGUAGE sql STABLE SET search_path FROM CURRENT SET enable_nestloop = off AS $$
     WITH stays AS (
-        SELECT s.*, p.began FROM deal_stages s JOIN deal_spans(tenant) p ON p.deal = s.record_id
-        WHERE s._tenant_id = tenant AND (s.left_at IS NULL OR s.left_at > p.began)
+        SELECT s.*, p.began FROM deal_stays(tenant) s JOIN deal_spans(tenant) p ON p.deal = s.deal
+        WHERE (s.left_at IS NULL OR s.left_at > p.began)
             AND s.entered_at < until AND (p.ended IS NULL OR p.ended > s.entered_at)
     ),
     cohort AS (
-        SELECT DISTINCT f.record_id FROM stays f
+        SELECT DISTINCT f.deal FROM stays f
         WHERE f.began >= since AND f.began < until AND f.pipeline = of_pipeline
             AND f.entered_at <= f.began
     ),
     stages AS (SELECT * FROM stages_of(tenant) WHERE pipeline = of_pipeline),
     come AS (
-        SELECT s.record_id, s.stage, n.place, n.is_closed AND NOT n.is_won AS is_lost
-        FROM stays s JOIN cohort USING (record_id) JOIN stages n ON n.stage = s.stage
+        SELECT s.deal, s.stage, n.place, n.is_closed AND NOT n.is_won AS is_lost
+        FROM stays s JOIN cohort USING (deal) JOIN stages n ON n.stage = s.stage
         WHERE s.pipeline = of_pipeline
     )
     SELECT n.place, n.stage, n.stage_label,
-        count(DISTINCT c.record_id) FILTER (WHERE c.stage = n.stage),
-        count(DISTINCT c.record_id) FILTER (
+        count(DISTINCT c.deal) FILTER (WHERE c.stage = n.stage),
+        count(DISTINCT c.deal) FILTER (
             WHERE c.stage = n.stage OR (c.place > n.place AND NOT c.is_lost)
         )
     FROM stages n LEFT JOIN come c ON true
@@ -224,7 +243,7 @@ LANGUAGE sql STABLE SET search_path FROM CURRENT SET enable_nestloop = off AS $$
             WHEN s.left_at > s.next THEN 'ends after the next stay begins'
             ELSE 'ends before the next stay begins' END
     FROM stays s WHERE s.next IS NOT NULL AND s.left_at IS DISTINCT FROM s.next
-        AND NOT (s.left_at < s.next AND EXISTS (
+        AND NOT (coalesce(s.left_at < s.next, true) AND EXISTS (
             SELECT FROM deal_stages g WHERE g._tenant_id = tenant AND g.record_id = s.record_id
                 AND g.entered_at = s.next AND g.gap_before))
     UNION ALL

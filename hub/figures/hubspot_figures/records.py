@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from hubspot_figures.tables import Column, Tables
 
 
+IS_LAST = "t.left_at IS NULL AND t.following IS NULL"
+
+
 def record(tables: Tables, table: str, singular: str) -> Shape:
     """The records of one type, with a column for each property."""
     deals = singular == "deal"
@@ -104,14 +107,18 @@ def stays(tables: Tables) -> Shape:
         ("_fivetran_start", SQL("t.entered_at" if kept else "t.created_at"), "timestamptz"),
         (
             "_fivetran_end",
-            SQL("coalesce(t.left_at, {})").format(FOR_EVER) if kept else FOR_EVER,
+            SQL("coalesce(t.left_at, t.following, {})").format(FOR_EVER) if kept else FOR_EVER,
             "timestamptz",
         ),
-        ("_fivetran_active", SQL("t.left_at IS NULL" if kept else "true"), "boolean"),
+        ("_fivetran_active", SQL(IS_LAST if kept else "true"), "boolean"),
         ("_fivetran_synced", SQL("t.entered_at" if kept else "t.read_at"), "timestamptz"),
     ]
-    if kept:
-        return Shape(columns, tables.rows("deal_stages"))
+    if kept:  # a stay before a gap has no end
+        following = SQL(
+            "FROM (SELECT t.*, lead(t.entered_at) OVER (PARTITION BY t.record_id "
+            "ORDER BY t.entered_at) AS following {}) t"
+        ).format(tables.rows("deal_stages"))
+        return Shape(columns, following)
     return Shape(columns, SQL("{} AND false").format(tables.rows("deals")))
 
 
