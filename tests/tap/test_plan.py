@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -206,6 +207,52 @@ def test_minutes_follow_from_the_budget(serve: Serve) -> None:
         patch.setattr(budgets, "NO_BURST_BELOW", 1)
         slow = plan(hubspot, {**config, "requests_per_10_seconds": 60}).plan["next_run"]
     assert slow["minutes"] == pytest.approx(slow["requests"] / 6 / 60, abs=0.2)
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("bound_by", "limits", "latency", "settings"),
+    [
+        ("the general limit", RateLimits(enabled=True, general=40), 50, {"associations": []}),
+        (
+            "the search limit",
+            RateLimits(enabled=True),
+            50,
+            {"pipeline": "default", "associations": [], "page_size": 40},
+        ),
+        (
+            "the limit of links",
+            RateLimits(enabled=True, associations=10),
+            50,
+            {"associations": ["contacts", "companies", "tickets"]},
+        ),
+        ("HubSpot's answers", RateLimits(enabled=True), 1500, {"associations": ["contacts"]}),
+    ],
+)
+def test_planned_minutes_are_those_of_a_run_that_waits_for_hubspot(
+    serve: Serve,
+    monkeypatch: pytest.MonkeyPatch,
+    bound_by: str,
+    limits: RateLimits,
+    latency: int,
+    settings: dict[str, Any],
+) -> None:
+    monkeypatch.setattr(budgets, "SEARCHES_PER_SECOND", 4.6)  # as where nobody tests
+    hubspot = serve(Portal.generate(9000, custom_properties=0, contacts_per_deal=2))
+    hubspot.portals[0].limits = limits
+    hubspot.latency_ms = latency
+    config = config_for(hubspot, properties=["dealname", "amount"], **settings)
+    planned = plan(hubspot, config).plan["next_run"]
+    hubspot.portals[0].limits.reset()  # the plan's own requests are long past
+    began, own = time.monotonic(), time.process_time()
+    read(config)
+    took, own = time.monotonic() - began, time.process_time() - own
+    seconds = 60 * planned["minutes"]
+    print(f"\n{bound_by}: planned {seconds:.0f} s, took {took:.0f} s, {own:.0f} s of it its own")
+    # The work of tap and simulator, which share this process, is no waiting for HubSpot.
+    assert seconds <= 1.5 * took + 6
+    assert took - own <= 1.5 * seconds + 6
 
 
 def test_the_command_tells_people_and_programs_and_reads_nothing(

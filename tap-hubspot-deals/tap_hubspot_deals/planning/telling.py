@@ -40,7 +40,7 @@ def as_json(found: Forecast) -> str:
 def _run(run: RunForecast, usage: DailyUsage | None) -> dict[str, Any]:
     return {
         "requests": run.requests,
-        "minutes": round(run.seconds / 60, 1),
+        "minutes": round(run.seconds / 60, 2),
         "percent_of_day": usage and round(100 * run.requests / usage.limit, 2),
         "families": _families(run.by_family),
         "beginning": _families(run.begun),
