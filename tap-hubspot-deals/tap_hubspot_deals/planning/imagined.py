@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
 from functools import cached_property
 from itertools import chain, groupby
@@ -10,11 +9,12 @@ from operator import itemgetter
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
+from tap_hubspot_deals.planning.guesses import has, near, spread
 from tap_hubspot_deals.reading.census import STRETCH
 from tap_hubspot_deals.reading.objects import MERGED_IDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from tap_hubspot_deals.planning.counts import Counts
     from tap_hubspot_deals.reading.holdings import Holdings
@@ -24,12 +24,6 @@ if TYPE_CHECKING:
 
 LOOKS = 16
 """Counts by which it is found out where known ids are not found any more."""
-
-NEAR = 24
-"""Records that were looked at, of which one stands for one about as old."""
-
-MIXED, PRIME = 2_654_435_761, 4_294_967_291
-"""By these an id chooses one of them."""
 
 FULL_BIN = 300
 """Archived records that an incremental run sees at the most: more need not be imagined."""
@@ -101,7 +95,7 @@ class Imagined:
         if not self._known or self._is_unfinished:
             return []
         top = self._known[-1]
-        return _spread(self.counts.above(top), top, self.counts.highest)
+        return spread(self.counts.above(top), top, self.counts.highest)
 
     @property
     def _is_unfinished(self) -> bool:
@@ -145,7 +139,7 @@ class Imagined:
                 i
                 for (low, high), more in self._differing
                 if more > 0
-                for i in _spread(more, low, high)
+                for i in spread(more, low, high)
             ]
         legs = [(int(leg["after"] or 0), leg["until"]) for leg in self._left.legs]
         ends = [(low, int(until or self.counts.highest + 1)) for low, until in legs]
@@ -153,7 +147,7 @@ class Imagined:
         return [
             i
             for low, high in ends
-            for i in _spread(round(self._missing * max(0, high - low) / whole), low - 1, high - 1)
+            for i in spread(round(self._missing * max(0, high - low) / whole), low - 1, high - 1)
         ]
 
     @cached_property
@@ -174,7 +168,7 @@ class Imagined:
         number = self.counts.total - self.counts.asked_for
         gone = sorted(self.vanished) if self._reselected else []
         taken = set(self.asked_for)
-        more = _spread(number - len(gone), 0, self.counts.highest)
+        more = spread(number - len(gone), 0, self.counts.highest)
         return sorted({*gone[:number], *(i for i in more if i not in taken)})
 
     @cached_property
@@ -211,7 +205,7 @@ class Imagined:
             judged = self.counts.judged[archived]
             ids = sorted(judged)
             self._judged[archived] = (ids, [judged[i] for i in ids])
-        return bool(_near(number, *self._judged[archived]))
+        return bool(near(number, *self._judged[archived]))
 
     @cached_property
     def _others(self) -> frozenset[int]:
@@ -226,7 +220,7 @@ class Imagined:
         """Whether a record that is asked for by its id is among the live, or archived, ones."""
         if not archived:
             return number not in self._not_live
-        return number in self._not_live or _has(self.archived, number)
+        return number in self._not_live or has(self.archived, number)
 
     def changed(self, window: Window) -> list[int]:
         """Those that were modified within a window."""
@@ -265,12 +259,12 @@ class Imagined:
             page = self._link_page(to_type) if len(targets) > 1 else 1
             pages = [targets[start : start + page] for start in range(0, len(targets), page)]
             return [list(chain.from_iterable(each)) for each in pages]
-        depth = _near(number, self.counts.sample, self.counts.depths(to_type))
+        depth = near(number, self.counts.sample, self.counts.depths(to_type))
         return [[]] * depth if depth > 1 else []
 
     def weight(self, number: int) -> int:
         """What a record takes with all properties, in bytes as pages are measured; 0: little."""
-        return _near(number, self.counts.weighed, self.counts.weights)
+        return near(number, self.counts.weighed, self.counts.weights)
 
     def _link_page(self, to_type: str) -> int:
         if to_type not in self._link_pages:
@@ -284,24 +278,3 @@ class Imagined:
     @property
     def _linked(self) -> Iterable[int]:
         return self._held.links or ()
-
-
-def _spread(number: int, low: int, high: int) -> list[int]:
-    """So many ids evenly above one and up to another."""
-    width = high - low
-    number = max(0, min(number, width))
-    return [low + width * (i + 1) // number for i in range(number)]
-
-
-def _near(number: int, ids: Sequence[int], values: Sequence[int]) -> int:
-    """What a record about as old as another has, as if by chance; 0 where nobody was looked at."""
-    if not ids:
-        return 0
-    among = min(NEAR, len(ids))
-    first = min(max(0, bisect_left(ids, number) - among // 2), len(ids) - among)
-    return values[first + number * MIXED % PRIME % among]
-
-
-def _has(ids: Sequence[int], number: int) -> bool:
-    place = bisect_left(ids, number)
-    return place < len(ids) and ids[place] == number
