@@ -9,7 +9,6 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import quote
 
-import backoff
 import msgspec
 
 from hubspot_client.authentication import Token
@@ -26,6 +25,7 @@ from hubspot_client.errors import (
     error_for,
 )
 from hubspot_client.paths import Paths
+from hubspot_client.retries import Retries, Tries, wait_after_429
 from hubspot_client.surrogates import mended
 from hubspot_client.wire import TIMEOUT, Answer, Wire
 
@@ -36,21 +36,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MAX_TRIES = 8
-RATE_LIMIT_PATIENCE = 900.0
-"""Seconds for which one request is tried again after 429: other apps may take the whole budget."""
-
-FIRST_CONTACT_TRIES = 3
-"""Before HubSpot answered anything at all, a wrong address is likelier than a bad moment."""
-
-RATE_LIMIT_WAITS = {"TEN_SECONDLY_ROLLING": 10.0, "SECONDLY": 1.0}
-"""Seconds to wait after a 429 without `Retry-After`, as HubSpot's own Node client does."""
-
-LOCKED = 423
-LOCK_WAIT = 2.0
-"""Seconds to wait after a 423: HubSpot documents that its locks last two."""
-
-LONGEST_WAIT = 60.0
 READS = ("/read", "/search")
 """How the paths end to which HubSpot wants what is read to be posted."""
 
@@ -101,8 +86,7 @@ class Client:
         self.requests: Counter[str] = Counter()
         self.rate_limited: Counter[str] = Counter()
         self.seconds: defaultdict[str, float] = defaultdict(float)
-        self.retries = 0
-        self._answered = False
+        self._retries = Retries(logger)
         self._ended: HubSpotError | None = None
         self._base_url = access.base_url
         self._token = Token(access, self.paths, timeout)
@@ -169,6 +153,11 @@ class Client:
         url = self._base_url + path
         return self._send(method, url, content, family, what, shape, repeatable=repeatable)
 
+    @property
+    def retries(self) -> int:
+        """How often a request was sent again."""
+        return self._retries.count
+
     def latency(self, family: str) -> float:
         """Seconds that an answer took on average: to this family, or to all if none was there."""
         with self._lock:
@@ -195,44 +184,16 @@ class Client:
     ) -> T:
         if not self._retry:
             return self._decode(self._attempt(method, url, content, family, what), shape, what)
-        tries = Counter[str]()
+        tries = Tries(self._retries, family, repeatable=repeatable)
 
-        def tell(details: Any) -> None:
-            self._tell_retry(details["exception"], details["wait"], family)
-
-        @backoff.on_exception(
-            backoff.runtime,
-            RateLimitedError,
-            value=lambda exc: exc.pause,
-            max_time=RATE_LIMIT_PATIENCE,
-            jitter=None,
-            on_backoff=tell,
-            logger=None,
-        )
-        @backoff.on_exception(
-            backoff.runtime,
-            TransientError,
-            value=lambda exc: self._pause_after(exc, tries),
-            max_tries=MAX_TRIES,
-            giveup=lambda exc: (
-                isinstance(exc, RateLimitedError)
-                or self._is_hopeless(tries)
-                or not (repeatable or (isinstance(exc, TransientError) and exc.status == LOCKED))
-            ),
-            jitter=None,
-            on_backoff=tell,
-            logger=None,
-        )
+        @tries.again
         def attempt() -> T:
-            tries["all"] += 1
+            tries.count += 1
             found = self._decode(self._attempt(method, url, content, family, what), shape, what)
-            self._answered = True
+            self._retries.answered = True
             return found
 
         return attempt()
-
-    def _is_hopeless(self, tries: Counter[str]) -> bool:
-        return not self._answered and tries["all"] >= FIRST_CONTACT_TRIES
 
     def _attempt(
         self, method: str, url: str, content: bytes | None, family: str, what: str
@@ -313,14 +274,11 @@ class Client:
 
     def _failure(self, answer: Answer, family: str, what: str, *, writes: bool) -> HubSpotError:
         failure = error_for(answer.status, answer.headers, answer.content, what=what, writes=writes)
-        self._answered = self._answered or answer.status >= 400  # noqa: PLR2004
+        self._retries.answered |= answer.status >= 400  # noqa: PLR2004
         if isinstance(failure, RateLimitedError):
             with self._lock:
                 self.rate_limited[family] += 1
-            wait = failure.wait
-            if wait is None:
-                wait = RATE_LIMIT_WAITS.get(failure.policy, RATE_LIMIT_WAITS["SECONDLY"])
-            failure.closed = min(wait, LONGEST_WAIT)
+            failure.closed = wait_after_429(failure)
             self.budgets.of(family).close(failure.closed)
         return failure
 
@@ -337,28 +295,10 @@ class Client:
                     "HubSpot's answer for %s has half characters: U+FFFD now.", what
                 )
                 return self._decode(whole, shape, what)
-            hint = "" if self._answered else " Is `base_url` HubSpot's address?"
+            hint = "" if self._retries.answered else " Is `base_url` HubSpot's address?"
             raise TransientError(
                 f"HubSpot's answer for {what} is no complete JSON ({len(content)} bytes).{hint}"
             ) from None
-
-    def _pause_after(self, exc: Exception, tries: Counter[str]) -> float:
-        """Seconds before the next try."""
-        asked = exc.wait if isinstance(exc, TransientError) else None
-        if asked is not None:
-            return float(min(asked, LONGEST_WAIT))
-        if isinstance(exc, TransientError) and exc.status == LOCKED:
-            return LOCK_WAIT
-        return float(min(0.25 * 2 ** tries["all"], LONGEST_WAIT))
-
-    def _tell_retry(self, exc: HubSpotError, wait: float, family: str) -> None:
-        """Tell people by the sentence, and programs by the fields beside it (docs/codes.md)."""
-        with self._lock:
-            self.retries += 1
-        if isinstance(exc, RateLimitedError):
-            wait = max(wait, exc.closed)
-        fields = {"code": exc.code, "wait_seconds": round(wait, 3), "family": family}
-        self._logger.warning("%s Trying again in %.1f s.", exc, wait, extra=fields)
 
 
 def _quoted(value: str | int) -> str:

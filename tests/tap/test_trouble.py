@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from harness.singer import Mirroring, config_for, read, run
-from hubspot_client import authentication, client
+from hubspot_client import authentication, retries
 from hubspot_client.errors import (
     AuthenticationError,
     HubSpotError,
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "RATE_LIMIT_WAITS", {"TEN_SECONDLY_ROLLING": 0.3, "SECONDLY": 0.2})
-    monkeypatch.setattr(client, "LONGEST_WAIT", 0.1)
-    monkeypatch.setattr(client, "LOCK_WAIT", 0.1)
+    monkeypatch.setattr(retries, "RATE_LIMIT_WAITS", {"TEN_SECONDLY_ROLLING": 0.3, "SECONDLY": 0.2})
+    monkeypatch.setattr(retries, "LONGEST_WAIT", 0.1)
+    monkeypatch.setattr(retries, "LOCK_WAIT", 0.1)
     monkeypatch.setattr(authentication, "TOO_MANY", 0.2)
 
 
@@ -86,7 +86,7 @@ def test_a_storm_of_faults_loses_nothing_and_repeats_nothing(serve: Serve) -> No
 def test_other_apps_may_take_the_whole_search_budget_for_long(
     hubspot: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "RATE_LIMIT_WAITS", {"SECONDLY": 0.05})
+    monkeypatch.setattr(retries, "RATE_LIMIT_WAITS", {"SECONDLY": 0.05})
     fault = hubspot.fail("secondly", endpoint="search", times=25)
     assert len(read(config_for(hubspot, start_date="2000-01-01")).ids()) == 250
     assert fault.struck == 25
@@ -140,7 +140,7 @@ def test_what_does_not_pass_ends_the_run(hubspot: Simulator) -> None:
     fault = hubspot.fail("status", status=500, endpoint="owners")
     with pytest.raises(TransientError, match="500 for owners: internal error"):
         read(config_for(hubspot))
-    assert fault.struck == client.MAX_TRIES
+    assert fault.struck == retries.MAX_TRIES
 
 
 @pytest.mark.parametrize(
