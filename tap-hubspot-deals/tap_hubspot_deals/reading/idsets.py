@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-OVERLAY = 20_000
-"""Changes that an `IdSet` collects before it sorts them in."""
+OVERLAY = 19_000
+"""Changes that an `IdSet` collects before it sorts them in. A Python set of 20,000 would take four
+times the room: 2 MB."""
 
 
 class IdSet:

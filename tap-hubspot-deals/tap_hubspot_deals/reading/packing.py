@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import zlib
 from array import array
-from itertools import accumulate
+from itertools import accumulate, chain, tee
 from operator import sub
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -164,5 +164,5 @@ def unpack(packed: str, shape: Any) -> Any:
 
 def differences(numbers: Iterable[int]) -> list[int]:
     """Each number less the one before it: `accumulate` brings them back."""
-    following = [*numbers]
-    return [*map(sub, following, [0, *following[:-1]])]
+    following, before = tee(numbers)  # in step, so that no copy of them is made
+    return [*map(sub, following, chain((0,), before))]
