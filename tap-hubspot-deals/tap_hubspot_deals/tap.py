@@ -190,6 +190,11 @@ class TapHubspotDeals(SingerTap):
                 if isinstance(s, ObjectStream)
             },
             "not_compared": self._not_compared(),
+            "compared_since": {
+                s.name: s.own_state().get("compared_since")
+                for s in streams
+                if isinstance(s, ObjectStream) and s.not_compared
+            },
         }
         self.logger.info("Run summary: %s", json.dumps(summary))
 

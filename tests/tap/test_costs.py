@@ -227,7 +227,18 @@ def test_a_run_tells_what_it_could_not_compare(
     mirroring.run(**asked)
     output = run(tmp_path, config_for(hubspot, **asked), state=mirroring.mirror.state)
     assert summary_of(output.log)["not_compared"] == {"deals": {"links_of": 400, "archived": 200}}
-    assert "the links of 400, the presence of 200 archived deals" in output.log
+    bookmark = output.state["bookmarks"]["deals"]["partitions"][0]
+    read_at = bookmark["full_read_at"]
+    ids = {a: [int(i) for i in hubspot.portals[0].ids(archived=a)] for a in (False, True)}
+    since = {"links_of": read_at, "archived": read_at}
+    assert bookmark["compared_since"] == since
+    assert summary_of(output.log)["compared_since"] == {"deals": since}
+    links, archived = ids[False][:1000], ids[True][:300]
+    assert (
+        f"the links of 400 deals, all but ids {links[0]} to {links[-1]}, compared at {read_at} or "
+        f"later and the presence of 200 archived deals, all but ids {archived[0]} to "
+        f"{archived[-1]}, compared at {read_at} or later. Each run"
+    ) in output.log
     assert mirroring.run(**asked, associations=[]).ids()  # read whole, so compared whole
     with caplog.at_level("INFO"):
         mirroring.run(properties=["dealname"], associations=[])

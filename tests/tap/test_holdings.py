@@ -67,10 +67,31 @@ def test_what_is_packed_comes_back(first: list[Mark], then: list[Mark]) -> None:
 def test_each_id_has_its_turn() -> None:
     held = Holdings()
     held.take(Mark(i, "live") for i in range(1, 26))
-    turns = [held.turn("live", 10) for _ in range(3)]
+    turns = [held.turn("live", 10, "noon") for _ in range(3)]
     assert sorted(turns[0] + turns[1] + turns[2]) == list(range(1, 26))
     held = Holdings(held.pack())
-    assert held.turn("live", 10) == turns[0]
+    assert held.turn("live", 10, "noon") == turns[0]
+
+
+def test_no_turn_is_lost_where_ids_are_a_multiple_of_it() -> None:
+    held = Holdings()
+    held.take(Mark(i, "live") for i in range(1, 21))
+    assert [held.turn("live", 10, "noon")[0] for _ in range(4)] == [1, 11, 1, 11]
+
+
+def test_what_is_known_of_all_is_as_old_as_the_round_in_which_all_had_their_turn() -> None:
+    held = Holdings()
+    held.take(Mark(i, "live") for i in range(1, 26))
+    assert held.compared_since("live") is None
+    held.compared("0")
+    known = []
+    for run in "123456":
+        held.turn("live", 10, run)
+        held = Holdings(held.pack())
+        known.append(held.compared_since("live"))
+    assert known == ["0", "0", "1", "1", "1", "4"]
+    held.turn("live", 25, "7")
+    assert held.compared_since("live") == "7"
 
 
 def test_a_hundred_thousand_ids_take_some_two_bytes_each() -> None:
@@ -119,7 +140,7 @@ def test_states_of_before_there_were_columns_are_read(*, per_pair: bool) -> None
     ids = {"live": [7, 2], "archived": [], "merged": [3]}
     held = Holdings(pack({"ids": ids, "linked": linked, "turns": {"live": 7}}), per_pair=per_pair)
     assert [list(held.ids[kind]) for kind in holdings.KINDS] == [[7, 9], [], [3]]
-    assert held.turn("live", 1) == [9]
+    assert held.turn("live", 1, "noon") == [9]
     assert held.links_of(7) == {own}
     recent = pack([[9, "archived", [list(own)]], [7, "live", None], [8, "live", []]])
     held.take(unpack_marks(recent, per_pair=per_pair))

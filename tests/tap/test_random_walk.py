@@ -30,7 +30,7 @@ from hubspot_simulator import Portal, Simulator
 from hubspot_simulator.instants import iso
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
-from tap_hubspot_deals.reading import audit, census
+from tap_hubspot_deals.reading import audit, census, turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -483,7 +483,8 @@ def test_the_mirror_is_true_after_every_run_of_long_walks(
 def in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is looked at in turn in accounts of more than 1,000 records is so in those of three."""
     monkeypatch.setattr(audit, "CHUNK", 3)
-    monkeypatch.setattr(audit, "ARCHIVED_AT_ONCE", 2)
+    monkeypatch.setattr(turns, "LINKS_AT_ONCE", 3)
+    monkeypatch.setattr(turns, "ARCHIVED_AT_ONCE", 2)
     monkeypatch.setattr(census, "SMALL", 3)
 
 

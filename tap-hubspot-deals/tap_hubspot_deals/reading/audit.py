@@ -6,7 +6,6 @@ or taken away, and a record that leaves a filter is in no search with that filte
 
 from __future__ import annotations
 
-from math import ceil
 from typing import TYPE_CHECKING
 
 from hubspot_client.clock import iso, milliseconds, parse_time
@@ -20,6 +19,7 @@ from tap_hubspot_deals.reading.objects import CrmObject, ObjectPage
 from tap_hubspot_deals.reading.pages import LinkedPage
 from tap_hubspot_deals.reading.sources import ListSource
 from tap_hubspot_deals.reading.survivors import Survivors
+from tap_hubspot_deals.reading.turns import Turns
 
 if TYPE_CHECKING:
     import logging
@@ -28,16 +28,12 @@ if TYPE_CHECKING:
 
     from tap_hubspot_deals.reading.holdings import Holdings
     from tap_hubspot_deals.reading.objects import ObjectReader
-    from tap_hubspot_deals.reading.packing import Kind
     from tap_hubspot_deals.reading.pages import LinkAsker
     from tap_hubspot_deals.reading.progress import Progress
     from tap_hubspot_deals.settings import Settings
 
 CHUNK = 1000
 """Records that are looked at together: what one request for links takes."""
-
-ARCHIVED_AT_ONCE = 300
-"""Archived records that an incremental run looks after: all of them, in turn."""
 
 BIN_PAGES = 3
 """Pages of a recycle bin that an incremental run walks from its beginning."""
@@ -69,7 +65,8 @@ class Audit:
         self._filters = settings.filters
         self._logger = logger
         self._survivors = Survivors(reader)
-        self.not_compared: dict[str, int] = {}
+        reads_links = bool(links.readers) and links.only is None
+        self._turns = Turns(settings, logger, reader.object_type.name, reads_links=reads_links)
 
     def pages(self, progress: Progress, held: Holdings) -> Iterator[LinkedPage]:
         """What has to go out besides what was read.
@@ -78,7 +75,7 @@ class Audit:
             progress: The read that this one ends.
             held: What went out before and with it.
         """
-        self._count_left(progress, held)
+        self._turns.count(progress, held)
         yield from self._merged_again(progress, held)
         if held.doubtful_since is not None:
             yield from self._unknown(progress, held, held.doubtful_since)
@@ -89,7 +86,7 @@ class Audit:
                 read_at = iso(self._reader.client.clock.now())
                 page = ObjectPage([], None)
                 yield LinkedPage(page, None, None, read_at, progress, unattached=unattached)
-            self._tell_left(held)
+            self._turns.tell(held)
             return
         census = Census(self._reader, self._filters)
         if self._settings.compare_everything:
@@ -106,51 +103,12 @@ class Audit:
             yield from self._bin(progress, held)
         yield from self._archived(progress, held)
         yield from self._relinked(progress, held)
-        self._tell_left(held)
+        self._turns.tell(held)
 
     @property
-    def _reads_links(self) -> bool:
-        return bool(self._links.readers) and self._links.only is None
-
-    def _count_left(self, progress: Progress, held: Holdings) -> None:
-        """How many records a run cannot look at: too many for it, in turn or at all."""
-        whole = progress.mode == "full" or self._settings.compare_everything
-        links = held.links is not None and (len(held.live) if whole else CHUNK)
-        archived = len(held.archived) if whole else ARCHIVED_AT_ONCE
-        left = {
-            "killed_runs": int(held.doubtful_since is not None),
-            "links_of": len(held.live) - int(links) if self._reads_links else 0,
-            "archived": len(held.archived) - archived,
-        }
-        self.not_compared = {what: number for what, number in left.items() if number > 0}
-
-    def _tell_left(self, held: Holdings) -> None:
-        if held.doubtful_since is not None:
-            self._logger.warning(
-                "The run that began at %s was killed while %s were on their way of which its state "
-                "does not tell: those of them that were deleted for good since may be left in the "
-                "target, until a full read with `emit_activate_version_messages`.",
-                held.doubtful_since,
-                self._reader.object_type.name,
-            )
-        if not self.not_compared.keys() - {"killed_runs"}:
-            return
-        rounds = max(ceil(len(held.live) / CHUNK), ceil(len(held.archived) / ARCHIVED_AT_ONCE))
-        self._logger.info(
-            "Not compared with HubSpot in this run: the links of %d, the presence of %d archived "
-            "%s. %s",
-            self.not_compared.get("links_of", 0),
-            self.not_compared.get("archived", 0),
-            self._reader.object_type.name,
-            f"Each run looks at others in turn, at all within {rounds} runs or by a full read."
-            if held.links is not None
-            else "Their links are too many to be kept: a full read alone sees those that changed "
-            "without their record, and those that are gone get no `removed_at`.",
-            extra={
-                "object_type": self._reader.object_type.name,
-                "not_compared": self.not_compared,
-            },
-        )
+    def not_compared(self) -> dict[str, int]:
+        """How many records the last read did not look at, by what of them it did not."""
+        return self._turns.not_compared
 
     def resolve(self, ids: Sequence[int], progress: Progress) -> Iterator[LinkedPage]:
         """Say what has become of some records, whatever it is.
@@ -267,28 +225,21 @@ class Audit:
 
     def _archived(self, progress: Progress, held: Holdings) -> Iterator[LinkedPage]:
         """Look whether archived records are still in the recycle bin, some at each run."""
-        for ids in self._in_turn(held, "archived", ARCHIVED_AT_ONCE):
+        for ids in self._turns.take("archived", held, progress):
             there = {int(o.id) for o in self._batch_archived(_texts(ids)).objects}
             yield from self.resolve([i for i in ids if i not in there], progress)
 
     def _relinked(self, progress: Progress, held: Holdings) -> Iterator[LinkedPage]:
         """Look for links that changed without their record, those of some records at each run."""
-        if held.links is None or not self._reads_links:
+        if held.links is None or not self._turns.reads_links:
             return
-        for chosen in self._in_turn(held, "live", CHUNK):
+        for chosen in self._turns.take("live", held, progress):
             ids = [i for i in chosen if i not in held.seen]
             now = self._links.read(_texts(ids))
             changed = [i for i in ids if now.get(str(i), set()) != held.links_of(i)]
             page = self._reader.batch(_texts(changed), archived=False)
             page.keep(self._is_asked_for)
             yield from self._live(page, progress)
-
-    def _in_turn(self, held: Holdings, kind: Kind, number: int) -> Iterator[list[int]]:
-        """The ids of a kind that this run looks at, so many together: once so many, or all."""
-        everything = self._settings.compare_everything
-        ids = held.turn(kind, len(held.ids[kind]) if everything else number)
-        for start in range(0, len(ids), number):
-            yield ids[start : start + number]
 
 
 def _texts(ids: Sequence[int]) -> list[str]:

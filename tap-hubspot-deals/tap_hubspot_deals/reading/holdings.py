@@ -7,6 +7,7 @@ is kept in the state, packed: about two bytes an id and four a link.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from itertools import accumulate, groupby, islice
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -48,10 +49,23 @@ LINK_LIMIT_OF_ALL = 1_000_000
 """Those that are kept where everything is to be compared: some 4 MB of state."""
 
 
+class _Round(msgspec.Struct):
+    """Some ids of a kind at each run, until all had their turn.
+
+    Args:
+        began: When the round did that is under way.
+        whole: When the one before it did: all were compared with HubSpot then or later.
+    """
+
+    began: str | None = None
+    whole: str | None = None
+
+
 class _Packed(msgspec.Struct):
     ids: dict[str, list[int]]
     linked: Marks | list[OldMark] | None
     turns: dict[str, int] = {}
+    rounds: dict[str, _Round] = {}
 
 
 class Holdings:
@@ -82,12 +96,14 @@ class Holdings:
         self.seen = IdSet()
         self.doubtful_since: str | None = None
         self._turns: dict[str, int] = {}
+        self._rounds: defaultdict[str, _Round] = defaultdict(_Round)
         self._link_count = 0
         if packed is not None:
             found: _Packed = unpack(packed, _Packed)
             for kind in KINDS:
                 self.ids[kind] = IdSet(accumulate(found.ids.get(kind, [])))
             self._turns = dict(found.turns)
+            self._rounds.update(found.rounds)
             if found.linked is not None or not anew:
                 self.links = None if found.linked is None else _links_of(found.linked)
             self._link_count = sum(map(len, (self.links or {}).values())) // LENGTH
@@ -140,15 +156,35 @@ class Holdings:
         """The ids of a kind that the read under way did not give."""
         return [i for i in self.ids[kind] if i not in self.seen]
 
-    def turn(self, kind: Kind, number: int) -> list[int]:
-        """So many ids of a kind, the next ones at each call, until all have had their turn."""
-        ids = self.ids[kind]
+    def turn(self, kind: Kind, number: int, at: str) -> list[int]:
+        """So many ids of a kind, the next ones at each call, until all have had their turn.
+
+        Args:
+            kind: Of which.
+            number: How many.
+            at: When they are compared with HubSpot, ISO 8601.
+        """
+        ids, now = self.ids[kind], self._rounds[kind]
         if len(ids) <= number:
+            self._rounds[kind] = _Round(at, at)
             return list(ids)
         after = self._turns.get(kind, 0)
-        chosen = [*islice((i for i in ids if i > after), number)]
-        self._turns[kind] = chosen[-1] if len(chosen) == number else 0
-        return chosen
+        if not after:
+            now.began = at
+        chosen = [*islice((i for i in ids if i > after), number + 1)]
+        goes_on = len(chosen) > number
+        self._turns[kind] = chosen[number - 1] if goes_on else 0
+        if not goes_on:
+            now.whole = now.began
+        return chosen[:number]
+
+    def compared(self, at: str) -> None:
+        """Note when everything was compared with HubSpot, ISO 8601."""
+        self._rounds.update({kind: _Round(at, at) for kind in KINDS})
+
+    def compared_since(self, kind: Kind) -> str | None:
+        """When all of a kind were compared with HubSpot, or later; None: that is not known."""
+        return self._rounds[kind].whole
 
     def links_of(self, number: int) -> set[LinkKey]:
         """The links that went out of one record, as far as they are kept."""
@@ -201,9 +237,9 @@ class Holdings:
         """As text, for a state."""
         linked = None
         if self.links is not None:
-            linked = to_columns([Mark(i, None, links) for i, links in sorted(self.links.items())])
+            linked = to_columns([Mark(i, None, self.links[i]) for i in sorted(self.links)])
         ids: dict[str, list[int]] = {kind: differences(self.ids[kind]) for kind in KINDS}
-        return pack(_Packed(ids, linked, self._turns))
+        return pack(_Packed(ids, linked, self._turns, dict(self._rounds)))
 
 
 def _links_of(packed: list[OldMark] | Marks) -> dict[int, bytes]:

@@ -5,14 +5,16 @@ The bookmark of a stream is one dictionary per tenant, under Singer's `partition
     {"context": {"_tenant_id": "acme"},
      "replication_key": "updated_at", "replication_key_value": "2026-11-22T09:00:00.000000Z",
      "full_read_at": "…", "version": 1795338000000, "selection": "5f0c…",
-     "properties": "…", "ended_at": "…", "held": "…", "progress": {…}, "recent": ["…"]}
+     "properties": "…", "ended_at": "…", "compared_since": {"links_of": "…", "archived": "…"},
+     "held": "…", "progress": {…}, "recent": ["…"]}
 
 `replication_key_value` is the end of the last closed window, never past the start of its run.
 `properties` are those that all records have which went out, `ended_at` is when the last read ended.
-`compares_all` says that what went out is kept for `compare_everything`, since the last full read.
-`held` is what went out, see `reading.holdings`. `doubtful_since` stands where pages may have gone
-out of which no state told, until a read has looked for them. `progress`, `recent` and `coming` (see
-`streams.journal`) stand there only while a run is unfinished.
+`compares_all` says that what went out is kept for `compare_everything`, since the last full read,
+and `compared_since` when all links and all archived records had been compared with HubSpot, or
+later. `held` is what went out, see `reading.holdings`. `doubtful_since` stands where pages may have
+gone out of which no state told, until a read has looked for them. `progress`, `recent` and `coming`
+(see `streams.journal`) stand there only while a run is unfinished.
 """
 
 from __future__ import annotations
@@ -228,8 +230,14 @@ class Bookmark:
     def finish(self, progress: Progress, replication_key: str, held: Holdings) -> None:
         """Move the bookmark: the run has read all it set out for."""
         state = self._state
+        if progress.mode == "full":
+            held.compared(progress.started_at)
         if self.mirrors:
             state["held"] = held.pack()
+            state["compared_since"] = {
+                "links_of": held.compared_since("live"),
+                "archived": held.compared_since("archived"),
+            }
         self._progress = None
         self._journal.clear()
         state.pop("progress", None)
