@@ -124,18 +124,18 @@ def test_many_log_ins_do_not_stall_the_others(serve: Callable[..., Server]) -> N
             pool.submit(guess, number)
         while len(answers) < 20:
             time.sleep(0.05)
-        waits = []
+        overtaken = []
         for _ in range(20):
-            began = time.monotonic()
+            before = len(answers)
             assert user.get("/api/pipelines").status_code == 200
-            waits.append(time.monotonic() - began)
+            overtaken.append(len(answers) - before)
         busy = len(answers)
         done.set()
 
     assert busy < 1000, "the log-ins were over before the others asked"
     assert set(answers) <= {401, 503}
-    # Behind the hashes in one queue, the median alone would wait for sixty of them.
-    assert sorted(waits)[len(waits) // 2] < 2, waits
+    # Behind the hashes in one queue, each would wait for sixty of them; counted, not timed.
+    assert sorted(overtaken)[len(overtaken) // 2] < 30, overtaken
 
 
 def test_a_wrong_password_and_an_unknown_address_take_the_same_time(
@@ -144,15 +144,14 @@ def test_a_wrong_password_and_an_unknown_address_take_the_same_time(
     server = serve(password_memory_kib=32768)
     user = server.join("known@example.com")
 
-    def fastest(email: str) -> float:
-        times = []
-        for _ in range(8):
-            began = time.monotonic()
-            server.post("/api/login", {"email": email, "password": "wrong"})
-            times.append(time.monotonic() - began)
-        return min(times)
+    def seconds(email: str) -> float:
+        began = time.monotonic()
+        server.post("/api/login", {"email": email, "password": "wrong"})
+        return time.monotonic() - began
 
-    known, unknown = fastest(user.email), fastest("unknown@example.com")
+    # In turns, so that what disturbs the machine disturbs both.
+    times = [(seconds(user.email), seconds("unknown@example.com")) for _ in range(10)]
+    known, unknown = map(min, zip(*times, strict=True))
 
     assert 0.4 < known / unknown < 2.5
 

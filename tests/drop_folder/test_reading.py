@@ -7,6 +7,7 @@ import io
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
+import jsonschema
 import openpyxl
 import pytest
 from drop_folder.booking import BadRowError
@@ -14,7 +15,7 @@ from drop_folder.cells import BadCellError, address, clean, day, number, value_o
 from drop_folder.columns import Column
 from drop_folder.mapping import Mapping, MappingError, load
 from drop_folder.rows import BadFileError
-from drop_folder.tap import records_of
+from drop_folder.tap import records_of, schema_of
 from drop_folder.templates import fill
 from harness.booking import HEADER, MAPPING, NAME, person, sheet
 
@@ -117,6 +118,18 @@ def test_a_deal_has_one_key_for_one_booking(tmp_path: Path) -> None:
     assert first(found)["_associations"] == [
         {"to": "contacts", "key": "email", "value": "muster1@beispiel-verein.de"}
     ]
+
+
+@pytest.mark.parametrize("stream", ["contacts", "deals"])
+def test_the_schema_names_every_field_of_a_record(stream: str, tmp_path: Path) -> None:
+    mapping = Mapping.model_validate({**MAPPING, "folder": str(tmp_path)})
+    path = tmp_path / NAME
+    path.write_text(sheet(person(1)), "utf-8")
+
+    (record,) = records_of(mapping, path, stream, site="ulm")
+
+    schema = schema_of(mapping, stream)["schema"]
+    jsonschema.validate(record, {**schema, "additionalProperties": False})
 
 
 def test_a_row_without_a_booking_is_no_deal(tmp_path: Path) -> None:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
 STREAMS = ("contacts", "deals")
+LINK = {
+    "type": "object",
+    "properties": {name: {"type": "string"} for name in ("to", "key", "value")},
+}
 SOURCE = {"_sdc_source_file": {"type": "string"}, "_sdc_source_lineno": {"type": "integer"}}
 
 
@@ -32,6 +36,8 @@ def schema_of(mapping: Mapping, stream: str, fixed: Iterable[str] = ()) -> dict[
         names = [mapping.deals.key, "dealstage", *more, *mapping.deals.columns]
         key = mapping.deals.key
     properties: dict[str, Any] = {name: {"type": ["string", "null"]} for name in [*names, *fixed]}
+    if stream == "deals":
+        properties["_associations"] = {"type": "array", "items": LINK}
     return {
         "type": "SCHEMA",
         "stream": stream,
