@@ -138,6 +138,18 @@ def test_no_close_date_is_a_400(user: User, written: str) -> None:
     assert (answer.status_code, list(answer.json()["details"])) == (400, ["closedate"])
 
 
+def test_a_name_that_nobody_sees_is_none(user: User) -> None:
+    answer = user.post("/api/deals", {**DEAL, "dealname": "\u200b \ufeff"})
+
+    assert (answer.status_code, list(answer.json()["details"])) == (400, ["dealname"])
+
+
+def test_what_may_be_left_out_may_be_null(user: User) -> None:
+    left_out = dict.fromkeys(("description", "pipeline", "closedate"))
+
+    assert user.post("/api/deals", {**DEAL, **left_out}).status_code == 201
+
+
 @pytest.mark.parametrize("deal_id", ["9" * 20, "9223372036854775808", "0", "00"])
 def test_no_deal_can_have_such_an_id(user: User, hubspot: Simulator, deal_id: str) -> None:
     asked = len(hubspot.requests)

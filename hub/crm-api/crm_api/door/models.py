@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from email_validator import EmailNotValidError, validate_email
+from hubspot_client.writing.values import trimmed
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -44,11 +45,11 @@ class _Number:
 
 
 def _clean(text: str, *, lines: bool = False) -> str:
-    """Trim; refuse what nobody types: control characters, halves of characters."""
+    """Trim, of what nobody sees too; refuse what nobody types: control characters and the like."""
     for each in text:
         if unicodedata.category(each) in {"Cc", "Cs"} and not (lines and each in "\n\r\t"):
             raise ValueError("must not contain control characters")
-    return text.strip()
+    return trimmed(text)
 
 
 def _sized(least: int, most: int) -> AfterValidator:
@@ -185,7 +186,7 @@ class CreateDeal(_Body):
     dealname: Short
     dealstage: Word
     amount: Annotated[str, BeforeValidator(_amount)]
-    description: Annotated[Lines, _sized(0, 65536)] = ""
+    description: Annotated[Lines, _sized(0, 65536)] | None = None
     pipeline: Word | None = None
     closedate: Annotated[Text, AfterValidator(_moment)] | None = None
 
