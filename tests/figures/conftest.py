@@ -32,11 +32,11 @@ def mirror(url: str, hubspot: Simulator, folder: Path, state: Any = None) -> Any
     return load(url, config, folder, state)
 
 
-def load(url: str, config: dict[str, Any], folder: Path, state: Any = None) -> Any:
-    """Run tap and target as a config of the tap says; gives the state."""
+def load(url: str, config: dict[str, Any], folder: Path, state: Any = None, **to: Any) -> Any:
+    """Run tap and target as a config of the tap and settings of the target say; gives the state."""
     messages, log = start(folder, config, state=state).communicate(timeout=1200)
     target = folder / "target.json"
-    target.write_text(json.dumps({"database_url": url}))
+    target.write_text(json.dumps({"database_url": url, **to}))
     done = subprocess.run(
         [sys.executable, "-m", "target_deals_postgres.target", "--config", target],
         input=messages,

@@ -82,4 +82,4 @@ def test_the_status_tells_them_if_asked_and_the_page_draws_them(pages: Browser) 
     shown = pages.get("/scans/first").text
     assert "1,214 by this scan" in shown
     assert "its limit of 190" in shown
-    assert 'points="50.0,80.86 100.0,18.18"' in shown
+    assert 'points="0.0,100.0 50.0,80.86 100.0,18.18"' in shown

@@ -55,7 +55,7 @@ def scan(client: Client, ledger: Ledger) -> str:
             deal(4, "talk", amount_in_home_currency="20", dealname=HOSTILE),
             deal(5, "closedwon", amount_in_home_currency="5", closedate="2999-01-01T00:00:00Z",
                  custom_properties=times),
-            deal(6, "talk", amount_in_home_currency="7", archived=True),
+            deal(6, "talk", amount_in_home_currency="7", archived=True, custom_properties=times),
         ],
     )  # fmt: skip
     ledger.complete("first")

@@ -66,7 +66,7 @@ async def _worked_out(
     if not present:
         return json.dumps(_NOTHING)
     deals = unpacked(part, present, scan)
-    passed = await _passed(connection, scan, part, deals)
+    passed = await _passed(connection, scan, part, present)
     statement = _FIGURES.format(
         name=text("dealname"), pipeline=text("pipeline"), stage=text("dealstage"), money=MONEY,
         won=WON, closed=CLOSED, closedate=text("closedate"),
@@ -94,8 +94,7 @@ with deal as materialized (
     {deals} where not coalesce({archived}, false)
 ), stay as (
     select *, coalesce(entered, created) as since,
-        round(extract(epoch from {as_of}::timestamptz - coalesce(entered, created)) / 86400, 1)
-            as days
+        extract(epoch from {as_of}::timestamptz - coalesce(entered, created)) / 86400 as days
     from deal where not closed
 )
 select json_build_object(
@@ -112,9 +111,10 @@ select json_build_object(
         from deal where closes between {as_of}::timestamptz - interval '18 months'
             and {as_of}::timestamptz + interval '12 months' group by 1) as each),
     'stalled', (select coalesce(json_agg(each order by amount desc nulls last, id), '[]') from (
-        select id, name, pipeline, stage, amount, days,
+        select id, name, pipeline, stage, amount, round(days, 1) as days,
             case when entered is null then 'created' else 'stage' end as by
-        from stay where days > {days} order by amount desc nulls last, id limit {most}) as each),
+        from stay where stay.days > {days}
+        order by amount desc nulls last, id limit {most}) as each),
     'openDeals', (select count(*) from stay),
     'openAmount', (select coalesce(sum(amount), 0) from stay),
     'stalledDeals', (select count(*) from stay where days > {days}),
@@ -124,7 +124,7 @@ select json_build_object(
 
 
 async def _passed(
-    connection: Connection, scan: Mapping[str, Any], part: Part, deals: sql.Composable
+    connection: Connection, scan: Mapping[str, Any], part: Part, present: Mapping[str, str]
 ) -> dict[str, dict[str, Any]]:
     """Return how many deals ever entered each stage, and how long they stayed on average."""
     known = {name for of in OBJECTS for name in kinds_of(scan, part, of)}
@@ -141,7 +141,9 @@ async def _passed(
         )
         for stage in stages
     )
-    statement = sql.SQL("select array[{}]::numeric[] as found {}").format(chosen, deals)
+    statement = sql.SQL(
+        "select array[{}]::numeric[] as found {} where not coalesce({}, false)"
+    ).format(chosen, unpacked(part, present, scan), column("archived", present))
     row = await (await connection.execute(statement)).fetchone() or {}
     numbers = row["found"]
     return {

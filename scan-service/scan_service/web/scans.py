@@ -103,7 +103,8 @@ def _drawn(requests: Mapping[str, Any], elapsed: int) -> dict[str, Any]:
     line = requests["line"]
     top = max(max(each["requests"], each["limit"] or 0) for each in line) * 1.1 or 1
     last = max(elapsed, line[-1]["second"]) or 1
-    points = [
+    # It begins with the scan: one that told once has a line, too.
+    points = [(0.0, 100.0)] + [
         (round(100 * each["second"] / last, 2), round(100 - 100 * each["requests"] / top, 2))
         for each in line
     ]
