@@ -57,6 +57,7 @@ def cut(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
     values = {**FIRST, "amount_in_home_currency": "10"}
     made = now()
     moved, priced, deleted = (portal.create("deals", values) for _ in range(3))
+    portal.create("deals", {"dealname": "In no stage, and in no figure"})
     url = new_database(postgres_server)
     with Simulator([portal]) as hubspot:
         portal.clock.advance(3600)
@@ -114,6 +115,15 @@ def test_a_gap_is_told_and_no_fault(cut: Cut) -> None:
     assert cut.cursor.fetchall() == []
     cut.cursor.execute("SELECT record_id FROM deal_stages WHERE gap_before")
     assert cut.cursor.fetchall() == [(cut.moved,)]
+
+
+def test_a_deal_in_a_stage_that_has_no_stay_is_a_fault(cut: Cut) -> None:
+    cut.cursor.execute("DELETE FROM deal_stages WHERE record_id = %s", (cut.priced,))
+    cut.cursor.execute("SELECT * FROM stage_faults('acme')")
+    told = cut.cursor.fetchall()
+    cut.cursor.connection.rollback()
+
+    assert told == [(cut.priced, None, "has no stay")]
 
 
 def test_a_stay_that_overlaps_the_next_one_is_a_fault(cut: Cut) -> None:

@@ -257,6 +257,7 @@ LANGUAGE sql STABLE SET search_path FROM CURRENT SET enable_nestloop = off AS $$
     SELECT d.id, NULL, 'has no stay'
     FROM deals d
     WHERE d._tenant_id = tenant AND d.merged_into IS NULL AND d.removed_at IS NULL
+        AND coalesce(to_jsonb(d) ->> 'dealstage', to_jsonb(d) -> 'properties' ->> 'dealstage') <> ''
         AND NOT EXISTS (SELECT FROM stays s WHERE s.record_id = d.id)
     UNION ALL
     SELECT s.record_id, s.entered_at, 'lasts, but the deal itself is in another stage'
