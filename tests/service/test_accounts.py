@@ -122,6 +122,11 @@ def test_a_user_lets_us_in_once_and_nothing_secret_is_shown(
     came = app_http.get(back)
     again = app_http.get(back)
 
+    noted = ours.get("/api/v1/audit").json()["data"]["entries"]
+    came_back = [each for each in noted if each["operation"] == "GET /api/v1/connections/callback"]
+    (made,) = (each for each in noted if each["operation"] == "POST /api/v1/connections")
+    assert [(each["subject"], each["status"]) for each in came_back] == [("main", 200)]
+    assert came_back[0]["keyId"] == made["keyId"]
     assert asked["code_challenge_method"] == ["S256"]
     assert asked["scope"] == ["crm.objects.deals.read oauth"]
     assert (before, state(ours)) == ("pending", "connected")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from service.kit import TENANT, Client, Ledger
 
 if TYPE_CHECKING:
+    from service.browsing import Browser
     from starlette.testclient import TestClient
 
 
@@ -55,6 +56,19 @@ def test_each_key_is_told_apart_and_a_tenant_sees_its_own_only(
     assert len({each["keyId"] for each in found}) == 2
     assert len(entries(stranger)) == 1
     assert ledger.run("select count(*) from audit where tenant_id = %s", TENANT) == [(2,)]
+
+
+def test_signing_in_and_out_is_noted_and_a_wrong_key_is_nobodys(pages: Browser) -> None:
+    client = pages.api()
+    pages.post("/sign-out")
+    pages.sign_in("sk_live_" + "x" * 43)
+
+    found = [(each["operation"], each["status"], each["address"]) for each in entries(client)]
+
+    assert found == [
+        ("POST /sign-out", 303, "testclient"),
+        ("POST /sign-in", 303, "testclient"),
+    ]
 
 
 def test_the_notes_come_in_pages(client: Client) -> None:

@@ -15,7 +15,9 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from scan_service.door import answers
 from scan_service.door.asked import json_body, name_in
 from scan_service.door.models import CreateConnection, ObjectsQuery, read_body, read_query
+from scan_service.door.passing import noted
 from scan_service.errors import ConflictError, InvalidRequestError, NotFoundError, UnavailableError
+from scan_service.guard import audit
 from scan_service.ledger import connections
 from scan_service.moments import timestamp
 
@@ -122,6 +124,19 @@ async def come_back(service: Service, request: Request) -> Response:
     row = await connections.asked(service.db, state)
     if row is None:
         return _page("This link is not valid any more. Ask for a new one.", 400)
+    # On behalf of whoever asked for the link; the address is the user's.
+    caller = await audit.asker(
+        service.db, row["tenant_id"],
+        operation="POST /api/v1/connections", subject=row["connection_id"],
+    )  # fmt: skip
+    request.state.subject = row["connection_id"]
+    return await noted(
+        service, f"GET {CALLBACK}", request, caller, lambda: _let_in(service, row, code)
+    )
+
+
+async def _let_in(service: Service, row: Mapping[str, Any], code: str) -> Response:
+    """Connect the account of a user who has come back, if HubSpot confirms it."""
     if not 0 < len(code) <= _LONGEST_CODE:
         return _page("HubSpot was not allowed to connect this account.", 400)
     tenant = row["tenant_id"]

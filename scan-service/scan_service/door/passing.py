@@ -106,15 +106,37 @@ async def carry_out(
     """
     if operation.method == "GET" and operation.permission != auth.DOWNLOAD:
         return await _allowed(service, operation, request, caller)
+    return await noted(
+        service, f"{operation.method} {operation.path}", request, caller,
+        lambda: _allowed(service, operation, request, caller),
+    )  # fmt: skip
+
+
+async def noted(
+    service: Service,
+    what: str,
+    request: Request,
+    caller: auth.Caller,
+    act: Callable[[], Awaitable[Response]],
+) -> Response:
+    """Let somebody who is known do something, noted before and after; return its answer.
+
+    Args:
+        service: the service.
+        what: method and path, as the note has them.
+        request: tells from where, and in its state or path the name of what it is done to.
+        caller: who does it.
+        act: does it.
+    """
     async with service.db.on_behalf(caller.tenant_id) as connection:
         number = await audit.begin(
-            connection, caller, operation=f"{operation.method} {operation.path}",
+            connection, caller, operation=what,
             address=request.client.host if request.client else "",
             correlation=correlation_id.get() or "",
         )  # fmt: skip
     status = 500
     try:
-        response = await _allowed(service, operation, request, caller)
+        response = await act()
         status = response.status_code
     except ServiceError as error:
         status = error.status

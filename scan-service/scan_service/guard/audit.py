@@ -5,16 +5,19 @@ A row is written before the operation, and its outcome after it: nothing happens
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING, Any
+
+from scan_service.guard.auth import Caller
 
 if TYPE_CHECKING:
     from service_base.database import Connection
 
     from scan_service.db import Database
-    from scan_service.guard.auth import Caller
 
 _KEEP_DAYS = 400
 _LONGEST = 200
+_NOBODY = uuid.UUID(int=0)
 
 
 async def begin(
@@ -47,6 +50,18 @@ async def end(db: Database, number: int, *, subject: str | None, status: int) ->
             "update audit set subject = %s, status = %s where id = %s",
             [subject and subject[:_LONGEST], status, number],
         )
+
+
+async def asker(db: Database, tenant_id: str, *, operation: str, subject: str) -> Caller:
+    """Return who did something to what has this name last: for what comes of it without a key."""
+    async with db.system() as connection:
+        cursor = await connection.execute(
+            "select key_id, key_name from audit where tenant_id = %s and operation = %s"
+            " and subject = %s order by id desc limit 1",
+            [tenant_id, operation, subject],
+        )
+        row = await cursor.fetchone() or {"key_id": _NOBODY, "key_name": ""}
+    return Caller(tenant_id, frozenset(), row["key_id"], row["key_name"])
 
 
 async def listed(

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from starlette.responses import HTMLResponse
 
-from scan_service.door.passing import enter
+from scan_service.door.passing import enter, noted
 from scan_service.errors import (
     ForbiddenError,
     InvalidRequestError,
@@ -45,6 +45,15 @@ async def door(service: Service, request: Request) -> Response:
         return _shown(following, problem, status=401)
     except RateLimitError as error:
         return _shown(following, error.message, status=error.status)
+    return await noted(
+        service, f"POST {SIGN_IN}", request, caller,
+        lambda: _come_in(service, request, caller, following),
+    )  # fmt: skip
+
+
+async def _come_in(
+    service: Service, request: Request, caller: auth.Caller, following: str
+) -> Response:
     token = await sessions.begin(service.db, caller, hours=service.settings.session_hours)
     response = go(_own_path(following))
     secure = _is_secure(service.settings, request)
@@ -58,7 +67,19 @@ async def door(service: Service, request: Request) -> Response:
 async def leave(service: Service, request: Request) -> Response:
     """POST /sign-out: the session ends, not only this browser's cookie."""
     await own_form(service.settings, request)
-    await sessions.end(service.db, session_in(service.settings, request))
+    session = session_in(service.settings, request)
+    try:
+        async with service.db.on_behalf(session.hex()) as connection:
+            caller = await sessions.authenticate(connection, session)
+    except UnauthorizedError:
+        return await _go_out(service, request, session)
+    return await noted(
+        service, f"POST {SIGN_OUT}", request, caller, lambda: _go_out(service, request, session)
+    )
+
+
+async def _go_out(service: Service, request: Request, session: bytes) -> Response:
+    await sessions.end(service.db, session)
     response = go(SIGN_IN)
     drop_cookie(service.settings, request, response)
     return response
