@@ -93,6 +93,7 @@ def test_lines_are_those_of_the_file(tmp_path: Path) -> None:
         (sheet(person(1)).replace("Köln", "K\ufffd"), "Zeile 2"),
         (sheet(person(1), 'a;"b'), "Zeile"),
         (HEADER.replace("E-Mail", "Mail") + "\n", "Spalten fehlen: E-Mail"),
+        ("E-Mail;" * 200_000, "kein Ende"),
     ],
 )
 def test_a_file_that_cannot_be_read_says_where(content: str, said: str, tmp_path: Path) -> None:

@@ -101,12 +101,14 @@ def open_sheet(path: Path, mapping: Mapping) -> Sheet:
         return _open_workbook(path, mapping)
     encoding = _encoding(path, mapping.csv.encoding)
     with path.open(encoding=encoding, newline="") as file:
-        first = file.readline()
+        first = file.readline(PIECE)
         skipped = 1 if first.lower().startswith("sep=") else 0
         if skipped:
-            first = file.readline()
+            first = file.readline(PIECE)
     if not first.strip():
         raise BadFileError("Die Datei ist leer.")
+    if len(first) == PIECE:
+        raise BadFileError("Die erste Zeile hat kein Ende: das ist keine Tabelle.")
     choices = DELIMITERS if mapping.csv.delimiter == "auto" else (mapping.csv.delimiter,)
     best: tuple[list[str], int, str] | None = None
     for delimiter in choices:
