@@ -18,6 +18,7 @@ from singer_sdk.exceptions import ConfigValidationError
 from target_deals_postgres.errors import DatabaseError
 from target_deals_postgres.settings import SCHEMA, settings_of
 from target_deals_postgres.storing.database import Database
+from target_deals_postgres.storing.sentences import redacted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -253,4 +254,4 @@ def test_a_password_with_spaces_and_quotes_is_not_shown() -> None:
     with pytest.raises(DatabaseError) as unreachable:
         Database(url).check()
     assert not {"two", "words"} & set(str(unreachable.value).replace("'", " ").split())
-    assert Database(url)._redacted("password two words' end") == "password ***"
+    assert redacted("password two words' end", url) == "password ***"

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 import threading
 import time
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import unquote
 
 import psycopg2
 from psycopg2 import errorcodes, errors
@@ -23,6 +21,7 @@ from target_deals_postgres.errors import (
     SettingsError,
 )
 from target_deals_postgres.settings import URL
+from target_deals_postgres.storing.sentences import REPEAT, STARTING, is_passing, sentence_of
 from target_deals_postgres.storing.waiting import Waiting
 from target_deals_postgres.tables.merge import drop_stages
 
@@ -55,18 +54,10 @@ SESSION = """
     SELECT set_config('synchronous_commit', 'on', false)
     WHERE current_setting('synchronous_commit') = 'off'
 """
-REPEAT = {
-    errorcodes.DEADLOCK_DETECTED,
-    errorcodes.SERIALIZATION_FAILURE,
-    errorcodes.LOCK_NOT_AVAILABLE,
-}
-STARTING = "starting up"
 ENCODE = (
     "characters with a meaning in URLs are percent-encoded there: @ is %40, / is %2F, # is %23, "
     "a space %20, = in a parameter %3D"
 )
-PASSING = ("08", "57P", "53300")  # SQLSTATEs begin like this
-PASSING_WORDS = (STARTING, "shutting down", "recovery", "too many clients", "connection slots")
 
 
 class Database:
@@ -127,7 +118,7 @@ class Database:
             except psycopg2.Error as error:
                 doubtful = committing and not repeatable
                 self._recover(error, is_last=pause is None, doubtful=doubtful)
-                logger.warning("%s; trying again in %s s", self._sentence(error), pause)
+                logger.warning("%s; trying again in %s s", sentence_of(error, self._url), pause)
                 self._cancelled.wait(pause)
             except BaseException:
                 self.close()
@@ -180,8 +171,8 @@ class Database:
         # Get ready to try a transaction again, or raise what ends the run. A connection that is
         # cut during COPY is no OperationalError.
         lost = self._is_lost(error)
-        is_passing = (lost or error.pgcode in REPEAT) and not is_last and not self._dry_run
-        if is_passing and not lost:
+        repeats = (lost or error.pgcode in REPEAT) and not is_last and not self._dry_run
+        if repeats and not lost:
             self._roll_back()
         else:
             self.close()
@@ -195,8 +186,9 @@ class Database:
                 "unknown whether they are stored; compare the table before the next run"
             ) from None
         if lost and self._bound:
-            raise DatabaseUnreachableError(f"{self._sentence(error)}; {self._bound}") from None
-        if not is_passing:
+            sentence = sentence_of(error, self._url)
+            raise DatabaseUnreachableError(f"{sentence}; {self._bound}") from None
+        if not repeats:
             raise self._explained(error, lost=lost) from None
 
     def _roll_back(self) -> None:
@@ -259,8 +251,8 @@ class Database:
         )
 
     def _explained(self, error: psycopg2.Error, *, lost: bool) -> DatabaseError:
-        sentence = self._sentence(error)
-        kind = DatabaseUnreachableError if lost or _is_passing(error) else DatabaseRefusedError
+        sentence = sentence_of(error, self._url)
+        kind = DatabaseUnreachableError if lost or is_passing(error) else DatabaseRefusedError
         if not self.sessions:
             is_odd = self._said_by == URL and (self._url or "").count("@") > 1
             hint = f"; {ENCODE}" if is_odd else ""
@@ -268,35 +260,6 @@ class Database:
         if error.pgcode == errorcodes.LOCK_NOT_AVAILABLE and self._waiting.holders:
             sentence = f"{sentence}, waiting for {self._waiting.holders}"
         return kind(f"the database refused: {sentence}")
-
-    def _sentence(self, error: psycopg2.Error) -> str:
-        diagnosis = error.diag.message_primary
-        code = f" (SQLSTATE {error.pgcode})" if error.pgcode else ""
-        # Without a diagnosis libpq adds the context, which may be a row of COPY.
-        text = diagnosis or str(error).partition("CONTEXT:")[0]
-        return self._redacted(" ".join(text.split()) + code)
-
-    def _redacted(self, message: str) -> str:
-        # A wrongly written URL makes libpq quote parts of the password as host or port.
-        url = self._url or ""
-        secrets = re.split(
-            r"[@/:?#&\s]", url.partition("://")[2].rpartition("@")[0].partition(":")[2]
-        )
-        secrets += re.findall(r"password\s*=\s*'?([^\s'&]+)", url)
-        with contextlib.suppress(psycopg2.ProgrammingError):
-            secrets.append(parse_dsn(url).get("password", ""))
-        for secret in sorted({*secrets, *map(unquote, secrets)}, key=len, reverse=True):
-            if secret:
-                message = message.replace(secret, "***")
-        return message
-
-
-def _is_passing(error: psycopg2.Error) -> bool:
-    # Before a session there is no SQLSTATE: a server that answers says FATAL, and why.
-    if error.pgcode is None:
-        text = str(error)
-        return "FATAL" not in text or any(words in text for words in PASSING_WORDS)
-    return error.pgcode in REPEAT or error.pgcode.startswith(PASSING)
 
 
 def _embedded_url() -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from target_deals_postgres.records.presence import Presence
     from target_deals_postgres.records.rows import Layout, Row
-    from target_deals_postgres.storing.rejected import Key
+    from target_deals_postgres.storing.keys import Key
     from target_deals_postgres.tables.merge import Merge, Outcome
 
 

@@ -10,7 +10,6 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import psycopg2
 from psycopg2 import errors
 from psycopg2.sql import SQL, Identifier, Literal
 
@@ -28,6 +27,7 @@ from target_deals_postgres.records.columns import (
 )
 from target_deals_postgres.records.rows import EXTRA
 from target_deals_postgres.records.values import storable
+from target_deals_postgres.tables.altering import alter, names_of, rekey
 from target_deals_postgres.tables.catalog import describe, lock
 from target_deals_postgres.tables.comments import comment_of, stores
 
@@ -271,49 +271,21 @@ class Evolution:
         if not table.exists:
             parts = list(self._pending)
             if key:
-                parts.append(SQL("PRIMARY KEY ({})").format(_list(key)))
+                parts.append(SQL("PRIMARY KEY ({})").format(names_of(key)))
             self._cur.execute(SQL("CREATE TABLE {} ({})").format(table.sql, SQL(", ").join(parts)))
             table.exists = True
             table.key = tuple(key)
         else:
-            self._alter(self._pending)
+            alter(self._cur, table, self._pending)
             if key and set(key) != set(table.key):
-                self._rekey(key)
+                rekey(self._cur, table, key)
             loose = sorted(table.required - set(table.key))
             if loose:
                 logger.warning("%s: NOT NULL goes from %s", table, ", ".join(loose))
-            self._alter([SQL("ALTER COLUMN {} DROP NOT NULL").format(Identifier(n)) for n in loose])
+            free = [SQL("ALTER COLUMN {} DROP NOT NULL").format(Identifier(n)) for n in loose]
+            alter(self._cur, table, free)
         for statement in self._comments:
             self._cur.execute(statement)
         comment = storable(comment or f"Stream {table.stream}", Kind.TEXT)
         if table.owned and table.comment != comment:
             self._cur.execute(SQL("COMMENT ON TABLE {} IS {}").format(table.sql, Literal(comment)))
-
-    def _alter(self, changes: Sequence[Composable]) -> None:
-        if changes:
-            self._cur.execute(
-                SQL("ALTER TABLE {} {}").format(self.table.sql, SQL(", ").join(changes))
-            )
-
-    def _rekey(self, key: list[str]) -> None:
-        drop: Composable = SQL("")
-        if self.table.key_constraint:
-            drop = SQL("DROP CONSTRAINT {}, ").format(Identifier(self.table.key_constraint))
-        logger.info("%s: the primary key becomes (%s)", self.table, ", ".join(key))
-        try:
-            self._cur.execute(
-                SQL("ALTER TABLE {} {}ADD PRIMARY KEY ({})").format(
-                    self.table.sql, drop, _list(key)
-                )
-            )
-        except psycopg2.Error as error:
-            raise DatabaseRefusedError(
-                f"the stream {self.table.stream} has the key ({', '.join(key)}), but {self.table} "
-                f"has ({', '.join(self.table.key)}) and cannot take the new one "
-                f"({error.diag.message_primary}): rename or empty the table"
-            ) from None
-        self.table.key = tuple(key)
-
-
-def _list(names: Sequence[str]) -> Composable:
-    return SQL(", ").join(map(Identifier, names))
