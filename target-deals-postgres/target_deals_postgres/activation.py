@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from target_deals_postgres.records.columns import TENANT
-from target_deals_postgres.tables.merge import Outcome
+from target_deals_postgres.tables.outcomes import Outcome
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor

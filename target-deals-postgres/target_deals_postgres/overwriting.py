@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from target_deals_postgres.errors import InputCutError
 from target_deals_postgres.records.columns import TENANT
 from target_deals_postgres.records.values import loads
-from target_deals_postgres.tables.merge import Outcome
+from target_deals_postgres.tables.outcomes import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

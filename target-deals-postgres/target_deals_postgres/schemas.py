@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from target_deals_postgres.storing.database import Database
     from target_deals_postgres.storing.loads import Loads
     from target_deals_postgres.storing.rejected import Rejections
-    from target_deals_postgres.tables.merge import Outcome
+    from target_deals_postgres.tables.outcomes import Outcome
 
 logger = logging.getLogger("target-deals-postgres")
 

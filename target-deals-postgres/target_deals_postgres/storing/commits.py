@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from singer_sdk import metrics
 
 from target_deals_postgres.errors import StateUnreadError
-from target_deals_postgres.tables.merge import Outcome
+from target_deals_postgres.tables.outcomes import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -23,7 +23,7 @@ from target_deals_postgres.errors import (
 from target_deals_postgres.settings import URL
 from target_deals_postgres.storing.sentences import REPEAT, STARTING, is_passing, sentence_of
 from target_deals_postgres.storing.waiting import Waiting
-from target_deals_postgres.tables.merge import drop_stages
+from target_deals_postgres.tables.staging import drop_stages
 
 if TYPE_CHECKING:
     from collections.abc import Callable

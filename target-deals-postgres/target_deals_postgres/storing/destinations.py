@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from target_deals_postgres.records.presence import Presence
     from target_deals_postgres.records.rows import Layout, Row
     from target_deals_postgres.storing.keys import Key
-    from target_deals_postgres.tables.merge import Merge, Outcome
+    from target_deals_postgres.tables.merge import Merge
+    from target_deals_postgres.tables.outcomes import Outcome
 
 
 @dataclass

@@ -14,7 +14,7 @@ from psycopg2.sql import SQL, Identifier
 
 from target_deals_postgres.records.columns import VERSION, Kind
 from target_deals_postgres.tables.catalog import lock
-from target_deals_postgres.tables.merge import Outcome
+from target_deals_postgres.tables.outcomes import Outcome
 from target_deals_postgres.tables.sdc_columns import UNCOMPARED
 from target_deals_postgres.tables.versions import belonging
 

@@ -1,0 +1,184 @@
+"""The stage of a merge: a temporary table that takes a batch by COPY, without its bad rows."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import psycopg2
+from psycopg2.sql import SQL, Identifier
+
+from target_deals_postgres.records.lines import BETWEEN, NULL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from psycopg2.extensions import cursor
+
+    from target_deals_postgres.records.batches import Batch
+    from target_deals_postgres.tables.statements import Statements
+
+# SQLSTATE classes of errors that a row's own values cause: data, integrity, cardinality (two
+# spellings of one key in a batch), limits (row or index entry too big), a trigger's own exception.
+ROW_ERRORS = ("22", "23", "21", "54", "P0")
+STAGE = "stage_"  # how the names of temporary tables begin
+FIRST_STEP = 64  # rows to try after a bad one
+COPY_CHUNK = 2000  # rows handed to libpq at once
+_COPY_LINE = re.compile(r"^COPY [^,]+, \S+ (\d+)(?:, \S+ c(\d+)\b)?")  # and the stage's column
+_numbers = itertools.count(1)
+
+
+def new_name() -> Identifier:
+    """The name of a stage that no other of the session has."""
+    return Identifier("pg_temp", f"{STAGE}{next(_numbers)}")  # search_path may list it last
+
+
+@dataclass
+class Patch:
+    """A row with NULL for the values that do not fit, and why they do not."""
+
+    line: bytes
+    reasons: dict[int, str] = field(default_factory=dict)
+
+
+class Stage:
+    """One temporary table, made when it is needed; every COMMIT empties it."""
+
+    def __init__(
+        self, name: Identifier, statements: Statements, firm: frozenset[int] | None
+    ) -> None:
+        """Remember it; nothing is made yet.
+
+        Args:
+            name: its name.
+            statements: of the merge.
+            firm: the places of the values that must fit, where all others may become NULL.
+        """
+        self._name = name
+        self._statements = statements
+        self._firm = firm
+
+    def make(self, cur: cursor) -> None:
+        """Make it, if the session has none."""
+        cur.execute("SELECT to_regclass(%s)", (".".join(self._name.strings),))
+        if cur.fetchone() == (None,):
+            cur.execute(self._statements.create_stage())
+
+    def empty(self, cur: cursor) -> None:
+        """Remove its rows."""
+        cur.execute(SQL("TRUNCATE {}").format(self._name))
+
+    def remove(self, cur: cursor) -> None:
+        """Drop it: PostgreSQL empties all of them at each COMMIT."""
+        cur.execute(SQL("DROP TABLE IF EXISTS {}").format(self._name))
+
+    def copy(
+        self,
+        cur: cursor,
+        batch: Batch,
+        numbers: range,
+        patches: dict[int, Patch] | None = None,
+    ) -> list[tuple[int, str]]:
+        """Copy rows of a batch, all that can be copied.
+
+        Args:
+            cur: inside the caller's transaction.
+            batch: the batch.
+            numbers: which of its rows.
+            patches: where given, takes what becomes of rows of which a value may be NULL.
+
+        Returns:
+            The rows that PostgreSQL refuses, by their numbers, and why.
+        """
+        # PostgreSQL says which line it refuses: what is before it is good, and what follows is
+        # tried in steps, since libpq sends a whole COPY before it hears of an error.
+        refused: list[tuple[int, str]] = []
+        start, end, step = numbers.start, numbers.stop, len(numbers)
+        while start < end:
+            stop = min(start + step, end)
+            cur.execute("SAVEPOINT copy")
+            try:
+                self._copy_rows(cur, batch, range(start, stop), patches or {})
+            except psycopg2.Error as error:
+                raise_unless_a_row_is_bad(error)
+                cur.execute("ROLLBACK TO SAVEPOINT copy; RELEASE SAVEPOINT copy")
+                line = _COPY_LINE.match(error.diag.context or "")
+                good = int(line[1]) - 1 if line else (stop - start) // 2
+                if 0 < good < stop - start:
+                    step = good
+                    continue
+                if patches is not None and line and line[2]:
+                    row = patches.get(start) or Patch(batch.rows[start])
+                    if self._patch(row, int(line[2]), reason_of(error)):
+                        patches[start] = row
+                        step = FIRST_STEP
+                        continue
+                refused.append((start, reason_of(error)))
+                start, step = start + 1, FIRST_STEP
+            else:
+                cur.execute("RELEASE SAVEPOINT copy")
+                start, step = stop, max(FIRST_STEP, 2 * step)
+        return refused
+
+    def _patch(self, row: Patch, at: int, why: str) -> bool:
+        # Whether a value may be NULL, which it then is.
+        texts = row.line.split(BETWEEN)
+        null = NULL.encode()
+        if self._firm is None or at in self._firm or texts[at] == null:
+            return False
+        texts[at] = null
+        row.line, row.reasons[at] = BETWEEN.join(texts), why
+        return True
+
+    def _copy_rows(
+        self, cur: cursor, batch: Batch, numbers: range, patches: Mapping[int, Patch]
+    ) -> None:
+        lines = batch.rows[numbers.start : numbers.stop]
+        for number in patches.keys() & set(numbers):
+            lines[number - numbers.start] = patches[number].line
+        rows: Iterable[bytes] = lines
+        if batch.incomplete:
+            rows = (
+                line + BETWEEN + batch.present(number).mask.encode()
+                for number, line in zip(numbers, lines, strict=True)
+            )
+        statement = self._statements.copy_to_stage(with_present=bool(batch.incomplete))
+        cur.copy_expert(statement, Lines(rows))
+
+
+def drop_stages(cur: cursor) -> None:
+    """Drop the stages of all merges of the session."""
+    cur.execute(
+        "SELECT relname FROM pg_class WHERE relnamespace = pg_my_temp_schema() "
+        "AND relkind = 'r' AND starts_with(relname, %s)",
+        (STAGE,),
+    )
+    for (name,) in cur.fetchall():
+        cur.execute(SQL("DROP TABLE {}").format(Identifier("pg_temp", name)))
+
+
+def raise_unless_a_row_is_bad(error: psycopg2.Error) -> None:
+    """Raise an error that no row's own values cause."""
+    if (error.pgcode or "")[:2] not in ROW_ERRORS:
+        raise error
+
+
+class Lines:
+    """The file that psycopg2 reads COPY's rows from."""
+
+    def __init__(self, rows: Iterable[bytes]) -> None:
+        self._rows = iter(rows)
+
+    def read(self, _size: int = 0) -> bytes:
+        chunk = list(itertools.islice(self._rows, COPY_CHUNK))
+        return b"\n".join(chunk) + b"\n" if chunk else b""
+
+    def readline(self, _size: int = 0) -> bytes:  # psycopg2 asks for it, and never calls it
+        return self.read()
+
+
+def reason_of(error: psycopg2.Error) -> str:
+    """What PostgreSQL says of a row."""
+    return error.diag.message_primary or str(error)
