@@ -1,9 +1,9 @@
-"""One stream of the run: its schema, its table, its waiting rows, and what became of the others."""
+"""One stream of the run: its table, its waiting rows, and what became of the others."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -11,26 +11,20 @@ from singer_sdk import metrics
 from singer_sdk.exceptions import InvalidRecord
 from singer_sdk.sinks.core import JSONSchemaValidator
 
-from target_deals_postgres.errors import DatabaseRefusedError, InputError
+from target_deals_postgres import fitting
 from target_deals_postgres.records.columns import (
     DELETED,
-    SCOPE,
     TENANT,
     VERSION,
-    Field,
-    Kind,
-    fields_of,
-    identifier,
 )
 from target_deals_postgres.records.lines import BETWEEN, joined, unescape
 from target_deals_postgres.records.rows import Layout
 from target_deals_postgres.records.values import UnfitError, loads
+from target_deals_postgres.shapes import Shape
 from target_deals_postgres.storing.destinations import Counts, Destination
-from target_deals_postgres.tables import catalog, evolution, replacement, security, versions
-from target_deals_postgres.tables.hubspot_links import CurrentLinks
+from target_deals_postgres.tables import versions
 from target_deals_postgres.tables.merge import Merge
 from target_deals_postgres.tables.sdc_columns import (
-    METADATA,
     UNCOMPARED,
     metadata_of,
 )
@@ -42,10 +36,8 @@ if TYPE_CHECKING:
 
     from target_deals_postgres.records.messages import Message
     from target_deals_postgres.records.rows import Row
-    from target_deals_postgres.settings import Settings
     from target_deals_postgres.storing.database import Database
     from target_deals_postgres.tables.catalog import Table
-    from target_deals_postgres.tables.evolution import Places
     from target_deals_postgres.tables.replacement import Replacement
 
 logger = logging.getLogger("target-deals-postgres")
@@ -55,19 +47,11 @@ NOTHING: Mapping[str, str] = {}
 
 
 @dataclass(eq=False)
-class Stream:
-    """A stream whose SCHEMA has come.
+class Stream(Shape):
+    """A stream whose SCHEMA has come, and what became of its records.
 
     Attributes:
-        name: its name, and its table's.
-        schema: its JSON schema.
-        keys: its key properties.
-        settings: the run's settings.
-        versioned: whether its messages carry a version.
         versionless: whether the run brought records without one, as those of a BATCH are.
-        extra: whether its records have properties without a column.
-        wider: integer properties with a value beyond bigint.
-        marks: whether its records say that they are deleted, whatever its schema says.
         begun: the versions of which a record came.
         leading: the versions that were activated before a record came.
         written: the tenants (and scans) whose rows the run wrote.
@@ -76,15 +60,7 @@ class Stream:
         replacement: what is to overwrite its table's rows at the end of the run.
     """
 
-    name: str
-    schema: dict[str, Any]
-    keys: tuple[str, ...]
-    settings: Settings
-    versioned: bool = False
     versionless: bool = False
-    extra: bool = False
-    wider: frozenset[str] = frozenset()
-    marks: bool = False
     begun: set[int] = field(default_factory=set)
     leading: set[int] = field(default_factory=set)
     written: set[tuple[str | None, ...]] = field(default_factory=set)
@@ -98,86 +74,21 @@ class Stream:
         Raises:
             InputError: it makes no table.
         """
-        if not isinstance(self.schema.get("properties"), dict):
-            raise InputError(f"the SCHEMA of stream {self.name} has no properties")
-        self.keys = tuple(dict.fromkeys(self.keys))  # a tap may name one twice
-        self.fields: list[Field] = fields_of(self.schema)
-        names = {one.name for one in self.fields}
-        for key in self.keys:
-            if key not in names:
-                raise InputError(
-                    f"the key property {key} of stream {self.name} is not in its SCHEMA"
-                )
+        super().__post_init__()
         self.table: Table
         self.layout: Layout
         self.destination: Destination
         self.ready = False
         self.versions: versions.Versions
-        self._versions_kept = False
         self._stale: Merge | None = None  # its stage goes with the next SCHEMA
         self._reported = 0
         self._replaced = 0
         self.counter = metrics.record_counter(self.name, log_interval=METRIC_SECONDS)
-        self.overwritten = self.settings.overwrites(self.name)
         self._validator = (
             JSONSchemaValidator(self.schema) if self.settings.validate_records else None
         )
         self._scope_of: Callable[[Row], Any] | None = None
         self._last_scope: Any = None
-
-    @property
-    def keyed(self) -> bool:
-        """Whether a row is found again by its key."""
-        return bool(self.keys) and self.settings.load_method == "upsert"
-
-    @property
-    def place(self) -> tuple[str, str]:
-        """The schema of its table, and the name that the table has there, before it is made fit."""
-        schema, _, table = self.name.partition("-")
-        if self.settings.schema_from_stream_name and schema and table:
-            return identifier(schema), table
-        return self.settings.default_target_schema, self.name
-
-    @property
-    def comment(self) -> str:
-        """The table's comment."""
-        parts = [str(self.schema[key]) for key in ("title", "description") if self.schema.get(key)]
-        return ": ".join(parts)
-
-    @property
-    def scope(self) -> list[str]:
-        """The properties that say whose a row is."""
-        return [name for name in SCOPE if any(one.name == name for one in self.fields)]
-
-    @property
-    def announced(self) -> set[tuple[str | None, ...]]:
-        """Whose rows a full read is about, as the schema says, even if it brought none."""
-        names = [f"x-{name.strip('_').replace('_', '-')}" for name in self.scope]
-        if not names or not all(isinstance(self.schema.get(name), str) for name in names):
-            return set()
-        return {tuple(self.schema[name] for name in names)}
-
-    @property
-    def added(self) -> list[tuple[str, Kind]]:
-        """The columns that the target fills itself."""
-        names = {one.name for one in self._all_fields()}
-        if self.settings.add_record_metadata:
-            # What overwrites is of no version: it would change each row.
-            wanted = {
-                name: kind
-                for name, kind in METADATA.items()
-                if not (self.overwritten and name == VERSION)
-            }
-        elif self.versioned:
-            wanted = {VERSION: METADATA[VERSION], DELETED: METADATA[DELETED]}
-        else:
-            wanted = {}
-        return [(name, kind) for name, kind in wanted.items() if name not in names - {VERSION}]
-
-    def _all_fields(self) -> list[Field]:
-        if self.marks and all(one.name != DELETED for one in self.fields):
-            return [*self.fields, Field(DELETED, Kind.TIMESTAMP, frozenset({"string"}))]
-        return self.fields
 
     def take_over(self, old: Stream) -> None:
         """Go on where the stream was before its schema changed."""
@@ -236,81 +147,26 @@ class Stream:
         Raises:
             DatabaseRefusedError: the table cannot be changed as needed.
         """
-        self._settle(*database.transaction(self._fit))
+        self._settle(database.transaction(self._fit))
         if self.replacement is not None:
             database.bind(
                 "the rows that were to overwrite others are gone with the connection, and no STATE "
                 "is emitted: run it again"
             )
 
-    def _fit(self, cur: cursor) -> tuple[Places, Replacement | None]:
-        schema, name = self.place
-        said_by = "default_target_schema" if name == self.name else f"of stream {self.name}"
-        catalog.ensure_schema(cur, schema, said_by)
-        links = None
-        if self.settings.current_associations:
-            links = CurrentLinks(cur, schema, self.settings.readers)
-        visit = evolution.Evolution(
-            cur, schema, name, step_aside=links.step_aside if links else None
-        )
+    def _fit(self, cur: cursor) -> fitting.Fitted:
         if self._stale is not None:
             self._stale.remove_stage(cur)
-        if not self.keys and visit.table.key and self.settings.load_method == "upsert":
-            self.keys = self._keys_of(visit.table)
-        if visit.table.key and self.settings.load_method == "append-only":
-            raise DatabaseRefusedError(
-                f"load_method append-only needs a table without a primary key, but "
-                f"{visit.table} has one"
-            )
-        is_new = not visit.table.exists
-        places = visit.fit(
-            [_marker(one, visit.table.types) for one in self._all_fields()],
-            self.keys,
-            comment=self.comment,
-            added=self.added,
-            extra=self.extra,
-            keyed=self.keyed,
-            wider=self.wider,
-        )
-        table = places.table
-        if is_new:
-            security.let_read(cur, table.schema, table.name, self.settings.readers)
-        if self.versioned:
-            self._versions_kept = versions.prepare(
-                cur, schema, secured=self.settings.row_level_security
-            )
-        if self.settings.row_level_security and TENANT in table.types:
-            security.protect(cur, schema, table.name)
-        if links and table.owned:
-            links.follow(table.name, table.types)
-        if not self.overwritten:
-            return places, None
-        return places, replacement.prepare(cur, table, self.replacement)
+        return fitting.fit(cur, self, self.replacement)
 
-    def _keys_of(self, table: Table) -> tuple[str, ...]:
-        # Rows without a key would meet the table's own key one by one.
-        names = {identifier(one.name): one.name for one in self.fields}
-        if not names.keys() >= set(table.key):
-            raise DatabaseRefusedError(
-                f"the stream {self.name} has no key properties any more, and {table} has the "
-                f"primary key ({', '.join(table.key)}), which the stream's SCHEMA does not have: "
-                "drop the key, or rename the table"
-            )
-        logger.warning(
-            "%s: the SCHEMA has no key properties; the primary key of %s counts (%s)",
-            self.name,
-            table,
-            ", ".join(table.key),
-        )
-        return tuple(names[column] for column in table.key)
-
-    def _settle(self, places: Places, waiting: Replacement | None) -> None:
+    def _settle(self, fitted: fitting.Fitted) -> None:
+        places, waiting, kept = fitted
         if self.ready:
             self._replaced += self.layout.replaced
         self.table = places.table
         types = places.table.types
         added = [name for name, _ in self.added]
-        names = {*added, *(one.name for one in self._all_fields())}
+        names = {*added, *(one.name for one in self.all_fields)}
         if DELETED in types and DELETED not in names:
             added.append(DELETED)  # a row that comes again lives again
         self.layout = Layout(
@@ -326,10 +182,10 @@ class Stream:
             places.table,
             [(layout.names[at], layout.kinds[at]) for at in layout.keys],
             self.scope,
-            kept=self._versions_kept,
+            kept=kept,
         )
         uncompared = UNCOMPARED if self.settings.add_record_metadata else frozenset()
-        if self._versions_kept:
+        if kept:
             uncompared |= {VERSION}
         merge = Merge(
             places.table if waiting is None else waiting.waiting,
@@ -414,11 +270,3 @@ class Stream:
             validator.validate(message.parsed)
         except InvalidRecord as error:
             raise UnfitError(f"not valid by its schema: {error.error_message}") from None
-
-
-def _marker(one: Field, types: Mapping[str, str]) -> Field:
-    # Whatever the schema calls it, and whichever target made it: one column says what is deleted.
-    if one.name != DELETED:
-        return one
-    is_text = types.get(DELETED) in {"text", "character varying"}
-    return replace(one, kind=Kind.TEXT if is_text else Kind.TIMESTAMP)

@@ -120,9 +120,8 @@ class Merge:
             if self._used:
                 self._stage.empty(cur)
             self._used = True
-            refused = self._stage.copy(
-                cur, batch, numbers, patches if self._firm is not None else None
-            )
+            wanted = patches if self._firm is not None else None
+            refused = self._stage.copy(cur, batch, numbers, wanted)
             if parts := self._apart(cur, numbers, refused):
                 cur.execute("ROLLBACK TO SAVEPOINT merge; RELEASE SAVEPOINT merge")
                 todo += reversed(parts)

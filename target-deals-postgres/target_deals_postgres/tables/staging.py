@@ -172,10 +172,12 @@ class Lines:
         self._rows = iter(rows)
 
     def read(self, _size: int = 0) -> bytes:
+        """The next lines, however many bytes that are."""
         chunk = list(itertools.islice(self._rows, COPY_CHUNK))
         return b"\n".join(chunk) + b"\n" if chunk else b""
 
-    def readline(self, _size: int = 0) -> bytes:  # psycopg2 asks for it, and never calls it
+    def readline(self, _size: int = 0) -> bytes:
+        """What psycopg2 asks for, and never calls."""
         return self.read()
 
 
