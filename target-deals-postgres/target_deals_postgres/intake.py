@@ -113,7 +113,7 @@ class Intake:
                 self.refit(stream)
         while True:
             try:
-                size, unfit = stream.add(message, plain=plain)
+                size, line, unfit = stream.add(message, plain=plain)
             except UnknownFieldsError:
                 stream.extra = True
                 self.refit(stream)
@@ -129,8 +129,8 @@ class Intake:
                 self._reject(stream, message, error)
                 return
             else:
-                nulled = self._nulled(stream, message, unfit) if unfit else None
-                self._commits.grow(stream.destination, size, nulled)
+                noted = (line, self._nulled(stream, message, unfit)) if unfit else None
+                self._commits.grow(stream.destination, size, noted)
                 return
 
     def refit(self, stream: Stream) -> None:
@@ -148,7 +148,6 @@ class Intake:
         self._commits.reject(rejected)
 
     def _nulled(self, stream: Stream, message: Message, unfit: Mapping[str, str]) -> Rejected:
-        stream.counts.nulled += 1
         why = "; ".join(f"{name}: {one}" for name, one in unfit.items())
         return replace(self._rejected(stream, message, why), nulled=tuple(unfit))
 

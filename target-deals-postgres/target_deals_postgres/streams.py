@@ -219,7 +219,7 @@ class Stream(Shape):
         self._scope_of = itemgetter(*at) if at else None
         self._last_scope = None
 
-    def add(self, message: Message, *, plain: bool) -> tuple[int, Mapping[str, str]]:
+    def add(self, message: Message, *, plain: bool) -> tuple[int, bytes, Mapping[str, str]]:
         """Let a record's row wait.
 
         Args:
@@ -227,8 +227,8 @@ class Stream(Shape):
             plain: see `Layout.row`.
 
         Returns:
-            How many bytes of memory it takes, about; and which properties have NULL in place of a
-            value that does not fit, with the reason.
+            How many bytes of memory it takes, about; its line; and which properties have NULL in
+            place of a value that does not fit, with the reason.
 
         Raises:
             UnfitError, NarrowError, UnknownFieldsError: see `Layout.row`; nothing was put.
@@ -261,7 +261,7 @@ class Stream(Shape):
                 self.written.add(whose)
                 if self.scope[0] == TENANT and whose[0] is not None:
                     self.counts.tenants.add(whose[0])
-        return size, unfit
+        return size, line, unfit
 
     def _validate(self, message: Message, validator: JSONSchemaValidator) -> None:
         if message.parsed is None:

@@ -233,3 +233,32 @@ def test_an_overwriting_run_takes_them_too(pg: Loader) -> None:
 
     assert pg.rows("SELECT id, n, d FROM hubspot.t") == [(1, None, None)]
     assert listed(pg) == [("1", ["d"], None)]
+
+
+@pytest.mark.parametrize("batch", [1, 1000])
+def test_a_record_with_two_faults_is_listed_once_whoever_finds_them(pg: Loader, batch: int) -> None:
+    bad = {"n": "text", "d": "2026-02-30"}  # the target sees one, PostgreSQL the other
+    load(pg, {"id": 1, **bad}, {"id": 1, **bad}, {"id": 2, **bad}, batch_size_rows=batch)
+
+    assert [(key, set(nulled)) for key, nulled, _ in listed(pg)] == [
+        ("1", {"n", "d"}),
+        ("1", {"n", "d"}),
+        ("2", {"n", "d"}),
+    ]
+    assert pg.rows("SELECT nulled FROM hubspot._loads WHERE stream = 't'") == [(3,)]
+    [(payload,)] = pg.rows(
+        "SELECT payload FROM hubspot._rejected_records WHERE record_key LIKE '%2%'"
+    )
+    assert json.loads(payload) == {"_tenant_id": "a", "id": 2, **bad}
+
+
+def test_a_record_with_a_null_that_is_refused_after_all_is_listed_as_rejected_alone(
+    pg: Loader,
+) -> None:
+    load(pg, {"id": 1, "name": "good", "n": 1})
+    pg.rows("ALTER TABLE hubspot.t ADD CHECK (name <> 'bad')")
+    load(pg, {"id": 2, "name": "bad", "n": "text"}, max_rejected_records=-1)
+
+    assert [(key, nulled) for key, nulled, _ in listed(pg)] == [("2", None)]
+    assert pg.rows("SELECT id FROM hubspot.t") == [(1,)]
+    assert pg.rows("SELECT nulled, rejected FROM hubspot._latest_loads") == [(0, 1)]

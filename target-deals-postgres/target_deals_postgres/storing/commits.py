@@ -45,6 +45,7 @@ Outcomes = Mapping[str, Outcome]
 class _Part:
     destination: Destination
     batch: Batch
+    noted: list[tuple[bytes, Rejected]]
 
 
 @dataclass(frozen=True)
@@ -82,17 +83,24 @@ class Commits:
         self._worker = ThreadPoolExecutor(1, "commit")
         self._running: Future[list[tuple[_Part, Outcome]]] | None = None
 
-    def grow(self, destination: Destination, size: int, nulled: Rejected | None = None) -> None:
+    def grow(
+        self,
+        destination: Destination,
+        size: int,
+        noted: tuple[bytes, Rejected] | None = None,
+    ) -> None:
         """Count a row that waits; commit when there is enough.
 
         Args:
             destination: where it waits.
             size: the memory that it takes.
-            nulled: its record, where a value did not fit: it is listed in the same transaction.
+            noted: its line and its record, where a value did not fit: it is listed in the same
+                transaction.
         """
-        if nulled is not None:
-            self._rejections.tally_nulled(nulled)
-            self._rejected.append(nulled)
+        if noted is not None:
+            self._rejections.tally_nulled(noted[1])
+            self._rejected.append(noted[1])
+            destination.noted.append(noted)
         if destination not in self._destinations:
             self._destinations.append(destination)
         self._count(size)
@@ -162,7 +170,7 @@ class Commits:
         """
         self._collect()
         parts = [
-            _Part(destination, destination.take())
+            _Part(destination, *destination.take())
             for destination in self._destinations
             if destination.batch.rows
         ]
@@ -207,14 +215,7 @@ class Commits:
 
         def work(cur: cursor) -> list[tuple[_Part, Outcome]]:
             nonlocal counts
-            done = [(part, _load(cur, part)) for part in commit.parts]
-            refused = [
-                part.destination.rejected(*one) for part, outcome in done for one in outcome.refused
-            ]
-            nulled = [
-                part.destination.nulled(*one) for part, outcome in done for one in outcome.nulled
-            ]
-            listed = [*commit.rejected, *refused, *nulled]
+            done, listed = _load_all(cur, commit)
             if listed:
                 self._rejections.insert(cur, listed)
             counts = {name: replace(one) for name, one in commit.counts.items()}
@@ -251,6 +252,23 @@ class Commits:
                     self._rejections.keep_overtaken(destination.stream, stored)
                 else:
                     self._rejections.overtake(cur, destination.stream, stored)
+
+
+def _load_all(cur: cursor, commit: _Commit) -> tuple[list[tuple[_Part, Outcome]], list[Rejected]]:
+    # What became of the rows, and the records to list.
+    done: list[tuple[_Part, Outcome]] = []
+    instead: dict[int, Rejected | None] = {}
+    for part in commit.parts:
+        outcome, others = part.destination.settle(part.noted, _load(cur, part))
+        done.append((part, outcome))
+        instead |= others
+    before = [instead.get(id(one), one) for one in commit.rejected]
+    listed = [one for one in before if one is not None]
+    for part, outcome in done:
+        listed += [part.destination.rejected(*one) for one in outcome.refused]
+    for part, outcome in done:
+        listed += [part.destination.nulled(*one) for one in outcome.nulled]
+    return done, listed
 
 
 def _load(cur: cursor, part: _Part) -> Outcome:

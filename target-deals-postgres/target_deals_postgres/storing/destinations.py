@@ -14,7 +14,7 @@ from target_deals_postgres.records.lines import texts_of, unescape
 from target_deals_postgres.storing.rejected import Rejected
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from target_deals_postgres.records.presence import Presence
     from target_deals_postgres.records.rows import Layout, Row
@@ -72,7 +72,7 @@ class Counts:
         self.superseded += outcome.superseded
         self.deleted += outcome.deleted
         self.failed += len(outcome.refused)
-        self.nulled += len(outcome.nulled)
+        self.nulled += outcome.noted + len(outcome.nulled)
 
 
 @dataclass(eq=False)
@@ -85,6 +85,7 @@ class Destination:
         repeatable: whether storing a row twice does no harm.
         removing: whether rows that say that they are deleted are removed.
         held: whether its rows wait to overwrite others: what becomes of them is not known before.
+        noted: the lines of rows with NULL for a value that did not fit, and how they are listed.
     """
 
     stream: str
@@ -96,6 +97,7 @@ class Destination:
     removing: bool
     held: bool = False
     batch: Batch = field(init=False)
+    noted: list[tuple[bytes, Rejected]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Begin with no row."""
@@ -105,10 +107,11 @@ class Destination:
         """Let a row wait; see `Batch.add`."""
         return self.batch.add(row, line, present)
 
-    def take(self) -> Batch:
-        """Give the waiting rows away."""
+    def take(self) -> tuple[Batch, list[tuple[bytes, Rejected]]]:
+        """Give the waiting rows away, and what is noted of them."""
         batch, self.batch = self.batch, Batch(self.layout, removing=self.removing)
-        return batch
+        noted, self.noted = self.noted, []
+        return batch, noted
 
     def stored(self, batch: Batch, outcome: Outcome) -> Counter[Key]:
         """How many records of a batch were stored, by their keys."""
@@ -129,6 +132,41 @@ class Destination:
         told = {fields.get(at, names[at]): why for at, why in reasons.items()}
         why = "; ".join(f"{name}: {one}" for name, one in told.items())
         return replace(self.rejected(batch, number, why), nulled=tuple(told))
+
+    def settle(
+        self, noted: Iterable[tuple[bytes, Rejected]], outcome: Outcome
+    ) -> tuple[Outcome, dict[int, Rejected | None]]:
+        """Let a record of which a value is NULL already be listed once, whatever PostgreSQL finds.
+
+        Args:
+            noted: what was noted of the rows.
+            outcome: what became of them.
+
+        Returns:
+            What became of the other rows, and how those that were noted are listed, by their
+            identities: None where a row was refused, which is listed by itself.
+        """
+        waiting: dict[bytes, list[Rejected]] = {}
+        for line, one in noted:
+            waiting.setdefault(line, []).append(one)
+        instead: dict[int, Rejected | None] = {}
+        nulled = []
+        for batch, number, reasons in outcome.nulled:
+            if known := waiting.get(batch.rows[number]):
+                one, more = known.pop(), self.nulled(batch, number, reasons)
+                instead[id(one)] = replace(
+                    one,
+                    reason=f"{one.reason}; {more.reason}",
+                    nulled=(*one.nulled, *more.nulled),
+                )
+            else:
+                nulled.append((batch, number, reasons))
+        for batch, number, _ in outcome.refused:
+            if known := waiting.get(batch.rows[number]):
+                instead[id(known.pop())] = None
+        count = sum(len(known) for known in waiting.values())
+        count += sum(one is not None for one in instead.values())
+        return replace(outcome, noted=count, nulled=nulled), instead
 
     def rejected(self, batch: Batch, number: int, why: str) -> Rejected:
         """Describe a row that PostgreSQL refused."""

@@ -17,6 +17,7 @@ class Outcome:
         superseded: how many records went into a row with a later one.
         deleted: rows that were removed, since they say that they are deleted.
         refused: rows, each by its batch, its number there, and PostgreSQL's reason.
+        noted: how many were stored that had NULL for such a value before they were copied.
         nulled: rows that are stored with NULL for a value that did not fit, each by its batch, its
             number there, and the reasons by the places of the values.
     """
@@ -25,6 +26,7 @@ class Outcome:
     updated: int = 0
     superseded: int = 0
     deleted: int = 0
+    noted: int = 0
     refused: list[tuple[Batch, int, str]] = field(default_factory=list)
     nulled: list[tuple[Batch, int, dict[int, str]]] = field(default_factory=list)
 
@@ -34,5 +36,6 @@ class Outcome:
         self.updated += other.updated
         self.superseded += other.superseded
         self.deleted += other.deleted
+        self.noted += other.noted
         self.refused += other.refused
         self.nulled += other.nulled
