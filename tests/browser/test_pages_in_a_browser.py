@@ -187,6 +187,28 @@ def test_pages_work_without_scripts_and_by_keyboard(site: Site, visitor: Visitor
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
+def test_a_page_that_is_not_told_looks_again(site: Site, visitor: Visitors) -> None:
+    ledger = site.service.ledger
+    ledger.run(
+        "insert into scan (tenant_id, scan_id, config, fingerprint, status, started_at, run_id,"
+        " seen_at, total_items) values (%s, 'polled', '{}', '', 'running', now(),"
+        " gen_random_uuid(), now() + interval '1 hour', 100)",
+        OTHER,
+    )
+    someone = visitor()
+    someone.sign_in(site.keys["other"])
+    # As a server answers that has viewers enough.
+    someone.page.route("**/live", lambda route: route.fulfill(status=503))
+    page = someone.go("/scans/polled")
+
+    ledger.run("update scan set processed_items = 40 where scan_id = 'polled'")
+
+    expect(page.get_by_role("progressbar")).to_have_attribute("value", "40.0", timeout=_SOON)
+    ledger.run(
+        "update scan set status = 'cancelled', completed_at = now() where scan_id = 'polled'"
+    )
+
+
 def test_a_page_of_a_scan_follows_it_and_says_when_the_key_ends(
     site: Site, visitor: Visitors
 ) -> None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import anyio
+import anyio.to_thread
 from service.kit import Client
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import httpx2
     from service.kit import Ledger
     from starlette.testclient import TestClient
@@ -32,6 +36,34 @@ class Browser:
 
     def post(self, path: str, form: dict[str, Any] | None = None) -> httpx2.Response:
         return self.http.post(path, data=form or {}, headers=OWN)
+
+    def watch(self, path: str, *steps: Callable[[], Any]) -> str:
+        """Follow a live page to its end; after each part of it, the next step is done."""
+        left = list(steps)
+        told: list[bytes] = []
+        cookies = "; ".join(f"{name}={value}" for name, value in self.http.cookies.items())
+        scope = {
+            "type": "http", "http_version": "1.1", "method": "GET", "scheme": "http", "path": path,
+            "raw_path": path.encode(), "query_string": b"", "root_path": "", "state": {},
+            "headers": [(b"host", b"testserver"), (b"cookie", cookies.encode())],
+            "client": ("testclient", 50000), "server": ("testserver", 80),
+        }  # fmt: skip
+
+        async def send(message: Any) -> None:
+            told.append(message.get("body", b""))
+            if b"event: part" in told[-1] and left:
+                await anyio.to_thread.run_sync(left.pop(0))
+
+        async def receive() -> Any:
+            await anyio.sleep_forever()
+
+        async def follow() -> None:
+            await self.http.app(scope, receive, send)
+
+        assert self.http.portal is not None
+        self.http.portal.call(follow)
+        assert not left, "it ended before all was done"
+        return b"".join(told).decode()
 
     def api(self) -> Client:
         return Client(self.http, self.key)

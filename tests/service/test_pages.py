@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -236,14 +235,13 @@ def test_files_are_those_of_the_api(pages: Browser) -> None:
 def test_whoever_watches_is_told_of_each_change_and_of_the_end(pages: Browser) -> None:
     pages.api().start("first")
 
-    def end_it() -> None:
-        pages.ledger.run("update scan set processed_items = 7")
-        pages.ledger.run("update scan set status = 'cancelled', token = null, completed_at = now()")
-
-    timer = threading.Timer(0.3, end_it)
-    timer.start()
-    told = pages.get("/scans/first/live").text
-    timer.join()
+    told = pages.watch(
+        "/scans/first/live",
+        lambda: pages.ledger.run(
+            "update scan set processed_items = 7, status = 'cancelled', token = null,"
+            " completed_at = now()"
+        ),
+    )
 
     assert told.startswith("event: part\n")
     assert "Waiting" in told
@@ -254,16 +252,36 @@ def test_whoever_watches_is_told_of_each_change_and_of_the_end(pages: Browser) -
 def test_whoever_watches_is_told_when_his_key_ends(pages: Browser) -> None:
     pages.api().start("first")
 
-    def revoke() -> None:
-        pages.ledger.run("update api_key set revoked_at = now()")
-        pages.ledger.run("update scan set processed_items = 7")
-
-    timer = threading.Timer(0.3, revoke)
-    timer.start()
-    told = pages.get("/scans/first/live").text
-    timer.join()
+    told = pages.watch(
+        "/scans/first/live",
+        lambda: pages.ledger.run(
+            "with ended as (update api_key set revoked_at = now())"
+            " update scan set processed_items = 7"
+        ),
+    )
 
     assert told.endswith("event: gone\ndata:\n\n")
+
+
+def test_where_enough_watch_the_next_is_told_to_look_again(
+    settings: Settings, ledger: Ledger
+) -> None:
+    app = create_app(settings.model_copy(update={"page_viewers": 1}), site.routes)
+    with TestClient(app, raise_server_exceptions=False, follow_redirects=False) as client:
+        pages = Browser(client, ledger)
+        pages.sign_in(ledger.key())
+        pages.api().start("first")
+        answers = []
+
+        def come_too() -> None:
+            answers.append(pages.get("/scans/first/live").status_code)
+            ledger.run("update scan set status = 'cancelled', token = null, completed_at = now()")
+
+        pages.watch("/scans/first/live", come_too)
+        freed = pages.watch("/scans/first/live")
+
+    assert answers == [503]
+    assert freed.endswith("event: end\ndata:\n\n"), "who left made place"
 
 
 def test_an_operator_may_have_no_pages(settings: Settings) -> None:
