@@ -122,6 +122,20 @@ def test_a_file_with_a_time_to_come_is_judged_by_when_it_was_changed_here(tmp_pa
     assert found == [path]
 
 
+def test_rows_that_were_mended_again_and_again_keep_their_name(tmp_path: Path) -> None:
+    folder = Folder(Mapping.model_validate({**MAPPING, "folder": str(tmp_path)}))
+    name = NAME
+    for _ in range(8):
+        (tmp_path / name).write_text(sheet(person(1)), "utf-8")
+        claim = folder.claim(tmp_path / name)
+        assert claim is not None
+        folder.keep(claim, folder.fingerprint(claim))
+        name = folder.beside(claim, "fehler.csv").name
+
+    assert len(name) == len(NAME) + len(".20261128T133420210621Z.fehler")
+    assert len(list(folder.processed.iterdir())) == 8
+
+
 def test_two_contents_with_one_short_hash_are_two_files(tmp_path: Path) -> None:
     folder = Folder(Mapping.model_validate({**MAPPING, "folder": str(tmp_path)}))
     (tmp_path / NAME).write_text("new")

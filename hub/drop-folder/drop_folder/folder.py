@@ -36,6 +36,7 @@ STAMP = re.compile(
     r"\.(\d{8}T\d{12}Z)\.(?:[0-9a-f]{8}\.(?:duplicate\.)?\w+|fehler\.csv|bericht\.txt)$"
 )
 CLAIMED = re.compile(r"\d{8}T\d{12}Z")
+MENDED = re.compile(r"(\.\d{8}T\d{12}Z\.fehler)+$")
 NO_LINK = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 """Linux links nobody else's file (`fs.protected_hardlinks`), and some file systems link none."""
 
@@ -59,8 +60,8 @@ class Claim:
 
     @property
     def stem(self) -> str:
-        """The name without its ending."""
-        return self.name.rpartition(".")[0] or self.name
+        """The name without its ending, and without what we added when we gave back bad rows."""
+        return MENDED.sub("", self.name.rpartition(".")[0] or self.name)
 
     @property
     def ending(self) -> str:
