@@ -27,7 +27,7 @@ PER_VALUE = 80
 MERGED_IDS = "hs_merged_object_ids"
 
 
-class CrmObject(msgspec.Struct, rename="camel"):
+class CrmObject(msgspec.Struct, rename="camel", gc=False):  # it holds texts alone
     """One object of a list, search or batch answer."""
 
     id: str

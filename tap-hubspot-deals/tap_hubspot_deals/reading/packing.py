@@ -25,7 +25,7 @@ PLACES = {kind: place for place, kind in enumerate(AS)}
 NOT_READ = -1
 
 
-class Mark(msgspec.Struct):
+class Mark(msgspec.Struct, gc=False):
     """What went out of one record: what as, and its links (`link_keys`); None: as they were."""
 
     id: int

@@ -66,7 +66,7 @@ class OutgoingPage:
         self.records, self.links, self.unlinked, self.histories = [], {}, {}, {}
 
 
-class LinkRecord(msgspec.Struct):
+class LinkRecord(msgspec.Struct, gc=False):
     """The fields of a link that its page's others do not share."""
 
     from_id: str
