@@ -7,7 +7,6 @@ import threading
 import time
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
-from urllib.parse import quote
 
 import msgspec
 
@@ -24,7 +23,7 @@ from hubspot_client.errors import (
     TransientError,
     error_for,
 )
-from hubspot_client.paths import Paths
+from hubspot_client.paths import Paths, query
 from hubspot_client.retries import Retries, Tries, wait_after_429
 from hubspot_client.surrogates import mended
 from hubspot_client.wire import TIMEOUT, Answer, Wire
@@ -122,8 +121,7 @@ class Client:
             Stopped: If the run is ending. After a failure that every further request would meet
                 (the daily limit, a refused token, a moving account) it is that failure again.
         """
-        query = "&".join(f"{name}={_quoted(value)}" for name, value in params.items())
-        url = f"{self._base_url}{path}?{query}" if query else self._base_url + path
+        url = self._base_url + path + (f"?{query(params)}" if params else "")
         return self._send("GET", url, None, family, what, shape)
 
     def post(
@@ -299,8 +297,3 @@ class Client:
             raise TransientError(
                 f"HubSpot's answer for {what} is no complete JSON ({len(content)} bytes).{hint}"
             ) from None
-
-
-def _quoted(value: str | int) -> str:
-    """A query value: commas stay as they are, which keeps long property lists short."""
-    return quote(str(value), safe=",:-_.~")

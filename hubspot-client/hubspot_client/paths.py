@@ -9,6 +9,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 DATED = re.compile(r"^\d{4}-(03|09)(-beta)?$")
 LEGACY = "v3"
@@ -96,3 +101,9 @@ class Paths:
     def oauth_revoke(self) -> str:
         """Where a refresh token is ended."""
         return f"{self.oauth_token()}/revoke"
+
+
+def query(params: Mapping[str, str | int]) -> str:
+    """What stands behind the `?`; commas stay as they are: long lists of names are shorter so."""
+    values = {name: quote(str(value), safe=",:-_.~") for name, value in params.items()}
+    return "&".join(f"{name}={value}" for name, value in values.items())
