@@ -34,6 +34,8 @@ async def told(
         part: what the scan reads of its type.
         record_id: HubSpot's id.
     """
+    if not part.history:
+        return {"stays": [], "changes": []}
     values, stages = history_tables(part)
     async with db.tenant(scan["tenant_id"]) as connection:
         return {
