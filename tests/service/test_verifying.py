@@ -45,7 +45,7 @@ def service(
         found.serve()
         found.work()
         found.start("one", objects=OBJECTS, associations=["contacts"])
-        assert found.finished("one")["status"] == "completed"
+        assert found.finished("one", seconds=250)["status"] == "completed"
         yield found
     finally:
         found.stop()
@@ -54,7 +54,7 @@ def service(
 def verified(service: Installation, name: str) -> dict[str, Any]:
     """Verify the scan `one`; gives the status of the scan that did."""
     service.start(name, verifies="one")
-    data: dict[str, Any] = service.finished(name)
+    data: dict[str, Any] = service.finished(name, seconds=250)
     return data
 
 
@@ -130,7 +130,7 @@ def test_a_scan_that_is_removed_meanwhile_is_not_called_damaged(service: Install
     )
     service.start("late", verifies="short")
     service.ledger.run("delete from scan where scan_id = 'short'")
-    data = service.finished("late")
+    data = service.finished("late", seconds=250)
 
     assert data["status"] == "failed"
     assert data["errors"][-1]["code"] == "NOT_FOUND"
