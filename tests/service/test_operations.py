@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -82,15 +83,39 @@ def test_alerts_and_board_ask_for_numbers_that_there_are(client: Client) -> None
             assert name in told, name
 
 
-def test_the_image_is_built_and_says_what_it_can() -> None:
-    docker = tool("docker", "docker.io")
-    if run(docker, "info").returncode != 0:
-        pytest.skip("no container engine answers here")
+@pytest.mark.heavy
+@pytest.mark.timeout(1800)
+def test_the_image_is_built_and_says_what_it_can(tmp_path: Path) -> None:
+    file = OPS / "docker" / "Dockerfile"
+    docker = shutil.which("docker")
+    if docker and run(docker, "info").returncode == 0:
+        built = run(docker, "build", "-q", "-f", file, ROOT)
+        assert built.returncode == 0, built.stderr
+        shown = run(docker, "run", "--rm", built.stdout.strip(), "--help")
+    else:
+        shown = in_chroot(file, tmp_path)
 
-    built = run(docker, "build", "-q", "-f", OPS / "docker" / "Dockerfile", ROOT)
-    assert built.returncode == 0, built.stderr
-    shown = run(docker, "run", "--rm", built.stdout.strip(), "--help")
+    assert shown.returncode == 0, shown.stderr
     assert "serve" in shown.stdout
+
+
+def in_chroot(file: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Build an image without an engine, and have the command in it say what it can."""
+    if os.geteuid() != 0:
+        pytest.skip("no container engine answers here, and only root may build without one")
+    store = os.environ.get("BUILDAH_STORE", folder / "store")  # one that has the base already
+    buildah = [tool("buildah", "buildah"), "--storage-driver", "vfs", "--root", store]
+    buildah += ["--runroot", folder / "run"]
+    base = re.findall(r"^FROM (\S+)", file.read_text(), re.MULTILINE)[0]
+    if run(*buildah, "from", base).returncode:
+        pytest.skip(f"no {base} here, and no registry that has it")
+    built = run(*buildah, "build", "--isolation", "chroot", "--quiet", "--file", file, ROOT)
+    assert built.returncode == 0, built.stderr[-3000:]
+    made = run(*buildah, "from", built.stdout.strip()).stdout.strip()
+    try:
+        return run(*buildah, "run", "--isolation", "chroot", made, "--", "scan-service", "--help")
+    finally:
+        run(*buildah, "rm", made)
 
 
 def test_the_compose_file_names_what_the_settings_read() -> None:
