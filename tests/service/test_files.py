@@ -21,7 +21,7 @@ from scan_service.db import Database
 from scan_service.ledger import scans
 from scan_service.records import files
 from scan_service.records.objects import parts
-from scan_service.records.workbook import END
+from scan_service.records.rows import END
 from service.kit import TENANT
 
 if TYPE_CHECKING:
@@ -186,14 +186,14 @@ def write_workbook(folder: Path, title: str, lines: bytes) -> subprocess.Complet
 
 
 def test_an_object_type_called_history_gets_another_sheet_name(tmp_path: Path) -> None:
-    done = write_workbook(tmp_path, "History", b'[["id", "text"]]\n["1"]\n' + END)
+    done = write_workbook(tmp_path, "History", b'[["id", "text", "text"]]\n["1"]\n' + END)
 
     assert done.returncode == 0
     assert openpyxl.load_workbook(tmp_path / "x.xlsx").sheetnames == ["History records"]
 
 
 def test_a_writer_whose_server_died_leaves_neither_a_file_nor_a_folder(tmp_path: Path) -> None:
-    done = write_workbook(tmp_path, "deals", b'[["id", "text"]]\n["1"]\n')
+    done = write_workbook(tmp_path, "deals", b'[["id", "text", "text"]]\n["1"]\n')
 
     assert done.returncode == 1
     assert list(tmp_path.iterdir()) == []

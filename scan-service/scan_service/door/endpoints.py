@@ -30,7 +30,7 @@ from scan_service.errors import ConflictError, InvalidRequestError, NotFoundErro
 from scan_service.guard import audit
 from scan_service.ledger import history, removals, scans
 from scan_service.moments import timestamp
-from scan_service.records import files, pages
+from scan_service.records import files, pages, parquet
 from scan_service.records.objects import is_copy, parts
 
 if TYPE_CHECKING:
@@ -195,6 +195,11 @@ async def download(service: Service, request: Request, caller: Caller) -> Respon
             "format", f"must be one of {', '.join(files.MEDIA_TYPES)}",
             message="Invalid format specified",
         )  # fmt: skip
+    if form == "parquet" and not parquet.is_installed():
+        raise InvalidRequestError.field(
+            "format", "parquet is not installed here: the server needs scan-service[parquet]",
+            message="Invalid format specified",
+        )  # fmt: skip
     query = read_query(DownloadQuery, request.query_params)
     scan = await scans.find(service.db, caller.tenant_id, name_in(request))
     if scan["status"] in scans.ACTIVE or scan["run_id"] is not None:
@@ -209,7 +214,7 @@ async def download(service: Service, request: Request, caller: Caller) -> Respon
         "Content-Disposition": f"attachment; filename=\"{name}\"; filename*=UTF-8''{name}",
         "X-Content-Type-Options": "nosniff",
     }
-    if form == "excel":
+    if form in files.WRITERS:
         headers["Content-Encoding"] = "identity"  # packed already
     if request.method == "HEAD":
         return Response(headers=headers)

@@ -1,4 +1,4 @@
-"""Knows how the rows of a scan become a file: JSON and CSV by COPY, Excel through a child process.
+"""Knows how the rows of a scan become a file: JSON and CSV by COPY, others through a child process.
 
 Memory stays flat: PostgreSQL prints, and what it printed goes out in pieces.
 """
@@ -22,9 +22,9 @@ from scan_service.engine import processes
 from scan_service.errors import InternalError
 from scan_service.records.objects import table_of
 from scan_service.records.projection import BY_ID, record_json, unpacked
+from scan_service.records.rows import END
 from scan_service.records.storage import columns
 from scan_service.records.table import file_columns
-from scan_service.records.workbook import END
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping
@@ -45,8 +45,13 @@ MEDIA_TYPES = {
     "ndjson": "application/x-ndjson",
     "csv": "text/csv; charset=utf-8",
     "excel": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "parquet": "application/vnd.apache.parquet",
 }
-EXTENSIONS = {"json": "json", "ndjson": "ndjson", "csv": "csv", "excel": "xlsx"}
+EXTENSIONS = {
+    "json": "json", "ndjson": "ndjson", "csv": "csv", "excel": "xlsx", "parquet": "parquet",
+}  # fmt: skip
+# What a child process writes, and which one.
+WRITERS = {"excel": "workbook", "parquet": "parquet"}
 
 # What stands before all records, between two, after each, and after all.
 _FRAMES = {"json": (b"[", b",\n", b"", b"]\n"), "ndjson": (b"", b"", b"\n", b"")}
@@ -94,7 +99,7 @@ async def opened(
                 yield pieces
             return
         async with (
-            _workbook(connection, part.name, table, rows) as path,
+            _written(connection, form, part.name, table, rows) as path,
             aclosing(_file(path)) as pieces,
         ):
             yield pieces
@@ -156,16 +161,16 @@ async def _joined(rows: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, No
 
 
 @asynccontextmanager
-async def _workbook(
-    connection: Connection, name: str, table: list[Column], rows: sql.Composable | None
+async def _written(
+    connection: Connection, form: str, name: str, table: list[Column], rows: sql.Composable | None
 ) -> AsyncIterator[Path]:
-    """Let a child process write the workbook, since that takes a core for minutes."""
+    """Let a child process write the file, since that takes a core for minutes."""
     with tempfile.TemporaryDirectory(prefix="scan-export-") as folder:
-        path = Path(folder) / "records.xlsx"
-        command = [sys.executable, "-m", "scan_service.records.workbook", str(path), name]
+        path = Path(folder) / f"records.{EXTENSIONS[form]}"
+        command = [sys.executable, "-m", f"scan_service.records.{WRITERS[form]}", str(path), name]
         # Its own temporary files go there too: what a killed child leaves is removed with it.
         async with processes.piped(command, folder=folder) as child:
-            head = [[entry.heading, entry.kind] for entry in table]
+            head = [[entry.heading, entry.kind, entry.declared] for entry in table]
             await child.write(json.dumps(head).encode() + b"\n")
             if rows is not None:
                 cells = sql.SQL(", ").join(entry.cell for entry in table)
@@ -178,7 +183,7 @@ async def _workbook(
             await child.write(END)
             code = await child.end()
         if code:
-            _log.error("the workbook could not be written", exit_code=code)
+            _log.error("the file could not be written", form=form, exit_code=code)
             raise InternalError
         yield path
 

@@ -48,7 +48,12 @@ _RECORD_HEADINGS = {
     "read_at": "extracted_at",
     "archived": "archived",
 }
-_FIXED_MOMENTS = ("closedate", "createdate", "hs_lastmodifieddate")
+# What they are in every account; all other fixed ones are texts.
+_FIXED_KINDS = {
+    "amount": "number", "hs_deal_stage_probability": "number",
+    "hs_is_closed": "boolean", "hs_is_closed_won": "boolean",
+    "closedate": "moment", "createdate": "moment", "hs_lastmodifieddate": "moment",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -58,14 +63,16 @@ class Column:
     Attributes:
         heading: its first line.
         text: how CSV prints it.
-        cell: how it goes to the writer of workbooks.
-        kind: what kind of cell it is there.
+        cell: how it goes to the writers of workbooks and of Parquet.
+        kind: how they read it.
+        declared: the type that the account gives the property.
     """
 
     heading: str
     text: sql.Composable
     cell: sql.Composable
     kind: str
+    declared: str = "text"
 
 
 def file_columns(
@@ -109,7 +116,7 @@ def _free(heading: str, taken: set[str], prefix: str = "property_") -> str:
 
 def _first(heading: str, name: str, present: Mapping[str, str]) -> Column:
     if name in FIXED:
-        return _property(heading, name, STANDARD, "moment" if name in _FIXED_MOMENTS else "json")
+        return _property(heading, name, STANDARD, _FIXED_KINDS.get(name, "text"))
     shown, kind = column(name, present), "text"
     if name == "archived":
         shown, kind = sql.SQL("{}::text").format(shown), "boolean"
@@ -129,4 +136,5 @@ def _property(heading: str, name: str, of: str, kind: str) -> Column:
         sql.SQL("csv_value({})").format(found),
         sql.SQL("{}::text").format(found),
         "json",
+        kind,
     )

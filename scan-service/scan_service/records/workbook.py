@@ -2,18 +2,15 @@
 
     python -m scan_service.records.workbook deals.xlsx deals < rows
 
-The first line of stdin is `[[heading, kind], ...]`, each other line one row as a JSON array of
-texts, the last one `END`. What a cell cannot hold is changed visibly and listed on the sheet
-`notes`.
+Rows come as `rows.py` says; a column is `[heading, kind, declared]`. What a cell cannot hold is
+changed visibly and listed on the sheet `notes`.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import shutil
 import sys
-import tempfile
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -22,13 +19,14 @@ from openpyxl import Workbook
 from openpyxl.cell import WriteOnlyCell
 from openpyxl.utils import get_column_letter
 
+from scan_service.records.rows import received
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from openpyxl.cell import Cell
     from openpyxl.worksheet._write_only import WriteOnlyWorksheet
 
-END = b"null\n"
 LONGEST_TEXT = 32_767  # units of UTF-16
 LAST_ROW = 1_048_576
 _DIGITS = 15
@@ -158,16 +156,11 @@ class Sheets:
 
 def main(path: str, title: str, lines: Iterable[bytes]) -> None:
     """Write the rows of stdin to a workbook."""
-    rows = iter(lines)
-    sheets = Sheets(title, [(heading, kind) for heading, kind in json.loads(next(rows))])
-    for line in rows:
-        if line == END:
-            sheets.save(path)
-            return
-        sheets.add(json.loads(line))
-    # Whoever gives the rows is gone, and removes nothing any more.
-    shutil.rmtree(tempfile.gettempdir(), ignore_errors=True)
-    sys.exit(1)
+    head, rows = received(lines)
+    sheets = Sheets(title, [(heading, kind) for heading, kind, _ in head])
+    for row in rows:
+        sheets.add(row)
+    sheets.save(path)
 
 
 if __name__ == "__main__":

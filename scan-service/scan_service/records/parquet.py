@@ -1,0 +1,184 @@
+"""Knows how to write a Parquet file with typed columns and flat memory; runs as a process.
+
+    python -m scan_service.records.parquet deals.parquet deals < rows
+
+Rows come as `rows.py` says; a column is `[heading, kind, declared]`. Which types hold all values
+without loss is known after the last row, so rows wait on disk until then
+(docs/decisions/0121-parquet-holds-every-digit.md).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from scan_service.records.rows import received
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import pyarrow as pa
+
+_GROUP_ROWS = 20_000
+_GROUP_OCTETS = 16 * 1024 * 1024
+# BigQuery's NUMERIC and the widest that all readers know: as long as it fits, files of all scans
+# have the same type.
+_PRECISION, _SCALE = 38, 9
+_DECLARED = {"number": "number", "boolean": "boolean", "list": "list"}
+
+
+def is_installed() -> bool:
+    """Tell whether this installation can write Parquet: the extra `parquet`."""
+    return find_spec("pyarrow") is not None
+
+
+@dataclass
+class Column:
+    """What the values of one column have been so far.
+
+    Attributes:
+        heading: its name.
+        kind: how its texts are to be read, as `table.Column` says.
+        declared: the type that the account gives the property, for a column without a value.
+    """
+
+    heading: str
+    kind: str
+    declared: str
+    _seen: str = field(default="", init=False)
+    _whole: int = field(default=0, init=False)
+    _scale: int = field(default=_SCALE, init=False)
+
+    def look(self, given: str | None) -> None:
+        """Take note of a value."""
+        if given is None or self._seen == "text":
+            return
+        try:
+            value = self._read(given)
+        except ValueError:  # years that Python does not have, such as 20260
+            self._seen = "text"
+            return
+        if value is None:
+            return
+        sort = _sort(value)
+        self._seen = sort if self._seen in ("", sort) else "text"
+        if isinstance(value, Decimal):
+            self._measure(value)
+
+    def _measure(self, value: Decimal) -> None:
+        if not value:
+            return
+        _, digits, exponent = value.as_tuple()
+        scale = -int(exponent)
+        self._whole = max(self._whole, len(digits) - scale)
+        for digit in reversed(digits):
+            if digit or scale <= 0:
+                break
+            scale -= 1
+        self._scale = max(self._scale, scale)
+        if self._whole + self._scale > _PRECISION:
+            self._seen = "text"
+
+    @property
+    def sort(self) -> str:
+        """What it holds: one of the keys of `type`."""
+        if self._seen or self.kind in ("moment", "day", "boolean"):
+            return self._seen or self.kind
+        return _DECLARED.get(self.declared, "text")
+
+    def type(self) -> pa.DataType:
+        """Return the type that holds all of its values."""
+        import pyarrow as pa  # noqa: PLC0415 - an extra
+
+        types = {
+            "number": pa.decimal128(_PRECISION, self._scale),
+            "boolean": pa.bool_(),
+            "list": pa.list_(pa.string()),
+            "moment": pa.timestamp("us", tz="UTC"),
+            "day": pa.date32(),
+        }
+        return types.get(self.sort, pa.string())
+
+    def value(self, given: str | None) -> Any:
+        """Return a value as the column holds it."""
+        if given is None:
+            return None
+        if self.sort != "text":
+            return self._read(given)
+        if self.kind != "json":
+            return given
+        value = self._read(given)
+        return value if value is None or isinstance(value, str) else given
+
+    def _read(self, given: str) -> Any:
+        if self.kind == "json":
+            return json.loads(given, parse_float=Decimal, parse_int=Decimal)
+        if self.kind == "boolean":
+            return given == "true"
+        if self.kind == "day":
+            return date.fromisoformat(given)
+        if self.kind == "moment":
+            return datetime.fromisoformat(given)
+        return given
+
+
+def _sort(value: Any) -> str:
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, Decimal):
+        return "number"
+    if isinstance(value, datetime):
+        return "moment"
+    if isinstance(value, date):
+        return "day"
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return "list"
+    return "text"
+
+
+def main(path: str, lines: Iterable[bytes]) -> None:
+    """Write the rows of stdin to a file."""
+    import pyarrow as pa  # noqa: PLC0415 - an extra
+    from pyarrow.parquet import ParquetWriter  # noqa: PLC0415
+
+    head, rows = received(lines)
+    columns = [Column(*each) for each in head]
+    with tempfile.TemporaryFile("w+") as waiting:
+        for row in rows:
+            for column, given in zip(columns, row, strict=True):
+                column.look(given)
+            waiting.write(json.dumps(row) + "\n")
+        waiting.seek(0)
+        schema = pa.schema([(column.heading, column.type()) for column in columns])
+        with ParquetWriter(path, schema, compression="zstd") as writer:
+            for group in _groups(waiting):
+                arrays = [
+                    pa.array([column.value(given) for given in values], entry.type)
+                    for column, entry, values in zip(
+                        columns, schema, zip(*group, strict=True), strict=True
+                    )
+                ]
+                writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+
+
+def _groups(lines: Iterable[str]) -> Iterator[list[list[str | None]]]:
+    group: list[list[str | None]] = []
+    octets = 0
+    for line in lines:
+        group.append(json.loads(line))
+        octets += len(line)
+        if len(group) >= _GROUP_ROWS or octets >= _GROUP_OCTETS:
+            yield group
+            group, octets = [], 0
+    if group:
+        yield group
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.stdin.buffer)
