@@ -201,6 +201,7 @@ def test_a_sample_of_hubspot_is_one_of_every_object_type(tmp_path: Path, databas
 
 
 @pytest.mark.heavy
+@pytest.mark.timeout(1800)
 def test_the_options_reach_every_source(tmp_path: Path, database_url: str) -> None:
     with CallRail() as callrail, LeadConduit(leads=100) as conduit:
         callrail.add_account("ACC", calls=100)
@@ -229,6 +230,7 @@ def test_the_options_reach_every_source(tmp_path: Path, database_url: str) -> No
 
 
 @pytest.mark.heavy
+@pytest.mark.timeout(900)
 def test_a_signal_ends_the_source_at_hand_and_all_after_it(
     tmp_path: Path, database_url: str
 ) -> None:
@@ -241,9 +243,9 @@ def test_a_signal_ends_the_source_at_hand_and_all_after_it(
             "TARGET_DEALS_POSTGRES_DATABASE_URL": database_url,
         }
         with start(tmp_path / "home", settings) as process:
-            until(lambda: any("users" in path for path in callrail.paths()))
+            until(lambda: any("users" in path for path in callrail.paths()), 280)
             process.send_signal(signal.SIGTERM)
-            output, _ = process.communicate(timeout=60)
+            output, _ = process.communicate(timeout=280)
 
     assert process.returncode == 143
     assert "callrail failed: Signal 15 ended the run." in output
