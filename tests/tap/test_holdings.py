@@ -43,7 +43,7 @@ def packed(links: list[LinkKey]) -> bytes:
 
 
 LINKS = st.lists(st.tuples(st.just("contacts"), IDS.map(str), st.just("X"), st.integers(1, 3)))
-KINDS = st.sampled_from(["live", "archived", "merged", "gone"])
+KINDS = st.sampled_from(["live", "archived", "merged", "gone", "untold"])
 MARKS = st.lists(st.builds(Mark, IDS, KINDS, st.none() | LINKS.map(packed)))
 
 
@@ -139,7 +139,7 @@ def test_states_of_before_there_were_columns_are_read(*, per_pair: bool) -> None
     linked = [[7, None, [[names[0], *own[1:]], [names[1], *other[1:]]]]]
     ids = {"live": [7, 2], "archived": [], "merged": [3]}
     held = Holdings(pack({"ids": ids, "linked": linked, "turns": {"live": 7}}), per_pair=per_pair)
-    assert [list(held.ids[kind]) for kind in holdings.KINDS] == [[7, 9], [], [3]]
+    assert [list(held.ids[kind]) for kind in holdings.KINDS] == [[7, 9], [], [3], []]
     assert held.turn("live", 1, "noon") == [9]
     assert held.links_of(7) == {own}
     recent = pack([[9, "archived", [list(own)]], [7, "live", None], [8, "live", []]])

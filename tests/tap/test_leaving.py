@@ -182,3 +182,35 @@ def test_a_deselected_stream_costs_no_request(mirroring: Mirroring) -> None:
     paths = [r.path for r in mirroring.hubspot.requests.all()]
     assert not [p for p in paths if "owners" in p or "pipelines" in p]
     assert not [p for p in paths if p.endswith("contacts") or "objects/2026-09/contacts" in p]
+
+
+def without_deals(mirroring: Mirroring, **settings: Any) -> None:
+    """A run that gives the links alone."""
+    mirroring.hubspot.advance(3600)
+    catalog = discover(config_for(mirroring.hubspot, **settings))
+    select(catalog, "deals", selected=False)
+    mirroring.run(catalog=catalog, **settings)
+
+
+def test_deals_that_left_while_they_were_deselected_are_marked_once_they_are_selected(
+    mirroring: Mirroring,
+) -> None:
+    portal = mirroring.portal
+    left, purged, merged, survivor = sorted(portal.truth("deals").live)[:4]
+    mirroring.run()
+    first, second = portal.pipelines["deals"]
+    portal.change("deals", left, {"pipeline": second.id, STAGE: second.stages[0].id})
+    portal.delete("deals", purged)
+    without_deals(mirroring, pipeline=first.id)
+    portal.merge("deals", survivor, merged)
+    without_deals(mirroring)
+    portal.archive("deals", portal.truth("deals").merged[merged])
+    without_deals(mirroring)
+    without_deals(mirroring, pipeline=first.id)
+    mirroring.hubspot.advance(3600)
+    mirroring.run(pipeline=first.id)
+    rows = mirroring.mirror.deals()
+    assert rows[left]["removed_at"]
+    assert rows[purged]["removed_at"]
+    assert rows[merged]["merged_into"] or rows[merged]["removed_at"]
+    assert sorted(mirroring.mirror.live()) == placed(portal, inside=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -509,3 +509,11 @@ def test_what_was_coming_stays_known_when_the_next_run_is_cut_too(hubspot: Simul
     late = Edit("merge", 315, 976422)
     first = Step(edits, None, cut_at=0.6, fail_at=13, meanwhile=None)
     walk(hubspot, [first, Step([], None, cut_at=0.3, fail_at=None, meanwhile=late), first])
+
+
+def test_what_left_while_deals_were_deselected_is_known_when_they_come_again(
+    hubspot: Simulator,
+) -> None:
+    links_alone = Asked(stage=1, archived=True, per_pair=True, deselected=("deals",))
+    later = Asked(created=(3, None))
+    walk(hubspot, [CLEAN, replace(CLEAN, asked=links_alone), replace(CLEAN, asked=later)])

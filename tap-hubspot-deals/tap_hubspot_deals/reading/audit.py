@@ -80,7 +80,7 @@ class Audit:
         if held.doubtful_since is not None:
             yield from self._unknown(progress, held, held.doubtful_since)
         if progress.mode == "full":
-            unseen = sorted({*held.unseen("live"), *held.unseen("archived")})
+            unseen = held.unseen("live", "archived", "untold")
             yield from self.resolve(unseen, progress)
             if unattached := _texts(held.unattached()):
                 read_at = iso(self._reader.client.clock.now())

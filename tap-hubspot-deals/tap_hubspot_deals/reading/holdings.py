@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from tap_hubspot_deals.reading.link_keys import LinkKey
     from tap_hubspot_deals.reading.links import Links
 
-KINDS: tuple[Kind, ...] = ("live", "archived", "merged")
+KINDS: tuple[Kind, ...] = ("live", "archived", "merged", "untold")
 LINK_LIMIT = 200_000
 """Links that are kept: beyond it a link's `read_at` alone says whether it is current."""
 
@@ -152,9 +152,9 @@ class Holdings:
             both = sorted({*self.links_of(mark.id), *coming})
             self._keep(mark.id, pack_keys(both, per_pair=self.per_pair))
 
-    def unseen(self, kind: Kind) -> list[int]:
-        """The ids of a kind that the read under way did not give."""
-        return [i for i in self.ids[kind] if i not in self.seen]
+    def unseen(self, *kinds: Kind) -> list[int]:
+        """The ids of some kinds that the read under way did not give, in ascending order."""
+        return sorted({i for kind in kinds for i in self.ids[kind] if i not in self.seen})
 
     def turn(self, kind: Kind, number: int, at: str) -> list[int]:
         """So many ids of a kind, the next ones at each call, until all have had their turn.

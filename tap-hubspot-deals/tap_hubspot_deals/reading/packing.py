@@ -19,8 +19,10 @@ from tap_hubspot_deals.reading.link_keys import KINDS, LENGTH, NUMBERS, LinkKey,
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-Kind = Literal["live", "archived", "merged", "gone"]
-AS: tuple[Kind | None, ...] = (None, "live", "archived", "merged", "gone")
+Kind = Literal["live", "archived", "merged", "gone", "untold"]
+"""`untold`: gone or merged while records did not go out, so that no row of theirs says so."""
+
+AS: tuple[Kind | None, ...] = (None, "live", "archived", "merged", "gone", "untold")
 PLACES = {kind: place for place, kind in enumerate(AS)}
 NOT_READ = -1
 

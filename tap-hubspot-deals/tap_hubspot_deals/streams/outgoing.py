@@ -153,6 +153,10 @@ class Composer:
         ]
         if not self._selected:
             page.records = []
+            page.marks = [
+                Mark(mark.id, "untold", mark.links) if mark.kind in {"merged", "gone"} else mark
+                for mark in page.marks
+            ]
         return page
 
     def _add_merged(
