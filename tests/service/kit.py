@@ -18,6 +18,7 @@ from scan_service.door.app import description
 from scan_service.engine.jobs import Engine
 from scan_service.guard.auth import PERMISSIONS, create_key
 from scan_service.ledger import runs
+from scan_service.ledger.progress import Progress, problem
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -163,7 +164,7 @@ class Ledger:
         labels: dict[str, str] | None = None,
     ) -> None:
         """End a scan as a worker would, with kinds and labels of the properties of deals."""
-        told = runs.Progress(
+        told = Progress(
             columns={"deals": {"standard": kinds or KINDS, "custom": {}}},
             labels={"deals": labels or {}},
         )
@@ -171,11 +172,11 @@ class Ledger:
 
     def fail(self, scan_id: str, code: str, tenant: str = TENANT) -> None:
         """Let a scan fail, as a worker would."""
-        errors = [runs.problem(code, "Refused", attempt=1)]
+        errors = [problem(code, "Refused", attempt=1)]
         known = {"deals": {"standard": KINDS, "custom": {}}}
-        self._end(scan_id, tenant, "failed", runs.Progress(columns=known, errors=errors))
+        self._end(scan_id, tenant, "failed", Progress(columns=known, errors=errors))
 
-    def _end(self, scan_id: str, tenant: str, status: str, progress: runs.Progress) -> None:
+    def _end(self, scan_id: str, tenant: str, status: str, progress: Progress) -> None:
         async def end() -> None:
             db, engine = Database(SecretStr(self.url)), Engine()
             await db.open()

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from scan_service.db import Database
 from scan_service.engine.jobs import Engine
 from scan_service.ledger import runs
+from scan_service.ledger.progress import Progress
 from service.processes import Installation, free_port, wait_for
 from service.test_watching import values
 
@@ -137,7 +138,7 @@ def test_runs_that_get_further_do_not_use_up_the_attempts(making: Making) -> Non
             ((current,),) = service.ledger.run("select job_id from scan")
             taken = await runs.take(db, scan, current, worker="test")
             assert taken
-            progress = runs.Progress(state={"bookmarks": {}}, advanced=advanced)
+            progress = Progress(state={"bookmarks": {}}, advanced=advanced)
             await runs.report(db, taken["run_id"], progress)
             await runs.give_back(db, engine, taken["run_id"], progress)
             return int(service.row("scan-1")["attempt"])

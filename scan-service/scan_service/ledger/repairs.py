@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg.types.json import Jsonb
 
-from scan_service.ledger.runs import KEPT_ERRORS, let_go, problem
+from scan_service.ledger.progress import problem
+from scan_service.ledger.runs import KEPT_ERRORS, let_go
 from scan_service.ledger.scans import admit, note_outcome
 
 if TYPE_CHECKING:

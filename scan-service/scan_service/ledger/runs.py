@@ -7,7 +7,6 @@ nothing any more, however late it wakes up.
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from psycopg.types.json import Jsonb
@@ -20,70 +19,17 @@ from scan_service.records import schemas, tables
 from scan_service.records.tally import tally
 
 if TYPE_CHECKING:
-    from collections import Counter
     from collections.abc import Mapping
 
     from service_base.database import Connection
 
     from scan_service.db import Database
     from scan_service.engine.jobs import Engine
+    from scan_service.ledger.progress import Progress
 
 KEPT_ERRORS = 100
 # A scan whose runs get further each time is tried again, but not for ever.
 MOST_RUNS_PER_ATTEMPT = 10
-# The tap names every object type and link that a token may not read in one sentence each.
-LONGEST_REASON = 4000
-
-
-@dataclass
-class Progress:
-    """How far a run is."""
-
-    processed: int = 0
-    failed: int = 0
-    state: dict[str, Any] | None = None
-    errors: list[dict[str, Any]] = field(default_factory=list)
-    # Whether this run got further than the scan was when it began.
-    advanced: bool = False
-    # {"contacts": {"total", "processed", "failed"}} of a scan that names object types.
-    objects: dict[str, dict[str, Any]] | None = None
-    # The account's properties as far as they are known, as the scan row's `columns` says them.
-    columns: dict[str, Any] = field(default_factory=dict)
-    # HubSpot's labels of them, by object type and name.
-    labels: dict[str, Any] = field(default_factory=dict)
-    # How many requests it sent to HubSpot, and when (`pipeline.pace`).
-    requests: dict[str, Any] = field(default_factory=dict)
-    # What a run found that verifies a scan (`pipeline.verifying`).
-    findings: dict[str, Any] | None = None
-    # What holds this run up, for those who watch it (`pipeline.hindrances`).
-    live: dict[str, Any] = field(default_factory=dict)
-
-    def count(
-        self, before: Mapping[str, Any], written: Counter[str], refused: Counter[str]
-    ) -> None:
-        """Add what a run has handled, and refused, by object type, to what the scan had before."""
-        self.processed = before["processed_items"] + written.total()
-        self.failed = min(before["failed_items"] + refused.total(), self.processed)
-        if before["objects"] is not None:
-            self.objects = {
-                name: {
-                    **counts,
-                    "processed": counts["processed"] + written[name],
-                    "failed": counts["failed"] + refused[name],
-                }
-                for name, counts in before["objects"].items()
-            }
-
-
-def problem(code: str, message: str, *, attempt: int, deal_id: str | None = None) -> dict[str, Any]:
-    """Return one entry of a scan's `errors`."""
-    return {
-        "dealId": deal_id,
-        "code": code,
-        "error": message[:LONGEST_REASON],
-        "timestamp": timestamp(),
-        "retryCount": max(0, attempt - 1),
-    }
 
 
 async def take(db: Database, scan: uuid.UUID, job: int, *, worker: str) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ from service_base.logs import logger
 from scan_service.engine.leash import LEASE_LOST
 from scan_service.guard.vault import VaultError
 from scan_service.ledger import runs
+from scan_service.ledger.progress import Progress, problem
 from scan_service.pipeline import meltano, verifying
 from scan_service.pipeline.run_catalog import columns_of, labels_of
 from scan_service.pipeline.verdicts import TAP, Verdict
@@ -76,7 +77,7 @@ class Attempt:
         self._scan = scan
         self._run_id: uuid.UUID = scan["run_id"]
         self._attempt: int = scan["attempt"]
-        self._progress = runs.Progress(
+        self._progress = Progress(
             processed=scan["processed_items"],
             failed=scan["failed_items"],
             state=scan["state"],
@@ -129,7 +130,7 @@ class Attempt:
                 return await self._conclude(verdict, stop)
         except Exception:  # noqa: BLE001 - the same
             verdict = self._unexpected()
-            reason = runs.problem(verdict.code, verdict.message, attempt=self._attempt)
+            reason = problem(verdict.code, verdict.message, attempt=self._attempt)
             await self._insist(lambda: runs.fail(self._db, self._engine, self._run_id, reason))
             return verdict.code
 
@@ -263,9 +264,7 @@ class Attempt:
             return "moved"
         else:
             status = "failed"
-            progress.errors.append(
-                runs.problem(verdict.code, verdict.message, attempt=self._attempt)
-            )
+            progress.errors.append(problem(verdict.code, verdict.message, attempt=self._attempt))
             most = self._settings.max_attempts
             again = verdict.try_again and self._attempt < most
             again = again and self._scan["runs"] < most * runs.MOST_RUNS_PER_ATTEMPT

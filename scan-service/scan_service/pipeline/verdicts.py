@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from service_base.logs import mask
 
-from scan_service.ledger.runs import LONGEST_REASON
+from scan_service.ledger.progress import LONGEST_REASON
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
