@@ -27,7 +27,7 @@ def test_installing_twice_is_installing_and_removing_leaves_nothing(world: World
     made, url = functions(world), url_of(world)
     assert figures(url, "install").returncode == 0
     assert functions(world) == made
-    assert len(made) == 11
+    assert len(made) == 12
     assert figures(url, "remove").returncode == 0
     assert functions(world) == set()
     assert figures(url, "install").returncode == 0

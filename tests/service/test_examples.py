@@ -24,7 +24,7 @@ def test_the_examples_run_as_written(postgres_server: str, tmp_path: Path) -> No
         20, seed=5, token=TOKEN, counts={"tickets": 8, "zipcodes": 6}, custom_objects=["zipcodes"]
     )
     pipeline = next(iter(portal.truth("tickets").live.values())).properties["hs_pipeline"]
-    start, read, subscribe = re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL)
+    start, read, verify, subscribe = re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL)
 
     with Simulator([portal], latency_ms=0) as hubspot:
         service = Installation.fresh(postgres_server, tmp_path, hubspot.url)
@@ -48,6 +48,8 @@ def test_the_examples_run_as_written(postgres_server: str, tmp_path: Path) -> No
             started = json.loads(run(start))
             data = service.finished("crm-1")
             page = json.loads(run(read))["data"]
+            run(verify)
+            verified = service.finished("crm-1-verified")
             webhook = json.loads(run(subscribe))["data"]
         finally:
             service.stop()
@@ -59,6 +61,7 @@ def test_the_examples_run_as_written(postgres_server: str, tmp_path: Path) -> No
         name: len(portal.ids(name))
         for name in ("deals", "contacts", "companies", "tickets", "zipcodes")
     }
+    assert verified["verification"]["verdict"] == "equal"
     assert page["object"] == "contacts"
     assert {each["hubspotObjectId"] for each in page["records"]} == set(portal.ids("contacts"))
     assert {"email", "lastname"} >= set().union(*(each["properties"] for each in page["records"]))
