@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hubspot_simulator import Portal, Simulator
 from service.kit import TENANT, TOKEN
-from service.processes import Installation
+from service.processes import HELD, Installation, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,16 +121,28 @@ def test_what_is_lost_and_altered_is_named_and_what_happens_in_hubspot_is_behind
     assert "Secret name" not in str(data) + service.logs()
 
 
-def test_a_scan_that_is_removed_meanwhile_is_not_called_damaged(service: Installation) -> None:
+@pytest.mark.parametrize("when", ["before", "while"])
+def test_a_scan_that_is_removed_meanwhile_is_not_called_damaged(
+    service: Installation, account: tuple[Portal, Simulator], when: str
+) -> None:
+    """Before the other one looks at it, or while it does."""
+    hubspot, name = account[1], f"late-{when}"
     another = """{"id": "00000000-0000-4000-8000-000000000000", "scan_id": "short", "place": -1}"""
     service.ledger.run(
         "insert into scan overriding system value"
         " select (jsonb_populate_record(scan, %s::jsonb)).* from scan where scan_id = 'one'",
         another,
     )
-    service.start("late", verifies="short")
-    service.ledger.run("delete from scan where scan_id = 'short'")
-    data = service.finished("late", seconds=250)
+    service.start(name, verifies="short")
+    asked = len(hubspot.requests.all())
+    hubspot.latency_ms = HELD
+    try:
+        if when == "while":
+            wait_for(lambda: len(hubspot.requests.all()) > asked, why=service.logs()[-3000:])
+        service.ledger.run("delete from scan where scan_id = 'short'")
+    finally:
+        hubspot.latency_ms = 0
+    data = service.finished(name, seconds=250)
 
     assert data["status"] == "failed"
     assert data["errors"][-1]["code"] == "NOT_FOUND"

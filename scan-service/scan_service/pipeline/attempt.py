@@ -151,7 +151,10 @@ class Attempt:
         verdict = await self._follow(run, stop) if before else _GONE
         if verdict is None or not verdict.completed:
             return verdict
-        return verdict if await runs.verified_since(self._db, self._scan) == before else _GONE
+        if await runs.verified_since(self._db, self._scan) == before:
+            return verdict
+        self._progress.findings = None  # the differences are those of the removal
+        return _GONE
 
     async def _follow(self, run: meltano.Pipeline, stop: asyncio.Future[str]) -> Verdict | None:
         """Follow a run; None if the scan has been given to another one meanwhile."""
