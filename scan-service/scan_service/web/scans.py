@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 _PAGE_SIZE = 30
 _STRIP = 30
 _STRIP_STEPS = 10
-# A page that is told of changes hears of one a second at most, and something at least so often.
-_PAUSE_SECONDS = 1.0
+# A page that is told of changes hears of one in two seconds at most, so that a viewer costs less
+# than a hundredth of a core (tests/benchmarks/test_page_cost.py), and something at least so often.
+_PAUSE_SECONDS = 2.0
 _HEARTBEAT_SECONDS = 15.0
 ENDED = ("completed", "failed", "cancelled")
 STATES = ("all", "pending", "running", *ENDED)
