@@ -72,6 +72,20 @@ def limited(project: Project, url: str, column: str, prefix: str) -> list[tuple[
     return found + rows(url, COUNTS.format(column=column))
 
 
+def of_mariadb(installed: Callable[..., Project], port: int, database_url: str) -> Project:
+    """A project that reads the MariaDB of a port."""
+    return installed(
+        "tap-genius-mysql",
+        TAP_GENIUS_MYSQL_TENANT_ID="acme",
+        TAP_GENIUS_MYSQL_HOST="127.0.0.1",
+        TAP_GENIUS_MYSQL_PORT=str(port),
+        TAP_GENIUS_MYSQL_USER="root",
+        TAP_GENIUS_MYSQL_PASSWORD="unused",
+        TAP_GENIUS_MYSQL_FILTER_DBS="genius",
+        TARGET_DEALS_POSTGRES_DATABASE_URL=database_url,
+    )
+
+
 def test_a_first_date_and_a_sample_of_postgresql_are_those_of_our_own_taps(
     installed: Callable[..., Project], database_url: str
 ) -> None:
@@ -94,16 +108,7 @@ def test_a_first_date_and_a_sample_of_mariadb_are_those_of_our_own_taps(
     installed: Callable[..., Project], tmp_path: Path, database_url: str
 ) -> None:
     with genius.mariadb(tmp_path / "mariadb", COUNT) as port:
-        ours = installed(
-            "tap-genius-mysql",
-            TAP_GENIUS_MYSQL_TENANT_ID="acme",
-            TAP_GENIUS_MYSQL_HOST="127.0.0.1",
-            TAP_GENIUS_MYSQL_PORT=str(port),
-            TAP_GENIUS_MYSQL_USER="root",
-            TAP_GENIUS_MYSQL_PASSWORD="unused",
-            TAP_GENIUS_MYSQL_FILTER_DBS="genius",
-            TARGET_DEALS_POSTGRES_DATABASE_URL=database_url,
-        )
+        ours = of_mariadb(installed, port, database_url)
         counts = limited(ours, database_url, "updated_at", "TAP_GENIUS_MYSQL")
 
     late = COUNT - MINUTES + 1
@@ -116,16 +121,7 @@ def test_genius_in_mariadb_arrives_with_its_tenant_and_then_only_what_changed(
     installed: Callable[..., Project], tmp_path: Path, database_url: str
 ) -> None:
     with genius.mariadb(tmp_path / "mariadb", COUNT) as port:
-        ours = installed(
-            "tap-genius-mysql",
-            TAP_GENIUS_MYSQL_TENANT_ID="acme",
-            TAP_GENIUS_MYSQL_HOST="127.0.0.1",
-            TAP_GENIUS_MYSQL_PORT=str(port),
-            TAP_GENIUS_MYSQL_USER="root",
-            TAP_GENIUS_MYSQL_PASSWORD="unused",
-            TAP_GENIUS_MYSQL_FILTER_DBS="genius",
-            TARGET_DEALS_POSTGRES_DATABASE_URL=database_url,
-        )
+        ours = of_mariadb(installed, port, database_url)
         first = ours.run("genius-mysql-all")
         genius.ask(
             port,
