@@ -15,10 +15,8 @@ from harness.database import drop_database, new_database
 from harness.singer import TENANT, config_for
 from hubspot_simulator import Portal, Simulator, add_lives
 from pydantic import SecretStr
-from scan_service.db import Database
 from scan_service.door.app import create_app
 from scan_service.guard.vault import new_key
-from scan_service.ledger import runs
 from scan_service.ledger.migrations import migrate
 from scan_service.settings import Settings
 from service.kit import Client, Ledger
@@ -52,16 +50,6 @@ class Both:
             return cur.fetchall()
 
 
-async def count(url: str) -> None:
-    """Count the scan as a worker would."""
-    db = Database(SecretStr(url))
-    await db.open()
-    try:
-        assert await runs.count_ended(db)
-    finally:
-        await db.close()
-
-
 @pytest.fixture(scope="module")
 def both(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     """One database with the deals of a portal, as a mirror with histories and as a scan."""
@@ -87,7 +75,7 @@ def both(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
             " returning completed_at",
             TENANT,
         )
-        asyncio.run(count(url))
+        assert ledger.count() == 1
         assert figures(url, "install").returncode == 0
         with TestClient(create_app(settings)) as http, closing(psycopg2.connect(url)) as db:
             client = Client(http, key)

@@ -176,6 +176,21 @@ class Ledger:
         known = {"deals": {"standard": KINDS, "custom": {}}}
         self._end(scan_id, tenant, "failed", Progress(columns=known, errors=errors))
 
+    def count(self) -> int:
+        """Count the scans that ended without their worker, as another worker would; how many."""
+
+        async def all_of_them() -> int:
+            db, found = Database(SecretStr(self.url)), 0
+            await db.open()
+            try:
+                while await runs.count_ended(db):
+                    found += 1
+            finally:
+                await db.close()
+            return found
+
+        return asyncio.run(all_of_them())
+
     def _end(self, scan_id: str, tenant: str, status: str, progress: Progress) -> None:
         async def end() -> None:
             db, engine = Database(SecretStr(self.url)), Engine()

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import psycopg
 from harness.database import new_database
 from pydantic import SecretStr
-from scan_service.db import Database
 from scan_service.door.app import create_app
-from scan_service.ledger import migrations, runs
+from scan_service.ledger import migrations
 from service.kit import TENANT, Client, Ledger
 from starlette.testclient import TestClient
 
@@ -60,7 +59,7 @@ def test_rows_with_a_column_per_property_become_objects_with_hubspots_names(
         connection.execute(ROWS)
 
     asyncio.run(migrations.migrate(SecretStr(url)))
-    asyncio.run(_count(url))
+    ledger.count()
 
     moved = settings.model_copy(update={"database_url": SecretStr(url)})
     with TestClient(create_app(moved)) as http:
@@ -81,16 +80,6 @@ def test_rows_with_a_column_per_property_become_objects_with_hubspots_names(
     assert ledger.run(
         "select relforcerowsecurity from pg_class where oid = 'scans.deals'::regclass"
     ) == [(True,)]
-
-
-async def _count(url: str) -> None:
-    db = Database(SecretStr(url))
-    await db.open()
-    try:
-        while await runs.count_ended(db):
-            pass
-    finally:
-        await db.close()
 
 
 def _migrate_up_to(last: str, ledger: Ledger) -> None:
