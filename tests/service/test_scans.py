@@ -201,6 +201,19 @@ def test_a_hubspot_that_stumbles_does_not_stop_the_start(
     assert progress["percentComplete"] is None
 
 
+def test_a_start_that_is_refused_has_started_nothing(client: Client, ledger: Ledger) -> None:
+    client.start("before")
+    ledger.run("alter table outcome rename to hidden")  # what the answer's estimate is made of
+    try:
+        refused = client.start("scan-1")
+    finally:
+        ledger.run("alter table hidden rename to outcome")
+
+    assert refused.status_code == 500
+    assert client.get("/api/v1/scan/status/scan-1").status_code == 404
+    assert client.start("scan-1").status_code == 202
+
+
 def test_the_count_respects_the_filters(client: Client, portal: Portal) -> None:
     truth = portal.truth("deals").live
     pipeline = next(iter(truth.values())).properties["pipeline"]

@@ -54,6 +54,8 @@ async def start_scan(service: Service, request: Request, caller: Caller) -> Resp
     config = await _whole(service, config)
     token = await sealed(service, config.auth, caller.tenant_id, "config")
     totals = await service.probe(config, token, "config")
+    # Before the scan is there: once it is, nothing may fail that would say it is not.
+    lasting = await history.estimate(service.db, caller.tenant_id)
     async with service.db.tenant(caller.tenant_id) as connection:
         scan = await scans.start(
             connection,
@@ -64,7 +66,7 @@ async def start_scan(service: Service, request: Request, caller: Caller) -> Resp
             totals=totals,
             max_pending=service.settings.max_pending,
         )
-    data = answers.started(scan, await history.estimate(service.db, caller.tenant_id))
+    data = answers.started(scan, lasting)
     return JSONResponse(
         answers.success(data, "Deal extraction started successfully"),
         status_code=202,

@@ -54,10 +54,10 @@ async def remove(db: Database, tenant_id: str, scan_id: str) -> dict[str, Any]:
             [row["id"], tenant_id, scan_id],
         )
         await connection.execute("delete from scan where id = %s", [row["id"]])
-    async with db.system() as connection:
-        await end_loaders(connection, row["id"])  # none can begin to write any more
     until = time.monotonic() + _AT_ONCE_SECONDS
     try:
+        async with db.system() as connection:
+            await end_loaders(connection, row["id"])  # none can begin to write any more
         while time.monotonic() < until and not await _step(db, row["id"], tenant_id, scan_id):
             pass
     except AWAY:
