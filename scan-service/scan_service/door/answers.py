@@ -213,7 +213,7 @@ def page(scan: Mapping[str, Any], part: Part, found: Page, *, number: int, size:
         shown = f'"object":{json.dumps(part.name)},"records":{found.records}'
     pagination = json.dumps({
         **paginate(number, size, found.total),
-        "next_cursor": None if found.next is None else cursors.write(found.next),
+        "next_cursor": None if found.next is None else cursors.write(found.next, scan, part),
         "stable": found.stable,
     })  # fmt: skip
     data = f'{{{head},{shown},"pagination":{pagination},"summary":{found.summary}}}'

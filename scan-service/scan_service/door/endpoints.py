@@ -138,7 +138,7 @@ async def scan_result(service: Service, request: Request, caller: Caller) -> Res
     if scan["started_at"] is None:
         raise NotFoundError("No results available: the scan has not started")
     part = part_of(scan, query.object)
-    place = _place(query)
+    place = _place(query, scan, part)
     found = await pages.page(
         service.db, scan, part, place, size=query.page_size,
         associations=query.include_associations, raw=query.include_raw,
@@ -164,7 +164,7 @@ async def scan_record(service: Service, request: Request, caller: Caller) -> Res
     return Response(answers.with_text(head, "record", record), media_type="application/json")
 
 
-def _place(query: ResultQuery) -> pages.Place:
+def _place(query: ResultQuery, scan: Mapping[str, Any], part: Part) -> pages.Place:
     """Return where the page begins that a query asks for."""
     if query.cursor is None:
         return pages.Place((query.page - 1) * query.page_size)
@@ -173,7 +173,7 @@ def _place(query: ResultQuery) -> pages.Place:
             "cursor", "must not be sent with `page`: both say where to begin",
             message="Invalid query parameters",
         )  # fmt: skip
-    return cursors.read(query.cursor)
+    return cursors.read(query.cursor, scan, part)
 
 
 def part_of(scan: Mapping[str, Any], name: str) -> Part:
