@@ -1,13 +1,24 @@
-"""Pages of results: where one begins, and whose a cursor is."""
+"""Pages and files of results: where one begins, whose a cursor is, and what a removal does."""
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from typing import TYPE_CHECKING, Any
 
+import pytest
+from scan_service.db import Database
+from scan_service.errors import NotFoundError
+from scan_service.ledger import scans
+from scan_service.records import figures, files, histories, pages
+from scan_service.records.objects import parts
 from service.kit import TENANT
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from scan_service.records.objects import Part
+    from scan_service.settings import Settings
     from service.kit import Client, Ledger
 
 MANY = 250  # more than one mark
@@ -76,3 +87,52 @@ NONSENSE = ("[" * 1400, '[5,"1"]', '["x",5,"1"]', "5", "{}", '[null,-1,"1"]', '[
 
 def encoded(said: str) -> str:
     return base64.urlsafe_b64encode(said.encode()).decode().rstrip("=")
+
+
+async def read_file(db: Database, scan: Mapping[str, Any], part: Part) -> None:
+    async with files.opened(
+        db, scan, part, "json", associations=False, custom=True, mark=False
+    ) as pieces:
+        async for _ in pieces:
+            pass
+
+
+async def read_page(db: Database, scan: Mapping[str, Any], part: Part) -> None:
+    await pages.page(db, scan, part, pages.Place(0), size=10, associations=False, raw=False)
+
+
+async def read_record(db: Database, scan: Mapping[str, Any], part: Part) -> None:
+    await pages.record(db, scan, part, "1000", raw=False)
+
+
+async def read_history(db: Database, scan: Mapping[str, Any], part: Part) -> None:
+    await histories.told(db, scan, part, "1000")
+
+
+async def read_figures(db: Database, scan: Mapping[str, Any], part: Part) -> None:
+    await figures.pipeline(db, scan, part, days=30)
+
+
+@pytest.mark.parametrize("read", [read_file, read_page, read_record, read_history, read_figures])
+def test_what_is_read_while_a_scan_is_removed_is_whole_or_not_there(
+    read: Callable[[Database, Mapping[str, Any], Part], Awaitable[None]],
+    client: Client, ledger: Ledger, settings: Settings,
+) -> None:  # fmt: skip
+    config = {"objects": [{"name": "deals", "history": ["amount"]}]}
+    client.start("gone", **config)
+    ledger.make_results("gone", [{"id": "1000"}])
+    ledger.complete("gone")
+
+    async def removed_after_it_was_found() -> None:
+        db = Database(settings.database_url)
+        await db.open()
+        try:
+            scan = await scans.find(db, TENANT, "gone")
+            await asyncio.to_thread(client.delete, "/api/v1/scan/remove/gone?confirm=true")
+            await asyncio.to_thread(client.start, "gone", **config)  # its name, not itself
+            with pytest.raises(NotFoundError):
+                await read(db, scan, parts(scan["config"])["deals"])
+        finally:
+            await db.close()
+
+    asyncio.run(removed_after_it_was_found())

@@ -11,7 +11,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
+from psycopg.errors import ForeignKeyViolation
 
+from scan_service.errors import NotFoundError
 from scan_service.records.deals import CLOSED, MONEY, WON
 from scan_service.records.objects import DEALS, Part, table_of
 from scan_service.records.projection import OBJECTS, column, kinds_of, text, unpacked
@@ -42,6 +44,9 @@ async def pipeline(db: Database, scan: Mapping[str, Any], part: Part, *, days: i
         scan: whose deals; they are counted already.
         part: what it reads of deals.
         days: in its stage, after which an open deal counts as stalled.
+
+    Raises:
+        NotFoundError: the scan was removed before all was read.
     """
     async with db.tenant(scan["tenant_id"]) as connection:
         kept = [scan["id"], days]
@@ -51,11 +56,14 @@ async def pipeline(db: Database, scan: Mapping[str, Any], part: Part, *, days: i
         if (row := await cursor.fetchone()) is not None:
             return str(row["answer"])
         answer = await _worked_out(connection, scan, part, days)
-        await connection.execute(
-            "insert into pipeline_figures (scan, tenant_id, days, answer) values (%s, %s, %s, %s)"
-            " on conflict do nothing",
-            [scan["id"], scan["tenant_id"], days, answer],
-        )
+        try:
+            await connection.execute(
+                "insert into pipeline_figures (scan, tenant_id, days, answer)"
+                " values (%s, %s, %s, %s) on conflict do nothing",
+                [scan["id"], scan["tenant_id"], days, answer],
+            )
+        except ForeignKeyViolation:  # removed meanwhile: the figures may be those of a part
+            raise NotFoundError("Scan not found") from None
         return answer
 
 

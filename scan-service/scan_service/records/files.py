@@ -23,7 +23,7 @@ from scan_service.errors import InternalError
 from scan_service.records.objects import table_of
 from scan_service.records.projection import BY_ID, record_json, unpacked
 from scan_service.records.rows import END
-from scan_service.records.storage import columns
+from scan_service.records.storage import columns, insist
 from scan_service.records.table import file_columns
 
 if TYPE_CHECKING:
@@ -81,8 +81,12 @@ async def opened(
         associations: whether to show links.
         custom: whether to show the tenant's own properties.
         mark: whether CSV begins with a byte-order mark, by which Excel knows UTF-8.
+
+    Raises:
+        NotFoundError: the scan has been removed.
     """
     async with db.export(scan["tenant_id"]) as connection:
+        await insist(connection, scan)
         present = await columns(connection, table_of(part.name))
         rows = unpacked(part, present, scan, rest=BY_ID) if present else None
         if form in ("json", "ndjson"):

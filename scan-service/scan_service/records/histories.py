@@ -8,7 +8,7 @@ from psycopg import sql
 
 from scan_service.db import RESULTS
 from scan_service.records.objects import history_tables
-from scan_service.records.storage import columns
+from scan_service.records.storage import columns, reading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +37,7 @@ async def told(
     if not part.history:
         return {"stays": [], "changes": []}
     values, stages = history_tables(part)
-    async with db.tenant(scan["tenant_id"]) as connection:
+    async with reading(db, scan) as connection:
         return {
             "stays": await _rows(connection, scan, stages, record_id, _STAYS),
             "changes": await _rows(connection, scan, values, record_id, _CHANGES),

@@ -11,7 +11,7 @@ from psycopg import sql
 from scan_service.records import marks
 from scan_service.records.objects import DEALS, table_of
 from scan_service.records.projection import record_json, unpacked
-from scan_service.records.storage import columns
+from scan_service.records.storage import columns, reading
 from scan_service.records.tally import summarize
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ async def page(
         raw: whether to show HubSpot's own object.
     """
     stable = scan["records"] is not None
-    async with db.tenant(scan["tenant_id"]) as connection:
+    async with reading(db, scan) as connection:
         present = await columns(connection, table_of(part.name))
         records, number, last = "[]", 0, None
         if present:
@@ -110,7 +110,7 @@ async def record(
         record_id: HubSpot's id.
         raw: whether to show HubSpot's own object.
     """
-    async with db.tenant(scan["tenant_id"]) as connection:
+    async with reading(db, scan) as connection:
         present = await columns(connection, table_of(part.name))
         if not present:
             return None

@@ -2,22 +2,51 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
 
 from scan_service.db import RESULTS
+from scan_service.errors import NotFoundError
 from scan_service.records.objects import table_of
 from scan_service.records.tables import REJECTED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import AsyncIterator, Iterable, Mapping
     from typing import LiteralString
 
     from service_base.database import Connection
 
+    from scan_service.db import Database
+
 # Rows that are weighed; weighing all would read everything that the tenant has.
 _SAMPLE = 1000
+
+
+@asynccontextmanager
+async def reading(db: Database, scan: Mapping[str, Any]) -> AsyncIterator[Connection]:
+    """Give a transaction of its tenant's that reads a scan's rows.
+
+    Raises:
+        NotFoundError: the scan was removed before all was read.
+    """
+    async with db.tenant(scan["tenant_id"]) as connection:
+        yield connection
+        await insist(connection, scan)
+
+
+async def insist(connection: Connection, scan: Mapping[str, Any]) -> None:
+    """Make sure that what was read of a scan before this, or in one snapshot with it, is whole.
+
+    A removed scan's row in the ledger goes first, and those of its results step by step.
+
+    Raises:
+        NotFoundError: the scan has been removed.
+    """
+    cursor = await connection.execute("select from scan where id = %s", [scan["id"]])
+    if await cursor.fetchone() is None:
+        raise NotFoundError("Scan not found")
 
 
 async def columns(connection: Connection, table: str) -> dict[str, str]:
