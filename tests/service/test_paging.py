@@ -136,3 +136,13 @@ def test_what_is_read_while_a_scan_is_removed_is_whole_or_not_there(
             await db.close()
 
     asyncio.run(removed_after_it_was_found())
+
+
+def test_the_head_of_a_file_claims_no_length(client: Client, ledger: Ledger) -> None:
+    fill(client, ledger, "done", 1)
+
+    for form in ("json", "ndjson", "csv", "excel", "parquet"):
+        head = client.ask("HEAD", f"/api/v1/scan/download/done/{form}")
+
+        assert head.status_code == 200
+        assert "Content-Length" not in head.headers

@@ -7,26 +7,12 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from scan_service.door.app import create_app
-from scan_service.web import site
-from service.browsing import HOSTILE, Browser
-from service.kit import TENANT, Client
-from starlette.testclient import TestClient
+from service.browsing import HOSTILE
+from service.kit import TENANT, TOKEN, Client
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from scan_service.settings import Settings
+    from service.browsing import Browser
     from service.kit import Ledger
-
-
-@pytest.fixture
-def pages(settings: Settings, ledger: Ledger) -> Iterator[Browser]:
-    app = create_app(settings, site.routes)
-    with TestClient(app, raise_server_exceptions=False, follow_redirects=False) as client:
-        browser = Browser(client, ledger)
-        browser.sign_in(ledger.key())
-        yield browser
 
 
 def deal(number: int, stage: str, **more: Any) -> dict[str, Any]:
@@ -67,6 +53,24 @@ def figures(client: Client, query: str = "") -> dict[str, Any]:
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = json.loads(answer.text, parse_float=Decimal)["data"]["figures"]
     return found
+
+
+def test_labels_are_told_while_somebody_can_tell_them(client: Client, ledger: Ledger) -> None:
+    account = {"connectionId": "main", "accessToken": TOKEN}
+    client.post("/api/v1/connections", json={"connection": account})
+    client.start("first", auth={"connection": "main"})
+    ledger.complete("first")
+
+    def labels() -> dict[str, Any]:
+        answer = client.get("/api/v1/scan/pipeline/first?include_labels=true")
+        found: dict[str, Any] = answer.json()["data"]["labels"]
+        return found
+
+    assert "default" in labels()
+    ledger.run("update connection set secret = 'sealed with a key that is gone'")
+    assert labels() == {}
+    ledger.run("update connection set secret = null")  # made anew, its user is still to say yes
+    assert labels() == {}
 
 
 @pytest.mark.usefixtures("scan")

@@ -219,7 +219,9 @@ async def download(service: Service, request: Request, caller: Caller) -> Respon
     if form in files.WRITERS:
         headers["Content-Encoding"] = "identity"  # packed already
     if request.method == "HEAD":
-        return Response(headers=headers)
+        response = Response(headers=headers)
+        del response.headers["Content-Length"]  # nobody knows how long the file will be
+        return response
     async with AsyncExitStack() as stack:
         refusal = "All of your downloads are taken. Please retry."
         await stack.enter_async_context(service.downloads.turn(caller.tenant_id, refusal))

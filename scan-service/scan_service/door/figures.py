@@ -11,6 +11,7 @@ from scan_service.door.asked import name_in
 from scan_service.door.endpoints import part_of
 from scan_service.door.models import PipelineQuery, read_query
 from scan_service.errors import ConflictError, NotFoundError, ServiceError
+from scan_service.guard.vault import VaultError
 from scan_service.ledger import connections, scans
 from scan_service.moments import timestamp
 from scan_service.records import figures
@@ -51,9 +52,11 @@ async def labels_of(service: Service, scan: Mapping[str, Any]) -> dict[str, Any]
         return {}
     try:
         row = await connections.find(service.db, scan["tenant_id"], name)
+        if row["secret"] is None:
+            return {}  # made anew, and its user has not said yes
         access = service.vault.access(row["secret"], tenant_id=scan["tenant_id"])
         found = await service.hubspot.describe(scan["tenant_id"], access, [DEALS])
-    except ServiceError:
+    except (ServiceError, VaultError):
         return {}
     return {
         pipeline["id"]: {
