@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 import requests
 
 from hubspot_client.authentication import ask_token
-from hubspot_client.errors import AuthenticationError, TransientError
+from hubspot_client.errors import AuthenticationError, TransientError, read_error_body
 from hubspot_client.paths import Paths
 
 if TYPE_CHECKING:
@@ -92,7 +92,8 @@ class App:
         """End a refresh token; one that has ended already is fine.
 
         Raises:
-            TransientError: If HubSpot does not do it for now.
+            AuthenticationError: If HubSpot does not do it for this app.
+            TransientError: If it does not do it for now.
         """
         form = {
             "token": refresh_token,
@@ -107,6 +108,12 @@ class App:
             raise TransientError("The revocation endpoint cannot be reached.") from exc
         if answer.status_code == 429 or answer.status_code >= 500:  # noqa: PLR2004
             raise TransientError("HubSpot did not end the token.", status=answer.status_code)
+        # BAD_REFRESH_TOKEN (observed) has this error of RFC 6749: it has ended already.
+        if answer.status_code >= 300 and b'"invalid_grant"' not in answer.content:  # noqa: PLR2004
+            said = read_error_body(answer.content).message or f"status {answer.status_code}"
+            raise AuthenticationError(
+                f"HubSpot did not end the token: {said}", status=answer.status_code
+            )
 
 
 def new_verifier() -> str:

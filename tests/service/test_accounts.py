@@ -180,10 +180,57 @@ def test_a_removed_connection_is_ended_at_hubspot(
     app_http.get(say_yes(connect(ours)["authorizeUrl"]))
     assert not installed.revoked
 
-    assert ours.delete("/api/v1/connections/main").status_code == 200
+    removed = ours.delete("/api/v1/connections/main")
 
+    assert (removed.status_code, removed.json()["data"]["revoked"]) == (200, True)
     assert installed.revoked
     assert ours.delete("/api/v1/connections/main").status_code == 404
+
+
+def test_a_connection_goes_though_the_service_has_no_app_any_more(
+    ours: Client, http: TestClient, app_http: TestClient, installed: OAuthClient
+) -> None:
+    app_http.get(say_yes(connect(ours)["authorizeUrl"]))
+    installed.revoked = False
+
+    removed = Client(http, ours.key).delete("/api/v1/connections/main")
+
+    assert (removed.status_code, removed.json()["data"]["revoked"]) == (200, True)
+    assert installed.revoked, "by the app that was let in"
+
+
+@pytest.mark.parametrize("trouble", ["away", "other secret", "no key"])
+def test_a_connection_goes_though_hubspot_does_not_end_its_token(
+    trouble: str, ours: Client, app_http: TestClient, hubspot: Simulator, installed: OAuthClient,
+    ledger: Ledger,
+) -> None:  # fmt: skip
+    app_http.get(say_yes(connect(ours)["authorizeUrl"]))
+    installed.revoked = False
+    if trouble == "no key":
+        ledger.run("update connection set secret = 'sealed with a key that is gone'")
+    if trouble == "other secret":
+        installed.client_secret = "another one"
+    if trouble == "away":
+        hubspot.fail("status", status=502, endpoint="oauth")
+    try:
+        removed = ours.delete("/api/v1/connections/main")
+    finally:
+        hubspot.heal()
+        installed.client_secret = SECRET
+
+    assert removed.status_code == 200, removed.text
+    assert removed.json()["data"]["revoked"] is False
+    assert "has not ended its token" in removed.json()["message"]
+    assert not installed.revoked
+    assert ours.get("/api/v1/connections").json()["data"]["connections"] == []
+
+
+def test_what_never_had_an_apps_token_has_nothing_to_end(client: Client, ours: Client) -> None:
+    connect(client, "pasted", accessToken=TOKEN)
+    connect(ours, "waits")
+
+    for name in ("pasted", "waits"):
+        assert client.delete(f"/api/v1/connections/{name}").json()["data"]["revoked"] is None
 
 
 def test_a_tenant_cannot_name_anothers_connection(

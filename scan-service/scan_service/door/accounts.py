@@ -16,8 +16,9 @@ from scan_service.door import answers
 from scan_service.door.asked import json_body, name_in
 from scan_service.door.models import CreateConnection, ObjectsQuery, read_body, read_query
 from scan_service.door.passing import noted
-from scan_service.errors import ConflictError, InvalidRequestError, NotFoundError, UnavailableError
+from scan_service.errors import ConflictError, InvalidRequestError, NotFoundError
 from scan_service.guard import audit
+from scan_service.guard.vault import VaultError
 from scan_service.ledger import connections
 from scan_service.moments import timestamp
 
@@ -73,7 +74,7 @@ async def create(service: Service, request: Request, caller: Caller) -> Response
         data = connection(row)
     else:
         state, verifier = secrets.token_urlsafe(32), new_verifier()
-        page = _app(service.settings).page(wanted.scopes, state, verifier)
+        page = _own_app(service.settings).page(wanted.scopes, state, verifier)
         row = await connections.create(
             service.db, caller.tenant_id, wanted.connection_id, state=state,
             verifier=service.vault.seal(SecretStr(verifier), tenant_id=caller.tenant_id),
@@ -106,15 +107,32 @@ async def remove(service: Service, request: Request, caller: Caller) -> Response
     """DELETE /api/v1/connections/{connection_id}."""
     name = name_in(request, "connection_id", "Connection")
     row = await connections.find(service.db, caller.tenant_id, name)
-    if row["kind"] == "oauth" and row["secret"] is not None:
-        token = service.vault.refresh_token(row["secret"], tenant_id=caller.tenant_id)
-        try:
-            await asyncio.to_thread(_app(service.settings).revoke, token)
-        except TransientError:
-            raise UnavailableError("HubSpot does not answer. Please retry.") from None
+    held = row["kind"] == "oauth" and row["secret"] is not None
+    revoked = await _revoke(service, row) if held else None
     await connections.remove(service.db, caller.tenant_id, name)
-    data = {"connectionId": name, "deletedAt": timestamp()}
-    return JSONResponse(answers.success(data, "Connection removed successfully"))
+    data = {"connectionId": name, "deletedAt": timestamp(), "revoked": revoked}
+    message = "Connection removed successfully"
+    if revoked is False:
+        message += "; HubSpot has not ended its token: disconnect the app in the account's settings"
+    return JSONResponse(answers.success(data, message))
+
+
+async def _revoke(service: Service, row: Mapping[str, Any]) -> bool:
+    """Have HubSpot end an account's token; tell whether it did. Removing waits for nobody.
+
+    By the app that the account let in, which need not be today's: it is sealed with the token.
+    """
+    try:
+        access = service.vault.access(row["secret"], tenant_id=row["tenant_id"])
+        app = _app(service.settings, access.client_id, access.client_secret)
+        await asyncio.to_thread(app.revoke, access.refresh_token or "")
+    except (VaultError, AuthenticationError, TransientError) as error:
+        _log.warning(
+            "token not ended at HubSpot", tenant=row["tenant_id"],
+            connection=row["connection_id"], reason=str(error),
+        )  # fmt: skip
+        return False
+    return True
 
 
 async def come_back(service: Service, request: Request) -> Response:
@@ -140,7 +158,7 @@ async def _let_in(service: Service, row: Mapping[str, Any], code: str) -> Respon
     if not 0 < len(code) <= _LONGEST_CODE:
         return _page("HubSpot was not allowed to connect this account.", 400)
     tenant = row["tenant_id"]
-    app = _app(service.settings)
+    app = _own_app(service.settings)
     verifier = service.vault.refresh_token(row["verifier"], tenant_id=tenant)
     try:
         token = await asyncio.to_thread(app.exchange, code, verifier)
@@ -152,16 +170,23 @@ async def _let_in(service: Service, row: Mapping[str, Any], code: str) -> Respon
     return _page("The account is connected. You can close this window.", 200)
 
 
-def _app(settings: Settings) -> App:
+def _own_app(settings: Settings) -> App:
+    """Return the app that users can let in today."""
     if not (settings.hubspot_client_id and settings.hubspot_client_secret and settings.public_url):
         raise InvalidRequestError.field(
             "connection.accessToken",
             "is required: this service has no app at HubSpot that users could let in",
         )
+    return _app(
+        settings, settings.hubspot_client_id, settings.hubspot_client_secret.get_secret_value()
+    )
+
+
+def _app(settings: Settings, client_id: str | None, client_secret: str | None) -> App:
     return App(
-        client_id=settings.hubspot_client_id,
-        client_secret=settings.hubspot_client_secret.get_secret_value(),
-        redirect_uri=settings.public_url + CALLBACK,
+        client_id=client_id or "",
+        client_secret=client_secret or "",
+        redirect_uri=(settings.public_url or "") + CALLBACK,
         base_url=settings.hubspot_base_url,
         api_version=settings.hubspot_api_version,
         authorize_url=settings.hubspot_authorize_url,
