@@ -259,16 +259,54 @@ def test_a_schedule_uses_the_connection_as_it_is_at_its_time(
     connect(client, accessToken=TOKEN)
     made = client.post("/api/v1/schedules", json=schedule(auth={"connection": "main"}))
     client.delete("/api/v1/connections/main")
-    ledger.run("update schedule set next_run_at = now()")
-    without = fire(settings)
-    said = client.get("/api/v1/schedules").json()["data"]["schedules"][0]["lastError"]
     connect(client, accessToken=TOKEN)
     ledger.run("update schedule set next_run_at = now()")
 
     assert made.status_code == 201
     assert ledger.run("select token from schedule") == [(None,)]
-    assert without == 0
-    assert said == "There is no connection main"
+    assert fire(settings) == 1
+
+
+@pytest.mark.parametrize("gone", ["removed", "its link has ended"])
+def test_a_schedule_whose_account_is_gone_rests_and_tells(
+    gone: str, client: Client, ours: Client, ledger: Ledger, settings: Settings
+) -> None:
+    connect(client, accessToken=TOKEN)
+    client.post("/api/v1/schedules", json=schedule(auth={"connection": "main"}))
+    client.post(
+        "/api/v1/webhooks", json={"webhook": {"webhookId": "w", "url": "https://a.example"}}
+    )
+    client.delete("/api/v1/connections/main")
+    if gone != "removed":
+        connect(ours)
+        ledger.run("update schedule set next_run_at = now()")
+        assert fire(settings) == 0
+        assert ledger.run("select paused_at from schedule") == [(None,)], "he may still say yes"
+        ledger.run("update connection set asked_until = now()")
+    for _ in range(2):
+        ledger.run("update schedule set next_run_at = now()")
+        assert fire(settings) == 0
+    (shown,) = client.get("/api/v1/schedules").json()["data"]["schedules"]
+    told = ledger.run("select data - 'pausedAt' from delivery where event = 'schedule.paused'")
+    at_once = client.post("/api/v1/schedules/nightly/run")
+
+    client.delete("/api/v1/connections/main")
+    connect(client, accessToken=TOKEN)
+    resumed = client.patch("/api/v1/schedules/nightly", json={"schedule": {"paused": False}})
+    ledger.run("update schedule set next_run_at = now()")
+
+    reason = (
+        "There is no connection main"
+        if gone == "removed"
+        else "The connection main is not connected"
+    )
+    assert (shown["lastError"], shown["pausedAt"] is None) == (reason, False)
+    assert told == [({
+        "tenantId": TENANT, "organizationId": None, "scheduleId": "nightly",
+        "code": "NOT_FOUND", "error": reason,
+    },)]  # fmt: skip
+    assert at_once.status_code == 409
+    assert resumed.json()["data"]["lastError"] is None
     assert fire(settings) == 1
 
 

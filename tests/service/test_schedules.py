@@ -337,10 +337,13 @@ def test_a_token_that_is_refused_three_times_in_a_row_pauses_its_schedule_and_te
     refuse(ledger, client)
 
     assert before == [(None, 2)]
-    assert ledger.run("select paused_at is not null from schedule") == [(True,)]
+    assert ledger.run("select paused_at is not null, last_error from schedule") == [
+        (True, "HubSpot refused the token of 3 scans in a row")
+    ]
     told = (
-        "select count(*), max(data ->> 'scheduleId') from delivery where event = 'schedule.paused'"
+        "select count(*), max(data ->> 'scheduleId'), max(data ->> 'code') from delivery"
+        " where event = 'schedule.paused'"
     )
-    assert ledger.run(told) == [(1, "nightly")]
+    assert ledger.run(told) == [(1, "nightly", "HUBSPOT_AUTH_ERROR")]
     client.patch("/api/v1/schedules/nightly", json={"schedule": {"paused": False}})
     assert ledger.run("select paused_at, refusals from schedule") == [(None, 0)]

@@ -76,7 +76,8 @@ async def find(db: Database, tenant_id: str, connection_id: str) -> dict[str, An
 async def find_in(connection: Connection, tenant_id: str, connection_id: str) -> dict[str, Any]:
     """Return the tenant's connection of this name, in an open transaction."""
     cursor = await connection.execute(
-        "select * from connection where tenant_id = %s and connection_id = %s",
+        "select *, clock_timestamp() as now from connection"
+        " where tenant_id = %s and connection_id = %s",
         [tenant_id, connection_id],
     )
     row = await cursor.fetchone()
@@ -86,7 +87,7 @@ async def find_in(connection: Connection, tenant_id: str, connection_id: str) ->
 
 
 async def remove(db: Database, tenant_id: str, connection_id: str) -> None:
-    """Remove a connection; schedules that name it say so at their next time."""
+    """Remove a connection; schedules that name it rest from their next time on."""
     async with db.tenant(tenant_id) as connection:
         await connection.execute(
             "delete from connection where tenant_id = %s and connection_id = %s",

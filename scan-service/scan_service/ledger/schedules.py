@@ -31,6 +31,10 @@ _log = logger(__name__)
 _MOST = 100
 
 
+class NoAccountError(ConflictError):
+    """The account that a schedule names cannot be used until somebody mends it."""
+
+
 def next_time(cron: str, after: datetime) -> datetime:
     """Return when a cron expression comes true next."""
     return next(CronSim(cron, after.astimezone(UTC)))
@@ -138,7 +142,7 @@ async def run_now(
 
     Raises:
         NotFoundError: there is no such schedule.
-        ConflictError: its last scan is still at work.
+        ConflictError: its last scan is still at work, or its account cannot be used.
     """
     async with db.tenant(tenant_id) as connection:
         row = await _locked(connection, tenant_id, schedule_id)
@@ -169,7 +173,8 @@ async def fire(db: Database, engine: Engine, vault: Vault, *, max_pending: int) 
     """Start the scans that are due; return how many.
 
     A tick whose schedule still has a scan at work is left out: two scans of one kind would only
-    read the same changes twice. Ticks missed while no worker ran are made up for once.
+    read the same changes twice. Ticks missed while no worker ran are made up for once. A schedule
+    whose account is gone rests, and that is told.
     """
     started = 0
     while (tick := await _carry_out_one(db, engine, vault, max_pending=max_pending)) is not None:
@@ -194,12 +199,13 @@ async def _carry_out_one(
         due = await cursor.fetchone()
         if due is None:
             return None
-        scan_id, problem = None, None
+        scan_id, problem, rests = None, None, False
         try:
             async with connection.transaction():  # a scan that cannot start takes itself back
                 scan_id = await _start(connection, engine, vault, due, max_pending=max_pending)
         except (ServiceError, VaultError) as error:
             problem = getattr(error, "message", str(error))
+            rests = isinstance(error, NoAccountError)
         except AWAY:
             raise
         except Exception:  # noqa: BLE001 - whatever it is, the schedules behind it must not wait
@@ -215,6 +221,11 @@ async def _carry_out_one(
                 bool(scan_id or problem), problem, due["id"],
             ],
         )  # fmt: skip
+        if rests:
+            await connection.execute(
+                "select pause_schedule(%s, %s, %s, %s)",
+                [due["id"], f"{due['id']}/{due['next_run_at']}", NotFoundError.code, problem],
+            )
         return scan_id is not None
 
 
@@ -234,9 +245,7 @@ async def _start(
     named = config.pop("connection", None)
     token = due["token"]
     if named is not None:
-        token = (await connections.find_in(connection, tenant_id, named))["secret"]
-        if token is None:
-            raise ConflictError(f"The connection {named} is not connected")
+        token = await _token(connection, tenant_id, named)
     # A token is not needed to read the stored configuration; the model insists on one.
     extraction = Extraction.model_validate({
         **config,
@@ -257,3 +266,23 @@ async def _start(
         schedule_id=due["schedule_id"],
     )
     return scan_id
+
+
+async def _token(connection: Connection, tenant_id: str, named: str) -> bytes:
+    """Return the sealed token of the connection that a schedule names.
+
+    Raises:
+        NoAccountError: there is none, and none will come by itself.
+        ConflictError: its user has been asked and may still say yes.
+    """
+    try:
+        found = await connections.find_in(connection, tenant_id, named)
+    except NotFoundError as error:
+        raise NoAccountError(error.message) from None
+    token: bytes | None = found["secret"]
+    if token is not None:
+        return token
+    problem = f"The connection {named} is not connected"
+    if found["state_hash"] is not None and found["asked_until"] > found["now"]:
+        raise ConflictError(problem)
+    raise NoAccountError(problem)
