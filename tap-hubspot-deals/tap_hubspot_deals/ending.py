@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import sys
 import traceback
 from dataclasses import dataclass
@@ -14,8 +15,11 @@ import click
 from hubspot_client.errors import HubSpotError
 from singer_sdk.exceptions import ConfigValidationError, MapExpressionError, StreamMapConfigError
 
+from tap_hubspot_deals.process import SIGNALS, release_signals
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import FrameType
 
 
 class Terminated(BaseException):
@@ -27,6 +31,7 @@ class Terminated(BaseException):
     def __init__(self, signum: int) -> None:
         super().__init__(signum)
         self.signum = signum
+        self.began = False
 
 
 class SettingsError(ConfigValidationError):
@@ -44,7 +49,7 @@ class StateError(ConfigValidationError):
 
 
 class TargetGoneError(Exception):
-    """Nobody reads the tap's messages any more."""
+    """The tap's messages cannot be written: nobody reads them any more, or a disk is full."""
 
     code = "target_gone"
     retryable = True
@@ -90,29 +95,39 @@ class Ending:
 
 def ending_of(exc: BaseException) -> Ending:
     """How a run ends that an exception ended."""
+    if isinstance(exc, BrokenPipeError):
+        exc = TargetGoneError("The target ended before the tap.")
+    if isinstance(exc, MapExpressionError | StreamMapConfigError):
+        exc = StreamMapError(f"`stream_maps` cannot be carried out: {exc}")
     if isinstance(exc, Terminated):
-        sentence = f"Ended by signal {exc.signum}; the state is written."
+        sentence = "; the state is written" if exc.began else " before the run began"
+        sentence = f"Ended by signal {exc.signum}{sentence}."
         return Ending(sentence, exc.code, exc.retryable, 128 + exc.signum)
-    if isinstance(exc, HubSpotError | NotComparedError):
+    if isinstance(exc, HubSpotError | NotComparedError | StreamMapError | TargetGoneError):
         return Ending(str(exc), exc.code, exc.retryable)
     if isinstance(exc, ConfigValidationError):
         kind = exc if isinstance(exc, StateError) else SettingsError
         return Ending(" ".join(exc.errors) or str(exc), kind.code, kind.retryable)
-    if isinstance(exc, BrokenPipeError):
-        return _as("The target ended before the tap.", TargetGoneError)
-    if isinstance(exc, (MapExpressionError, StreamMapConfigError)):
-        return _as(f"`stream_maps` cannot be carried out: {exc}", StreamMapError)
+    if isinstance(exc, click.ClickException):
+        return _of_command_line(exc)
+    return _unexpected(exc)
+
+
+def _of_command_line(exc: click.ClickException) -> Ending:
+    of_state = isinstance(exc, click.BadParameter) and exc.param and exc.param.name == "state"
+    kind = StateError if of_state else SettingsError
+    sentence = f"{exc.format_message().rstrip('.')}. --help lists the options."
+    return Ending(sentence, kind.code, kind.retryable, exc.exit_code)
+
+
+def _unexpected(exc: BaseException) -> Ending:
     place = traceback.extract_tb(exc.__traceback__)[-1:]
     where = f" in {place[0].name} ({os.path.basename(place[0].filename)}:{place[0].lineno})"  # noqa: PTH119
     sentence = (
         f"{type(exc).__name__}{where if place else ''}: a fault of the tap, not of the settings. "
         "The state is good; LOGLEVEL=DEBUG shows more."
     )
-    return _as(sentence, UnexpectedError)
-
-
-def _as(sentence: str, kind: type[TargetGoneError | StreamMapError | UnexpectedError]) -> Ending:
-    return Ending(sentence, kind.code, kind.retryable)
+    return Ending(sentence, UnexpectedError.code, UnexpectedError.retryable)
 
 
 @contextlib.contextmanager
@@ -123,7 +138,7 @@ def told(logger: logging.Logger) -> Iterator[None]:
     """
     try:
         yield
-    except (SystemExit, GeneratorExit, click.exceptions.Exit, click.ClickException):
+    except (SystemExit, GeneratorExit, click.exceptions.Exit):
         raise
     except BaseException as exc:
         ending = ending_of(exc)
@@ -131,6 +146,29 @@ def told(logger: logging.Logger) -> Iterator[None]:
         extra = {"code": ending.code, "retryable": ending.retryable}
         logger.error("%s", ending.sentence, extra=extra)  # noqa: TRY400
         _leave(ending.status)
+
+
+def signals_told() -> None:
+    """From now on a signal ends what is not begun yet; so do those that came before."""
+
+    def end(signum: int, _: FrameType | None) -> NoReturn:
+        for each in SIGNALS:
+            signal.signal(each, signal.SIG_IGN)
+        raise Terminated(signum)
+
+    for each in SIGNALS:
+        signal.signal(each, end)
+    release_signals()
+
+
+def leave_log() -> None:
+    """Leave a log that cannot be written; that its disk is full fails no run."""
+    if sys.stderr is None:  # it was closed before the tap began
+        return
+    try:
+        sys.stderr.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def _leave(status: int) -> NoReturn:

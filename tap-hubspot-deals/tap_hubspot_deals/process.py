@@ -11,6 +11,9 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import os
+import signal
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -22,6 +25,27 @@ M_ARENA_MAX = -8
 """The number of this option in glibc's `malloc.h`."""
 
 HEAPS = 2
+SIGNALS = {signal.SIGINT, signal.SIGTERM}
+"""Those that ask a run to end."""
+
+
+def is_program(name: str) -> bool:
+    """Whether this process was started as a program, and does not only import it.
+
+    Args:
+        name: What the program is called.
+    """
+    return os.path.basename(sys.argv[0]) in {name, "__main__.py"}  # noqa: PTH119 - early and light
+
+
+def hold_signals() -> None:
+    """Let those that ask to end wait, until `release_signals`."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+
+def release_signals() -> None:
+    """Let those that ask to end come, also those that came before."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from singer_sdk import Stream, Tap
 from singer_sdk.configuration._dict_config import parse_environment_config
-from singer_sdk.exceptions import ConfigValidationError
+from singer_sdk.exceptions import ConfigValidationError, StreamMapConfigError
 from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.helpers._util import load_json
 from singer_sdk.helpers.conform import TypeConformanceLevel
@@ -37,8 +37,6 @@ __all__ = ["ConfigInput", "SingerStream", "SingerTap", "load_json"]
 
 ConfigInput = _ConfigInput
 METRIC_INTERVAL = 2.0
-
-
 BOOLEANS = {"true", "1", "yes", "on", "false", "0", "no", "off"}
 
 
@@ -163,7 +161,10 @@ class SingerStream(Stream):
         """Write records one by one, through the SDK's selection, maps and flattening."""
         self._stream_version = version
         for record in records:
-            self._write_record_message(record)
+            try:
+                self._write_record_message(record)
+            except (ArithmeticError, LookupError, TypeError, ValueError) as err:
+                raise StreamMapConfigError(f"{type(err).__name__} in {self.name}") from err
 
     @cached_property
     def is_plain(self) -> bool:

@@ -16,10 +16,11 @@ from typing_extensions import override
 
 from tap_hubspot_deals import settings as tap_settings
 from tap_hubspot_deals.ending import NotComparedError, Terminated, told
+from tap_hubspot_deals.inputs import read_catalog, read_config, read_state
 from tap_hubspot_deals.planning.forecast import forecast, keep_reserve
 from tap_hubspot_deals.planning.telling import as_json, as_text
 from tap_hubspot_deals.process import economize
-from tap_hubspot_deals.sdk import METRIC_INTERVAL, ConfigInput, SingerTap, load_json
+from tap_hubspot_deals.sdk import METRIC_INTERVAL, ConfigInput, SingerTap
 from tap_hubspot_deals.streams.base import Account, TenantStream
 from tap_hubspot_deals.streams.discovery import Discovery
 from tap_hubspot_deals.streams.objects import ObjectStream
@@ -218,8 +219,8 @@ class TapHubspotDeals(SingerTap):
         with told(cls.logger):
             tap = cls(
                 config=given.config,
-                state=None if state is None else load_json(state.read()),
-                catalog=None if catalog is None else load_json(catalog.read()),
+                state=read_state(state),
+                catalog=read_catalog(catalog),
                 parse_env_config=given.parse_env,
                 validate_config=True,
             )
@@ -232,22 +233,28 @@ class TapHubspotDeals(SingerTap):
                 tap.keep_reserve()
                 tap.sync_all()
                 tap.check_compared()
-            except Terminated:
+            except Terminated as exc:
                 tap.put_state()
+                exc.began = True
                 raise
             finally:
                 tap.finish()
 
     @classmethod
     @override
-    def cb_discover(cls, ctx: click.Context, param: click.Option, value: bool) -> None:
-        """Discovery, with errors as sentences."""
-        with told(cls.logger):
-            super().cb_discover(ctx, param, value)
+    def cb_config(
+        cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]
+    ) -> ConfigInput:
+        """The settings that the command line names."""
+        return read_config(value)
 
     @classmethod
     @override
-    def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:
-        """The connection test, with errors as sentences."""
-        with told(cls.logger):
-            super().cb_test(ctx, param, value)
+    def cb_discover(cls, ctx: click.Context, param: click.Option, value: bool) -> None:
+        """Discovery; what is wrong with the settings is told as in a run."""
+        if not value:
+            return
+        given: ConfigInput = ctx.params.get("config") or ConfigInput()
+        tap = cls(config=given.config, parse_env_config=given.parse_env, setup_mapper=False)
+        tap.writer.write_text(tap.catalog_json_text)
+        ctx.exit()

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
 import signal
+import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from harness.singer import Output, config_for, discover, finished, run, start
+from harness.singer import TAP, Output, config_for, discover, finished, run, start
 from hubspot_simulator import Portal
 from tap_hubspot_deals.ending import ending_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from hubspot_simulator import Simulator
 
@@ -133,3 +136,109 @@ def test_discovery_ends_with_a_code_too(
     config = config_for(hubspot, access_token="pat-na1-wrong")
     output = run(tmp_path, config, "--discover", environment=structured)
     assert told(output)[0] == "hubspot_unauthorized"
+
+
+@pytest.mark.parametrize(
+    ("option", "content", "code"),
+    [
+        ("config", b'{"tenant_id":', "settings_invalid"),
+        ("config", b"[1, 2]", "settings_invalid"),
+        ("config", b'{"tenant_id": "\xe9"}', "settings_invalid"),
+        ("config", None, "settings_invalid"),
+        ("catalog", b"{", "settings_invalid"),
+        ("catalog", b'{"streams": [{"schema": {}}]}', "settings_invalid"),
+        ("catalog", b"{}", "settings_invalid"),
+        ("catalog", None, "settings_invalid"),
+        ("state", b"", "state_invalid"),
+        ("state", b"[]", "state_invalid"),
+        ("state", None, "state_invalid"),
+        ("nonsense", b"", "settings_invalid"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_told(
+    hubspot: Simulator,
+    tmp_path: Path,
+    structured: dict[str, str],
+    option: str,
+    content: bytes | None,
+    code: str,
+) -> None:
+    file = tmp_path / "odd"
+    if content is not None:
+        file.write_bytes(content)
+
+    output = run(tmp_path, config_for(hubspot), f"--{option}", str(file), environment=structured)
+
+    of_command_line = option == "nonsense" or (content is None and option != "config")
+    assert output.code == (2 if of_command_line else 1)
+    assert told(output)[:2] == (code, False)
+
+
+def holds_signals(process: subprocess.Popen[bytes]) -> bool:
+    """Whether a process has begun to let signals wait."""
+    lines = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii").splitlines()
+    blocked = next(int(line.split()[1], 16) for line in lines if line.startswith("SigBlk"))
+    return bool(blocked >> (signal.SIGTERM - 1) & 1)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_before_all_is_imported_is_told(
+    hubspot: Simulator, tmp_path: Path, structured: dict[str, str], signum: signal.Signals
+) -> None:
+    process = start(tmp_path, config_for(hubspot), environment=structured)
+    while not holds_signals(process):
+        assert process.poll() is None
+    process.send_signal(signum)
+
+    output = finished(process)
+
+    assert output.code == 128 + signum
+    assert output.messages == []
+    assert told(output)[:2] == ("interrupted", True)
+
+
+def test_messages_that_cannot_be_written_are_told(
+    hubspot: Simulator, tmp_path: Path, structured: dict[str, str]
+) -> None:
+    config, out = tmp_path / "config", tmp_path / "out"
+    config.write_text(json.dumps(config_for(hubspot)))
+
+    def fill_up() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+
+    def close() -> None:
+        os.close(1)
+
+    for prepare in (fill_up, close):
+        with out.open("wb") as written:
+            ended = subprocess.run(
+                [TAP, "--config", config],
+                stdout=written,
+                stderr=subprocess.PIPE,
+                env={**os.environ, **structured},
+                preexec_fn=prepare,
+                check=False,
+            )
+        assert ended.returncode == 1
+        assert told(Output([], ended.stderr.decode(), 1))[:2] == ("target_gone", True)
+
+
+def test_a_log_that_cannot_be_written_fails_no_run(hubspot: Simulator, tmp_path: Path) -> None:
+    config, log = tmp_path / "config", tmp_path / "log"
+    config.write_text(json.dumps(config_for(hubspot)))
+
+    def fill_up() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+
+    with log.open("wb") as written:
+        ended = subprocess.run(
+            [TAP, "--config", config],
+            stdout=subprocess.PIPE,
+            stderr=written,
+            preexec_fn=fill_up,
+            check=False,
+        )
+
+    assert ended.returncode == 0
+    assert b'"type":"STATE"' in ended.stdout.splitlines()[-1]
+    assert log.stat().st_size == 100

@@ -11,8 +11,11 @@ from singer_sdk.contrib.msgspec import enc_hook
 from singer_sdk.singerlib.encoding.base import GenericSingerWriter
 from singer_sdk.singerlib.messages import Message, RecordMessage, StateMessage
 
+from tap_hubspot_deals.ending import TargetGoneError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from typing import BinaryIO
 
 FLUSH_AT = 64 * 1024
 COMMA = ord(",")
@@ -100,13 +103,28 @@ class MessageWriter(GenericSingerWriter[bytearray, Message]):
                 if len(buffer) >= FLUSH_AT:
                     self._flush()
 
+    def write_text(self, text: str) -> None:
+        """Write a text that is no message, and hand it to the operating system."""
+        self._buffer += f"{text}\n".encode()
+        self.flush()
+
     def flush(self) -> None:
         """Hand all that is buffered to the operating system."""
         with self._undisturbed():
             self._flush()
 
     def _flush(self) -> None:
-        out = sys.stdout.buffer
+        if sys.stdout is None:
+            raise TargetGoneError("Standard output is closed: nobody can read the tap's messages.")
+        try:
+            self._write(sys.stdout.buffer)
+        except BrokenPipeError:
+            raise
+        except OSError as exc:
+            sentence = f"The tap's messages cannot be written: {exc.strerror}."
+            raise TargetGoneError(sentence) from exc
+
+    def _write(self, out: BinaryIO) -> None:
         with memoryview(self._buffer) as whole:
             gone = 0
             while gone < len(whole):
