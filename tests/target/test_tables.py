@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cProfile
 import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,19 @@ def test_a_table_reads_well(pg: Loader) -> None:
         "SELECT pg_get_constraintdef(oid) FROM pg_constraint "
         "WHERE conrelid = 'hubspot.deals'::regclass AND contype = 'p'"
     ) == [("PRIMARY KEY (_tenant_id, id)",)]
+
+
+def test_the_cost_of_a_schema_grows_with_its_width_and_not_with_the_square(pg: Loader) -> None:
+    calls = {}
+    for width in (100, 300):
+        schema = pg.schema(f"w{width}", {f"p{at}": "string" for at in range(width)}, ["p0"])
+        pg.load(schema)
+        profile = cProfile.Profile()
+        profile.enable()
+        pg.load(schema)
+        profile.disable()
+        calls[width] = sum(one.callcount for one in profile.getstats())
+    assert calls[300] < 3.5 * calls[100]
 
 
 def test_long_and_clashing_names_get_a_stable_hash_and_are_found_again(pg: Loader) -> None:

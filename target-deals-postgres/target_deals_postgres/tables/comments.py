@@ -19,16 +19,16 @@ def comment_of(one: Field, column: str) -> str:
     """The comment of the column where a property goes."""
     comment = one.comment
     if column != one.name:
-        comment = f"{comment} [property: {_label(one.name)}]".strip()
+        comment = f"{comment} [property: {label(one.name)}]".strip()
     return storable(comment, Kind.TEXT)
 
 
-def stores(comment: str, name: str) -> bool | None:
-    """Whether a column with this comment stores the property `name`; None when it does not say."""
+def property_in(comment: str) -> str | None:
+    """The label of the property that a column with this comment stores; None: it does not say."""
     found = _STORES.search(comment)
-    return found[1] == _label(name) if found else None
+    return found[1] if found else None
 
 
-def _label(name: str) -> str:
-    # Some characters cannot be in comments.
+def label(name: str) -> str:
+    """What stands for a property in comments, where some characters cannot be."""
     return name if storable(name, Kind.TEXT) == name else json.dumps(name)

@@ -29,7 +29,7 @@ from target_deals_postgres.records.rows import EXTRA
 from target_deals_postgres.records.values import storable
 from target_deals_postgres.tables.altering import alter, names_of, rekey
 from target_deals_postgres.tables.catalog import describe, lock
-from target_deals_postgres.tables.comments import comment_of, stores
+from target_deals_postgres.tables.comments import comment_of, label, property_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -80,6 +80,9 @@ class Evolution:
         self._pending: list[Composable] = []
         self._comments: list[Composable] = []
         self._own: set[str] = set()
+        self._stored: dict[str, dict[str, None]] = {}  # the columns whose comments name a property
+        for name, comment in self.table.comments.items():
+            self._note(name, comment)
 
     def fit(
         self,
@@ -176,8 +179,8 @@ class Evolution:
         return None
 
     def _variant(self, one: Field, name: str, there: str) -> Column | None:
-        for column, type_ in self.table.types.items():
-            if column != name and type_ == one.kind and self._stores(column, one):
+        for column in self._stored.get(label(one.name), ()):
+            if column != name and self.table.types[column] == one.kind:
                 return Column(one, column, one.kind)
         # A column without a comment of ours may be another property's, or someone's own.
         taken = self._own | self.table.types.keys()
@@ -196,20 +199,18 @@ class Evolution:
 
     def _name(self, one: Field) -> str:
         name = identifier(one.name)
-        if self._stores(name, one) is False:
+        said = property_in(self.table.comments.get(name, ""))
+        if said not in {None, label(one.name)}:
             return identifier(one.name, always_hash=True)  # it is the variant of another property
         return name
 
-    def _stores(self, column: str, one: Field) -> bool | None:
-        return stores(self.table.comments.get(column, ""), one.name)
-
     def _others(self, used: Column) -> list[Former]:
         # Columns that held the property in another type: a new value ends the old one there.
+        names = {self._name(used.field): None, **self._stored.get(label(used.field.name), {})}
         return [
-            Former(used.field, name, type_)
-            for name, type_ in self.table.types.items()
-            if name not in {used.name, *self.table.generated}
-            and (name == self._name(used.field) or self._stores(name, used.field))
+            Former(used.field, name, self.table.types[name])
+            for name in names
+            if name in self.table.types and name not in {used.name, *self.table.generated}
         ]
 
     def _new(self, one: Field, name: str, kind: Kind, *, is_key: bool) -> Column | None:
@@ -238,11 +239,16 @@ class Evolution:
     def _comment_column(self, name: str, comment: str) -> None:
         if self.table.owned and self.table.comments.get(name, "") != comment:
             self.table.comments[name] = comment
+            self._note(name, comment)
             self._comments.append(
                 SQL("COMMENT ON COLUMN {}.{} IS {}").format(
                     self.table.sql, Identifier(name), Literal(comment)
                 )
             )
+
+    def _note(self, name: str, comment: str) -> None:
+        if (said := property_in(comment)) is not None:
+            self._stored.setdefault(said, {})[name] = None
 
     def _retype(self, name: str, kind: Kind, conversion: str) -> bool:
         # A view that uses the column is in the way. Ours is made again; with others we give way.
