@@ -145,21 +145,23 @@ class Schemas:
         if name in self.streams:
             stream.take_over(self.streams[name])
         if not self.streams:
-            self._database.transaction(self._rejections.prepare)
-            self._database.transaction(self._loads.prepare)
+            self._database.transaction(self._prepare)
         if stream.overwritten:
             self._commits.hold()
             stream.counts.held = True
-        stream.fit(self._database)
-        is_new = name not in self.streams
-        self.streams[name] = stream
         stream.counts.tenants |= {str(whose[0]) for whose in stream.announced}
         self._loads.follow(name, stream.counts)
         counts = self._loads.snapshot()
-        self._database.transaction(lambda cur: self._loads.store(cur, counts))
+        stream.fit(self._database, lambda cur: self._loads.store(cur, counts))
         self._loads.stored = counts
+        is_new = name not in self.streams
+        self.streams[name] = stream
         if is_new and self._settings.replay_rejected_records:
             self._replay(stream)
+
+    def _prepare(self, cur: cursor) -> None:
+        self._rejections.prepare(cur)
+        self._loads.prepare(cur)
 
     def _replay(self, stream: Stream) -> None:
         name = stream.name

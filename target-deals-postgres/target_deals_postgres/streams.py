@@ -141,13 +141,24 @@ class Stream(Shape):
         """How many values had characters that PostgreSQL cannot store."""
         return self._replaced + (self.layout.replaced if self.ready else 0)
 
-    def fit(self, database: Database) -> None:
+    def fit(self, database: Database, *then: Callable[[cursor], None]) -> None:
         """Make the table hold the stream; no row waits at this moment.
+
+        Args:
+            database: the connection.
+            then: further work for the same transaction.
 
         Raises:
             DatabaseRefusedError: the table cannot be changed as needed.
         """
-        self._settle(database.transaction(self._fit))
+
+        def work(cur: cursor) -> fitting.Fitted:
+            fitted = self._fit(cur)
+            for further in then:
+                further(cur)
+            return fitted
+
+        self._settle(database.transaction(work))
         if self.replacement is not None:
             database.bind(
                 "the rows that were to overwrite others are gone with the connection, and no STATE "

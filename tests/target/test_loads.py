@@ -44,6 +44,22 @@ def test_each_run_has_a_row_for_each_stream(pg: Loader) -> None:
     assert pg.rows("SELECT count(DISTINCT run_id) FROM hubspot._loads") == [(2,)]
 
 
+def test_a_commit_writes_the_rows_of_the_streams_that_it_stores(pg: Loader) -> None:
+    deals, owners = (pg.schema(name, {"id": "integer"}, ["id"]) for name in ("deals", "owners"))
+    pg.load(
+        deals,
+        owners,
+        pg.records("owners", {"id": 1}),
+        *(pg.records("deals", {"id": at}) for at in range(3)),
+        batch_size_rows=1,
+    )
+    assert loads(pg, "stream, processed, created") == [("deals", 3, 3), ("owners", 1, 1)]
+    assert pg.rows("SELECT stream FROM hubspot._loads ORDER BY stored_at") == [
+        ("owners",),
+        ("deals",),
+    ]
+
+
 @pytest.mark.every_version
 def test_the_view_shows_the_last_load_of_each_stream_and_tenant(pg: Loader) -> None:
     deals = pg.schema("deals", PROPERTIES, ["_tenant_id", "id"])

@@ -38,6 +38,7 @@ DEFINITION = """
     rejected bigint NOT NULL, deleted bigint NOT NULL, state text NOT NULL, code text,
     nulled bigint NOT NULL DEFAULT 0, PRIMARY KEY (run_id, stream)
 """
+LAST = "nulled"  # the column that came last to table and view, with 0.2
 KEY = SQL("hashtextextended('target-deals-postgres run ' || run_id, 0)")
 # No session of this database holds the lock that has the run's number.
 DEAD = """
@@ -99,7 +100,7 @@ class Loads:
         }
 
     def store(self, cur: cursor, counts: Mapping[str, Counts]) -> None:
-        """Write the rows, in the transaction of the data that they tell of.
+        """Write the rows that say something new, in the transaction of the data they tell of.
 
         Args:
             cur: inside the transaction.
@@ -151,6 +152,8 @@ class Loads:
             new=SQL(", ").join(SQL("excluded.{}").format(column) for column in columns),
         )
         for stream, one in counts.items():
+            if one == self.stored.get(stream):
+                continue
             tenants = sorted(one.tenants)
             cur.execute(
                 statement,
@@ -203,14 +206,15 @@ class Loads:
 
     def _make_table(self, cur: cursor, schema: str) -> None:
         name, view = Identifier(schema, TABLE), Identifier(schema, VIEW)
-        if not _exists(cur, schema, TABLE):
+        columns = catalog.columns(cur, schema, TABLE)
+        if not columns:
             catalog.lock(cur, f"{schema}.{TABLE}")
             cur.execute(SQL("CREATE TABLE IF NOT EXISTS {} (" + DEFINITION + ")").format(name))
             cur.execute(
                 SQL("COMMENT ON TABLE {} IS 'What each run brought into each stream'").format(name)
             )
             security.let_read(cur, schema, TABLE, self.settings.readers)
-        elif not _has_nulled(cur, schema, TABLE):  # since 0.2
+        elif LAST not in columns:
             cur.execute(
                 SQL(
                     "ALTER TABLE {} ADD COLUMN IF NOT EXISTS nulled bigint NOT NULL DEFAULT 0"
@@ -221,7 +225,8 @@ class Loads:
         cur.execute(SQL("INSERT INTO {} SELECT * FROM {} WHERE false").format(name, name))
         dead = SQL(DEAD).format(key=KEY)
         cur.execute(SQL(LOST).format(table=name, dead=dead))
-        if cur.connection.server_version >= SECURITY_INVOKER and not _has_nulled(cur, schema, VIEW):
+        can_show = cur.connection.server_version >= SECURITY_INVOKER
+        if can_show and LAST not in catalog.columns(cur, schema, VIEW):
             catalog.lock(cur, f"{schema}.{TABLE}")
             cur.execute(
                 SQL("CREATE OR REPLACE VIEW {} WITH (security_invoker = true) AS {}").format(
@@ -234,22 +239,3 @@ class Loads:
                 )
             )
             security.let_read(cur, schema, VIEW, self.settings.readers)
-
-
-def _has_nulled(cur: cursor, schema: str, name: str) -> bool:
-    # The last column that came to table and view.
-    cur.execute(
-        "SELECT FROM information_schema.columns WHERE table_schema = %s AND table_name = %s "
-        "AND column_name = 'nulled'",
-        (schema, name),
-    )
-    return cur.rowcount > 0
-
-
-def _exists(cur: cursor, schema: str, name: str) -> bool:
-    cur.execute(
-        "SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-        "WHERE n.nspname = %s AND c.relname = %s",
-        (schema, name),
-    )
-    return cur.rowcount > 0

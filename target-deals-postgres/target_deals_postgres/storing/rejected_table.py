@@ -43,7 +43,7 @@ def prepare(cur: cursor, settings: Settings) -> None:
     """
     schema = settings.default_target_schema
     name = Identifier(schema, TABLE)
-    columns = _columns(cur, schema)
+    columns = catalog.columns(cur, schema, TABLE)
     if not columns:
         catalog.lock(cur, f"{schema}.{TABLE}")
         more = ", ".join(f"{column} {type_}" for column, type_ in ADDED.items())
@@ -62,16 +62,6 @@ def prepare(cur: cursor, settings: Settings) -> None:
     cur.execute(SQL("INSERT INTO {} SELECT * FROM {} WHERE false").format(name, name))
     cur.execute(SQL("UPDATE {} SET overtaken = NULL WHERE false").format(name))
     _age(cur, settings)
-
-
-def _columns(cur: cursor, schema: str) -> set[str]:
-    cur.execute(
-        "SELECT attname FROM pg_attribute JOIN pg_class c ON c.oid = attrelid "
-        "JOIN pg_namespace n ON n.oid = c.relnamespace "
-        "WHERE n.nspname = %s AND c.relname = %s AND attnum > 0 AND NOT attisdropped",
-        (schema, TABLE),
-    )
-    return {name for (name,) in cur.fetchall()}
 
 
 def _age(cur: cursor, settings: Settings) -> None:

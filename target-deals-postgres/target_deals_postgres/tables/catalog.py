@@ -97,6 +97,20 @@ def lock(cur: cursor, name: str) -> None:
     )
 
 
+def columns(cur: cursor, schema: str, name: str) -> set[str]:
+    """The columns of a table or view; none where there is no such thing.
+
+    Raises:
+        psycopg2.errors.InsufficientPrivilege: the schema may not be used.
+    """
+    cur.execute(
+        "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(format('%%I.%%I', %s, %s)) "
+        "AND attnum > 0 AND NOT attisdropped",
+        (schema, name),
+    )
+    return {column for (column,) in cur.fetchall()}
+
+
 def describe(cur: cursor, schema: str, stream: str) -> Table:
     """Read a stream's table from the catalog.
 
