@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import io
 import itertools
 import json
@@ -18,6 +19,8 @@ from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+import psycopg2
+import psycopg2.extensions
 import pytest
 from harness.database import connect
 from hypothesis import HealthCheck, given, settings
@@ -26,7 +29,8 @@ from target_deals_postgres.errors import InputCutError, InputError
 from target_deals_postgres.target import TargetDealsPostgres
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
+    from collections.abc import Sequence as Several
     from pathlib import Path
 
     from psycopg2.extensions import cursor
@@ -36,7 +40,7 @@ MOMENT = {"type": ["string", "null"], "format": "date-time"}
 DATE = {"type": ["string", "null"], "format": "date"}
 SEQUENCES = int(os.environ.get("MODEL_SEQUENCES", "10000"))
 PARTS = 8
-"""Several processes share the heavy test: a sequence is 160 statements, one after the other."""
+"""Several processes share the heavy test: a sequence is 200 statements, one after the other."""
 UUID = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a1"
 TEXTS = ["plain", "\\", "tab\there", "line\nbreak", "\\N", "ünï\U0001f600", "", None]
 # For each type of key: its schema, and three keys in two spellings each.
@@ -107,53 +111,100 @@ class Stream:
     keyed: bool
 
 
-@st.composite
-def runs(draw: st.DrawFn) -> tuple[list[Stream], list[Run]]:
+@dataclasses.dataclass(frozen=True)
+class Sequence:
     """One or two streams, and what comes in each run."""
-    streams = [
-        Stream(name, draw(st.sampled_from(sorted(KEYS))), keyed=draw(st.integers(0, 4)) > 0)
-        for name in "tu"[: draw(st.integers(1, 2))]
-    ]
-    hard, lenient = draw(st.booleans()), draw(st.integers(0, 3)) == 0
-    all_runs = []
-    for _ in range(draw(st.integers(1, 4))):
-        messages = [{**draw(schemas()), "stream": one.name} for one in streams]
-        if draw(st.booleans()):
-            messages += draw(full_reads(streams))
-        else:
-            messages += draw(mixtures(streams))
-        options = {
-            "batch_size_rows": draw(st.sampled_from([1, 2, 5, 1000])),
-            "hard_delete": hard,
-            "lenient_values": lenient,
-            "add_record_metadata": draw(st.booleans()),
-            **({"stream_maps": {"t": {}}} if draw(st.integers(0, 3)) == 0 else {}),
-            "overwrite": draw(st.sampled_from([False, False, False, True, ["t"], ["u*"]])),
-        }
-        if options["overwrite"] and draw(st.integers(0, 3)):
-            messages.append({"type": "STATE", "stream": "t"})
-        ends = ["whole", "whole", "torn"] + ["killed"] * 2 * all(one.keyed for one in streams)
-        all_runs.append(Run(messages, draw(st.sampled_from(ends)), options))
-    return streams, all_runs
+
+    streams: list[Stream]
+    runs: list[Run]
+    fresh: bool  # whether it begins in a new schema and with new sessions
+
+
+@functools.cache
+def one_in(count: int) -> st.SearchStrategy[bool]:
+    return st.sampled_from([True] + [False] * (count - 1))
+
+
+@functools.cache
+def up_to(count: int) -> st.SearchStrategy[int]:
+    return st.sampled_from(range(1, count + 1))
+
+
+COIN = one_in(2)
+KINDS = st.sampled_from(sorted(KEYS))
+BATCHES = st.sampled_from([1, 2, 5, 1000])
+OVERWRITTEN = st.sampled_from([False, False, False, True, ["t"], ["u*"]])
+ENDS = ["whole", "whole", "torn"]
+KEYED_ENDS = st.sampled_from([*ENDS, "killed", "killed"])
+OTHER_ENDS = st.sampled_from(ENDS)
+WHAT = st.lists(st.sampled_from(["r"] * 12 + list("ssccvb")), max_size=14)
+GONE = st.sets(st.sampled_from(range(6)), max_size=3)
+SPELLINGS = {
+    kind: [st.sampled_from(spelled) for spelled in keys] for kind, (_, keys) in KEYS.items()
+}
+ANY_KEY = {
+    kind: st.sampled_from([one for spelled in keys for one in spelled] + [None])
+    for kind, (_, keys) in KEYS.items()
+}
+TENANTS = st.sampled_from("ab")
+NUMBERS = st.sampled_from(["integer", "integer", "number", "string"])
+FEW = st.sampled_from(range(5))
+DELETED = st.sampled_from(["2026-01-01T00:00:00Z", None])
+
+
+@st.composite
+def schemas(draw: st.DrawFn) -> Record:
+    return {
+        "type": "SCHEMA",
+        "a": draw(NUMBERS),
+        "s": not draw(one_in(4)),
+        "mark": draw(COIN),
+    }
+
+
+@st.composite
+def records(draw: st.DrawFn, kind: str, *, versioned: bool) -> Record:
+    record: Record = {"_tenant_id": draw(TENANTS), "k": draw(ANY_KEY[kind])}
+    if draw(one_in(31)):
+        del record["k"]
+    names = sorted(VALUES) if draw(COIN) else [*"ados"][: draw(FEW)]
+    for name in names:
+        if name in "ados" or draw(COIN):
+            record[name] = draw(VALUES[name])
+    if draw(one_in(6)):
+        record["_sdc_deleted_at"] = draw(DELETED)
+    message: Record = {"type": "RECORD", "record": record}
+    if versioned and not draw(one_in(16)):
+        message["version"] = draw(up_to(3))
+    return message
+
+
+SCHEMAS = schemas()
+RECORDS = {
+    (kind, versioned): records(kind, versioned=versioned)
+    for kind in KEYS
+    for versioned in (False, True)
+}
+BATCHED = {kind: st.lists(RECORDS[kind, False], max_size=3) for kind in KEYS}
 
 
 @st.composite
 def mixtures(draw: st.DrawFn, streams: list[Stream]) -> list[Record]:
     """Anything in any order."""
-    versioned = draw(st.booleans())
+    versioned = draw(COIN)
     messages: list[Record] = []
-    for what in draw(st.lists(st.sampled_from(["r"] * 12 + list("ssccvb")), max_size=14)):
-        one = draw(st.sampled_from(streams))
+    for what in draw(WHAT):
+        one = streams[0] if len(streams) == 1 or draw(COIN) else streams[1]
         if what == "r":
-            message = draw(records(one.kind, versioned=versioned))
+            message = draw(RECORDS[one.kind, versioned])
         elif what == "s":
             message = {"type": "STATE"}
         elif what == "c":
-            message = draw(schemas())
+            message = draw(SCHEMAS)
         elif what == "v":
-            message = {"type": "ACTIVATE_VERSION", "version": draw(st.integers(1, 3))}
+            message = {"type": "ACTIVATE_VERSION", "version": draw(up_to(3))}
         else:
-            several = draw(st.lists(records(one.kind, versioned=False), max_size=3))
+            several = draw(BATCHED[one.kind])
             message = {"type": "BATCH", "records": [each["record"] for each in several]}
         messages.append({**message, "stream": one.name})
     return messages
@@ -164,49 +215,47 @@ def full_reads(draw: st.DrawFn, streams: list[Stream]) -> list[Record]:
     """What a tap sends that reads everything: mostly the same rows, some gone, some changed."""
     messages: list[Record] = []
     for one in streams:
-        version = draw(st.integers(1, 4))
-        keys = [(tenant, key) for tenant in "ab" for key in KEYS[one.kind][1]]
-        gone = draw(st.sets(st.sampled_from(range(len(keys))), max_size=3))
-        for at, (tenant, key) in enumerate(keys):
+        version = draw(up_to(4))
+        keys = [(tenant, spelled) for tenant in "ab" for spelled in SPELLINGS[one.kind]]
+        gone = draw(GONE)
+        for at, (tenant, spelled) in enumerate(keys):
             if at in gone:
                 continue
-            record = {"_tenant_id": tenant, "k": draw(st.sampled_from(key)), "s": "as ever"}
-            if draw(st.integers(0, 5)) == 0:
+            record = {"_tenant_id": tenant, "k": draw(spelled), "s": "as ever"}
+            if draw(one_in(6)):
                 record["d"] = draw(VALUES["d"])
             message = {"type": "RECORD", "record": record, "version": version}
             messages.append({**message, "stream": one.name})
-            if draw(st.integers(0, 3)) == 0:
+            if draw(one_in(4)):
                 messages.append({"type": "STATE", "stream": one.name})
         messages.append({"type": "ACTIVATE_VERSION", "version": version, "stream": one.name})
     return messages
 
 
 @st.composite
-def schemas(draw: st.DrawFn) -> Record:
-    return {
-        "type": "SCHEMA",
-        "a": draw(st.sampled_from(["integer", "integer", "number", "string"])),
-        "s": draw(st.integers(0, 3)) > 0,
-        "mark": draw(st.booleans()),
-    }
-
-
-@st.composite
-def records(draw: st.DrawFn, kind: str, *, versioned: bool) -> Record:
-    record: Record = {"_tenant_id": draw(st.sampled_from("ab"))}
-    record["k"] = draw(st.sampled_from([one for keys in KEYS[kind][1] for one in keys] + [None]))
-    if draw(st.integers(0, 30)) == 0:
-        del record["k"]
-    names = sorted(VALUES) if draw(st.booleans()) else [*"ados"][: draw(st.integers(0, 4))]
-    for name in names:
-        if name in "ados" or draw(st.booleans()):
-            record[name] = draw(VALUES[name])
-    if draw(st.integers(0, 5)) == 0:
-        record["_sdc_deleted_at"] = draw(st.sampled_from(["2026-01-01T00:00:00Z", None]))
-    message: Record = {"type": "RECORD", "record": record}
-    if versioned and draw(st.integers(0, 15)):
-        message["version"] = draw(st.integers(1, 3))
-    return message
+def sequences(draw: st.DrawFn) -> Sequence:
+    fresh = draw(one_in(10))
+    streams = [
+        Stream(name, draw(KINDS), keyed=not draw(one_in(5))) for name in "tu"[: draw(up_to(2))]
+    ]
+    hard, lenient = draw(COIN), draw(one_in(4))
+    all_runs = []
+    for _ in range(draw(up_to(4))):
+        messages = [{**draw(SCHEMAS), "stream": one.name} for one in streams]
+        messages += draw(full_reads(streams) if draw(COIN) else mixtures(streams))
+        options = {
+            "batch_size_rows": draw(BATCHES),
+            "hard_delete": hard,
+            "lenient_values": lenient,
+            "add_record_metadata": draw(COIN),
+            **({"stream_maps": {"t": {}}} if draw(one_in(4)) else {}),
+            "overwrite": draw(OVERWRITTEN),
+        }
+        if options["overwrite"] and not draw(one_in(4)):
+            messages.append({"type": "STATE", "stream": "t"})
+        ends = KEYED_ENDS if all(one.keyed for one in streams) else OTHER_ENDS
+        all_runs.append(Run(messages, draw(ends), options))
+    return Sequence(streams, all_runs, fresh)
 
 
 # The model
@@ -263,7 +312,7 @@ class Model:
         rows |= new
         versions |= dict.fromkeys(new, 0)
 
-    def take(self, messages: Sequence[Record]) -> None:
+    def take(self, messages: Several[Record]) -> None:
         """Take in messages one after the other."""
         self.versionless = False
         self.begun: set[int] = set()
@@ -488,65 +537,120 @@ class Tables:
         [at] = [at for at, keys in enumerate(KEYS[kind][1]) if value in keys]
         return at
 
-    def rejected(self, cur: cursor, stream: Stream) -> list[Any]:
-        """Whose records were rejected, of which version."""
+    def listed(self, cur: cursor) -> dict[str, tuple[list[Any], list[str]]]:
+        """Whose records of each stream were rejected, of which version; whose have a null."""
+        found: dict[str, tuple[list[Any], list[str]]] = {one: ([], []) for one in self._streams}
         cur.execute(
-            f"SELECT _tenant_id, version FROM {self._schema}._rejected_records "
-            "WHERE stream = %s AND nulled IS NULL",
-            (stream.name,),
+            "SELECT stream, _tenant_id, version, nulled IS NULL "
+            f"FROM {self._schema}._rejected_records"
         )
-        return cur.fetchall()
+        for stream, tenant, version, is_rejected in cur.fetchall():
+            rejected, nulled = found[stream]
+            if is_rejected:
+                rejected.append((tenant, version))
+            else:
+                nulled.append(tenant)
+        return found
 
-    def nulled(self, cur: cursor, stream: Stream) -> list[str]:
-        """Whose records are stored with null for a value that does not fit."""
-        cur.execute(
-            f"SELECT _tenant_id FROM {self._schema}._rejected_records "
-            "WHERE stream = %s AND nulled IS NOT NULL",
-            (stream.name,),
+
+class Place:
+    """Where sequences take place, one after the other: a schema, and sessions for its runs.
+
+    A schema is emptied and a session is reset between runs, as poolers of sessions do: both are
+    half of a sequence's time when they are new, which one in ten sequences asks for.
+    """
+
+    def __init__(self, cur: cursor, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._cur = cur
+        self._names = itertools.count()
+        self._free: list[_Session] = []
+        self._connect = psycopg2.connect
+        self.schema = ""
+        monkeypatch.setattr(psycopg2, "connect", self._open)
+
+    def prepare(self, *, fresh: bool) -> None:
+        """Let nothing be there of the sequence before."""
+        if fresh or not self.schema:
+            self.leave()
+            self.schema = f"m{next(self._names)}"
+            return
+        self._cur.execute(
+            "SELECT relname FROM pg_class "
+            "WHERE relkind = 'r' AND relnamespace = to_regnamespace(%s)",
+            (self.schema,),
         )
-        return [tenant for (tenant,) in cur.fetchall()]
+        for (name,) in self._cur.fetchall():
+            what = "DELETE FROM" if name.startswith("_") else "DROP TABLE"
+            self._cur.execute(f"{what} {self.schema}.{name}")
+
+    def leave(self) -> None:
+        """Remove the schema and end the sessions."""
+        if self.schema:
+            self._cur.execute(f"DROP SCHEMA IF EXISTS {self.schema} CASCADE")
+        while self._free:
+            self._free.pop().end()
+
+    def _open(self, dsn: str, *_: object, **options: Any) -> _Session:
+        if self._free:
+            return self._free.pop()
+        opened: _Session = self._connect(dsn, connection_factory=_Session, **options)
+        opened.free = self._free
+        return opened
 
 
-def trial(cur: cursor, url: str, folder: Path, sequence: tuple[list[Stream], list[Run]]) -> None:
+class _Session(psycopg2.extensions.connection):
+    """A session that is reset when it is closed: it has nothing of the run before."""
+
+    free: list[_Session]
+
+    def close(self) -> None:
+        if not self.closed:
+            self.rollback()
+            self.autocommit = True
+            with self.cursor() as cur:
+                cur.execute("DISCARD ALL")
+            self.autocommit = False
+            self.free.append(self)
+
+    def end(self) -> None:
+        super().close()
+
+
+def trial(cur: cursor, url: str, folder: Path, place: Place, sequence: Sequence) -> None:
     """Load a sequence, and compare after each run."""
-    streams, all_runs = sequence
-    schema = f"m{next(_schemas)}"
-    tables = Tables(url, schema, streams, folder)
-    first = all_runs[0].options
+    place.prepare(fresh=sequence.fresh)
+    tables = Tables(url, place.schema, sequence.streams, folder)
+    first = sequence.runs[0].options
     models = [
-        Model(one, hard=first["hard_delete"], lenient=first["lenient_values"]) for one in streams
+        Model(one, hard=first["hard_delete"], lenient=first["lenient_values"])
+        for one in sequence.streams
     ]
     killed = False
-    try:
-        for one in all_runs:
-            run = one
-            if one.end == "killed":
-                killed = True
-                messages = _before_kill(one.messages)
-                done = tables.load(dataclasses.replace(one, messages=messages))
-                start = 0 if done is None else done
-                for model in models:
-                    model.take(messages[:start])
-                # The tap goes on where the newest STATE says, and sends each SCHEMA before.
-                known = {
-                    each["stream"]: each for each in messages[:start] if each["type"] == "SCHEMA"
-                }
-                rest = [*known.values(), *one.messages[start:]]
-                run = dataclasses.replace(one, messages=rest, end="whole")
-            tables.load(run)
+    for one in sequence.runs:
+        run = one
+        if one.end == "killed":
+            killed = True
+            messages = _before_kill(one.messages)
+            done = tables.load(dataclasses.replace(one, messages=messages))
+            start = 0 if done is None else done
             for model in models:
-                model.run(run)
-                assert tables.rows(cur, model.stream) == model.table()
-                rejected = tables.rejected(cur, model.stream)
-                nulled = tables.nulled(cur, model.stream)
-                if killed:  # what comes twice is rejected twice
-                    assert set(rejected) == set(model.rejected)
-                    assert set(nulled) == set(model.nulled)
-                else:
-                    assert sorted(rejected, key=repr) == sorted(model.rejected, key=repr)
-                    assert sorted(nulled) == sorted(model.nulled)
-    finally:
-        cur.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+                model.take(messages[:start])
+            # The tap goes on where the newest STATE says, and sends each SCHEMA before.
+            known = {each["stream"]: each for each in messages[:start] if each["type"] == "SCHEMA"}
+            rest = [*known.values(), *one.messages[start:]]
+            run = dataclasses.replace(one, messages=rest, end="whole")
+        tables.load(run)
+        listed = tables.listed(cur)
+        for model in models:
+            model.run(run)
+            assert tables.rows(cur, model.stream) == model.table()
+            rejected, nulled = listed[model.stream.name]
+            if killed:  # what comes twice is rejected twice
+                assert set(rejected) == set(model.rejected)
+                assert set(nulled) == set(model.nulled)
+            else:
+                assert sorted(rejected, key=repr) == sorted(model.rejected, key=repr)
+                assert sorted(nulled) == sorted(model.nulled)
 
 
 def _before_kill(messages: list[Record]) -> list[Record]:
@@ -557,7 +661,6 @@ def _before_kill(messages: list[Record]) -> list[Record]:
     return messages
 
 
-_schemas = itertools.count()
 QUIET = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large]
 
 
@@ -569,9 +672,12 @@ def signals() -> Iterator[None]:
         signal.signal(one, handler)
 
 
-def check(url: str, folder: Path, examples: int, *, repeatable: bool) -> None:
+def check(
+    url: str, folder: Path, monkeypatch: pytest.MonkeyPatch, examples: int, *, repeatable: bool
+) -> None:
     with connect(url) as opened, opened.cursor() as cur:
         cur.execute("SET TimeZone = 'UTC'; SET client_min_messages = warning")
+        place = Place(cur, monkeypatch)
 
         @settings(
             max_examples=examples,
@@ -579,17 +685,22 @@ def check(url: str, folder: Path, examples: int, *, repeatable: bool) -> None:
             derandomize=repeatable,
             suppress_health_check=QUIET,
         )
-        @given(sequence=runs())
-        def holds(sequence: tuple[list[Stream], list[Run]]) -> None:
-            trial(cur, url, folder, sequence)
+        @given(sequence=sequences())
+        def holds(sequence: Sequence) -> None:
+            trial(cur, url, folder, place, sequence)
 
-        holds()
+        try:
+            holds()
+        finally:
+            place.leave()
 
 
 @pytest.mark.timeout(1800)
 @pytest.mark.usefixtures("signals")
-def test_the_tables_are_those_of_a_plain_model(database_url: str, tmp_path: Path) -> None:
-    check(database_url, tmp_path, 300, repeatable=True)
+def test_the_tables_are_those_of_a_plain_model(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check(database_url, tmp_path, monkeypatch, 300, repeatable=True)
 
 
 @pytest.mark.heavy
@@ -597,6 +708,6 @@ def test_the_tables_are_those_of_a_plain_model(database_url: str, tmp_path: Path
 @pytest.mark.usefixtures("signals")
 @pytest.mark.parametrize("_part", range(PARTS))
 def test_the_tables_are_those_of_a_plain_model_ten_thousand_times(
-    database_url: str, tmp_path: Path, _part: int
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _part: int
 ) -> None:
-    check(database_url, tmp_path, SEQUENCES // PARTS, repeatable=False)
+    check(database_url, tmp_path, monkeypatch, SEQUENCES // PARTS, repeatable=False)
