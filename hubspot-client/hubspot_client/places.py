@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from enum import IntEnum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import MutableSequence
@@ -12,24 +11,24 @@ PLACES = 1024
 """Requests that are remembered; limits above it are no limits that HubSpot has."""
 
 
-class At(IntEnum):
-    """Where a number stands; all begin with 0."""
+class At:
+    """Where a number stands; all begin with 0. No enum: each request looks up dozens of them."""
 
-    NEXT = 0  # the earliest moment of the next request, by the pace
-    CLOSED = auto()  # the moment until which nothing goes out
-    MAXIMUM = auto()  # the account's limit, as answers name it
-    OTHERS = auto()  # requests of others that count now
-    HEARD = auto()  # when that was told
-    CREDIT = auto()  # requests that may go out at once
-    UPDATED = auto()  # until when the credit was reckoned
-    SLOWED = auto()  # the part of the rate that 429s took
-    FAILED = auto()  # when the last of them came
-    HEAD = auto()  # the place of the oldest request
-    COUNT = auto()  # requests of ours that count now
-    PLACES = auto()  # from here on, the moment of each
+    NEXT: Final = 0  # the earliest moment of the next request, by the pace
+    CLOSED: Final = 1  # the moment until which nothing goes out
+    MAXIMUM: Final = 2  # the account's limit, as answers name it
+    OTHERS: Final = 3  # requests of others that count now
+    HEARD: Final = 4  # when that was told
+    CREDIT: Final = 5  # requests that may go out at once
+    UPDATED: Final = 6  # until when the credit was reckoned
+    SLOWED: Final = 7  # the part of the rate that 429s took
+    FAILED: Final = 8  # when the last of them came
+    HEAD: Final = 9  # the place of the oldest request
+    COUNT: Final = 10  # requests of ours that count now
+    PLACES: Final = 11  # from here on, the moment of each
 
 
-SIZE = int(At.PLACES) + PLACES
+SIZE = At.PLACES + PLACES
 
 
 def place(numbers: MutableSequence[float], index: float) -> int:

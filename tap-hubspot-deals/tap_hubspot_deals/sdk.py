@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import abc
 import logging
-import os
 import signal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from singer_sdk import Stream, Tap
 from singer_sdk.configuration._dict_config import parse_environment_config
 from singer_sdk.exceptions import ConfigValidationError, StreamMapConfigError
+from singer_sdk.helpers._catalog import get_selected_schema
 from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.helpers._util import load_json
 from singer_sdk.helpers.conform import TypeConformanceLevel
@@ -25,6 +25,8 @@ from singer_sdk.plugin_base import _ConfigInput
 from singer_sdk.singerlib.catalog import Metadata
 from singer_sdk.singerlib.messages import StateMessage
 from typing_extensions import override
+
+from tap_hubspot_deals.environment import malformed
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -37,21 +39,14 @@ __all__ = ["ConfigInput", "SingerStream", "SingerTap", "load_json"]
 
 ConfigInput = _ConfigInput
 METRIC_INTERVAL = 2.0
-BOOLEANS = {"true", "1", "yes", "on", "false", "0", "no", "off"}
 
 
-def lacks_form(text: str, schema: Mapping[str, Any]) -> str:
-    """What a setting's text should be and is not; empty where all is well."""
-    types = schema.get("type") or ()
-    if "integer" in types and not text.strip().lstrip("+-").isdecimal():
-        return "whole number"
-    if "boolean" in types and text.strip().lower() not in BOOLEANS:
-        return "true or false"
-    is_list = "array" in types and schema.get("items", {}).get("type") != "string"
-    opens = "[" if is_list else "{"
-    if (is_list or "object" in types) and not text.lstrip().startswith(opens):
-        return 'JSON list such as ["deals"]' if is_list else "JSON object"
-    return ""
+def without_schemas(catalog: Any) -> Any:
+    """A catalog of which the selection is wanted alone: the SDK takes long to read its schemas."""
+    if not isinstance(catalog, dict) or not isinstance(catalog.get("streams"), list):
+        return catalog
+    streams = [{**s, "schema": {}} if isinstance(s, dict) else s for s in catalog["streams"]]
+    return {**catalog, "streams": streams}
 
 
 class SingerStream(Stream):
@@ -221,7 +216,7 @@ class SingerTap(Tap):
     def __init__(self, **kwargs: Any) -> None:
         given = kwargs.get("state")
         self.given_state: dict[str, Any] = given if isinstance(given, dict) else {}
-        super().__init__(**kwargs)
+        super().__init__(**{**kwargs, "catalog": without_schemas(kwargs.get("catalog"))})
 
     @abc.abstractmethod
     def faults(self, config: Mapping[str, Any]) -> list[str]:
@@ -258,11 +253,17 @@ class SingerTap(Tap):
         """The streams that discovery found; none before it."""
         return list((self._streams or {}).values())
 
-    @property
     @override
-    def catalog(self) -> singer.Catalog:
-        """Today's schemas with the selection of the catalog that was passed in."""
-        return self._singer_catalog
+    def setup_mapper(self) -> None:
+        """Map today's schemas by the selection of the catalog that was passed in.
+
+        The SDK takes its schemas from a catalog, and copies each of them five times on the way.
+        """
+        super(Tap, self).setup_mapper()
+        for stream in self.streams.values():
+            mask = stream.metadata.resolve_selection()
+            selected = get_selected_schema(stream.name, stream.schema, mask)
+            self.mapper.register_raw_stream_schema(stream.name, selected, stream.primary_keys)
 
     @classproperty
     def _env_var_config(cls) -> dict[str, Any]:  # noqa: N805
@@ -272,13 +273,8 @@ class SingerTap(Tap):
             ConfigValidationError: If something has: the SDK would stumble, or take it for false.
         """
         cls.append_builtin_config(cls.config_jsonschema)
-        errors = [
-            f"`{name}` (from {variable}) is {text!r}, which is no {wanted}."
-            for name, schema in cls.config_jsonschema["properties"].items()
-            if (text := os.environ.get(variable := cls._env_var_prefix + name.upper())) is not None
-            and (wanted := lacks_form(text, schema))
-        ]
-        if errors:
+        schemas = cls.config_jsonschema["properties"]
+        if errors := list(malformed(schemas, cls._env_var_prefix)):
             raise ConfigValidationError("Config validation failed", errors=errors)
         return parse_environment_config(cls.config_jsonschema, cls._env_var_prefix)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -48,10 +49,11 @@ class MessageWriter(GenericSingerWriter[bytearray, Message]):
     def serialize_message(self, message: Message) -> bytearray:
         """One message as a line of JSON; decimals keep every digit."""
         line = bytearray()
-        if isinstance(message, StateMessage):  # `to_dict` would copy it to its last leaf
-            content: dict[str, Any] = {"type": "STATE", "value": message.value}
-        else:
-            content = message.to_dict()
+        if isinstance(message, RecordMessage):
+            content: dict[str, Any] = message.to_dict()
+        else:  # `to_dict` would copy a state, and a schema, to its last leaf
+            told = ((each.name, getattr(message, each.name)) for each in fields(message))
+            content = {name: value for name, value in told if value is not None}
         self._encoder.encode_into(content, line)
         line.extend(b"\n")
         return line
