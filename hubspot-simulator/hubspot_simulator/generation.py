@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass
+from functools import lru_cache
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -151,7 +152,9 @@ def _value(rng: Random, definition: PropertyDefinition, flavour: Flavour) -> str
     return value
 
 
+@lru_cache(4096)
 def pool(definition: PropertyDefinition, flavour: Flavour, type_name: str) -> Pool:
+    """Values of one property. Portals that are alike share them: nobody changes a pool."""
     rng = Random(f"{flavour.seed}:{type_name}:{definition.name}:{definition.type}")
     values = [_value(rng, definition, flavour) for _ in range(rng.choice(PRIMES))]
     if flavour.odd_values and not definition.hubspot_defined:

@@ -15,6 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from tap_hubspot_deals.tap import TapHubspotDeals
 
 from harness.comparison import expected
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 TENANT = "acme"
 Message = dict[str, Any]
+MESSAGES = msgspec.json.Decoder(Message, float_hook=Decimal)
 Row = dict[str, Any]
 Key = tuple[Any, ...]
 TAP = str(Path(sys.executable).with_name("tap-hubspot-deals"))
@@ -44,8 +46,7 @@ def config_for(hubspot: Simulator, **settings: Any) -> dict[str, Any]:
 
 def parse(line: bytes | str) -> Message:
     """One message; numbers keep every digit."""
-    message: Message = json.loads(line, parse_float=Decimal)
-    return message
+    return MESSAGES.decode(line)
 
 
 @dataclass

@@ -8,7 +8,9 @@ the tables are compared with what HubSpot has of what was asked.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import secrets
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +30,7 @@ from hubspot_client.errors import HubSpotError
 from hubspot_client.properties import OF_STAGE
 from hubspot_simulator import Portal, Simulator
 from hubspot_simulator.instants import iso
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import HealthCheck, given, note, seed, settings
 from hypothesis import strategies as st
 from tap_hubspot_deals.reading import audit, census, turns
 
@@ -214,6 +216,23 @@ class Asked:
         return tuple(name for name in ends if name not in self.lacks)
 
 
+CATALOGS: dict[str, dict[str, Any]] = {}
+"""What was discovered and selected, by the settings and properties that it follows from."""
+
+NOT_IN_CATALOGS = {
+    "base_url",
+    "emit_activate_version_messages",
+    "pipeline",
+    "deal_stage",
+    "archived",
+    "created_from",
+    "created_until",
+    "page_size",
+    "association_refresh_hours",
+    "compare_everything",
+}
+"""Settings of which no catalog tells."""
+
 SCOPED = ("deals", "contacts", "companies", "owners")
 LACKS = [(), (), (), ("contacts",), ("companies",), ("owners",), ("contacts", "owners")]
 
@@ -319,9 +338,17 @@ class Walk:
             assert self.differences() == []
 
     def _catalog(self, config: dict[str, Any]) -> dict[str, Any] | None:
+        """What was discovered for settings and properties like these, with a selection."""
         if not self.asked.deselected:
             return None
-        catalog = discover(config)
+        elsewhere = {name: config[name] for name in sorted(config.keys() - NOT_IN_CATALOGS)}
+        known = [(d.name, d.type) for d in self.portal.definitions("deals").all()]
+        key = json.dumps([elsewhere, known, self.asked.deselected])
+        if key not in CATALOGS:
+            CATALOGS[key] = self._selected(discover(config))
+        return CATALOGS[key]
+
+    def _selected(self, catalog: dict[str, Any]) -> dict[str, Any]:
         streams = {s["tap_stream_id"] for s in catalog["streams"]}
         for name in self.asked.deselected:
             if name in streams:
@@ -460,23 +487,44 @@ quiet = settings(
 )
 
 
-@pytest.mark.timeout(1800)
-@settings(quiet, max_examples=200, derandomize=True)
-@given(steps=st.lists(STEP, min_size=1, max_size=3))
-def test_the_mirror_is_true_after_every_run(hubspot: Simulator, steps: list[Step]) -> None:
-    note(repr(steps))
-    walk(hubspot, steps)
+PARTS = 8
+"""In which the walks of a suite are taken: processes share them."""
+
+SEED = int(os.environ.get("SEED", secrets.randbits(32)))
+"""Of the walks of the heavy suite: others at each time, unless it is given."""
+
+
+def take_walks(hubspot: Simulator, part: int, number: int, longest: int, **everywhere: Any) -> None:
+    """Random walks, the same ones at every time for one part.
+
+    Args:
+        hubspot: Where.
+        part: Chooses the walks.
+        number: How many walks all parts take together.
+        longest: Steps of a walk at the most.
+        everywhere: Settings of all runs.
+    """
+
+    @seed(part)
+    @settings(quiet, max_examples=max(1, number // PARTS))
+    @given(steps=st.lists(STEP, min_size=1, max_size=longest))
+    def take_one(steps: list[Step]) -> None:
+        note(f"part {part}: {steps!r}")
+        walk(hubspot, steps, **everywhere)
+
+    take_one()
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_the_mirror_is_true_after_every_run(hubspot: Simulator, part: int) -> None:
+    take_walks(hubspot, part, 200, longest=3)
 
 
 @pytest.mark.heavy
 @pytest.mark.timeout(7200)
-@settings(quiet, max_examples=int(os.environ.get("WALKS", "5000")))
-@given(steps=st.lists(STEP, min_size=1, max_size=6))
-def test_the_mirror_is_true_after_every_run_of_long_walks(
-    hubspot: Simulator, steps: list[Step]
-) -> None:
-    note(repr(steps))
-    walk(hubspot, steps)
+@pytest.mark.parametrize("part", range(PARTS))
+def test_the_mirror_is_true_after_every_run_of_long_walks(hubspot: Simulator, part: int) -> None:
+    take_walks(hubspot, SEED + part, int(os.environ.get("WALKS", "5000")), longest=6)
 
 
 @pytest.fixture
@@ -491,13 +539,12 @@ def in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.heavy
 @pytest.mark.timeout(7200)
 @pytest.mark.usefixtures("in_turn")
-@settings(quiet, max_examples=int(os.environ.get("WALKS", "500")))
-@given(steps=st.lists(STEP, min_size=1, max_size=6))
+@pytest.mark.parametrize("part", range(PARTS))
 def test_the_mirror_of_a_large_account_is_true_where_everything_is_compared(
-    hubspot: Simulator, steps: list[Step]
+    hubspot: Simulator, part: int
 ) -> None:
-    note(repr(steps))
-    walk(hubspot, steps, compare_everything=True)
+    walks = int(os.environ.get("WALKS", "500"))
+    take_walks(hubspot, SEED + part, walks, longest=6, compare_everything=True)
 
 
 def test_what_was_coming_stays_known_when_the_next_run_is_cut_too(hubspot: Simulator) -> None:
