@@ -12,7 +12,7 @@ TargetError
 │   └── CommitUnknownError        a connection was lost while rows without a key were committed
 ├── RejectedRecordsError       more records were refused than `max_rejected_records` allows
 │   └── KeyMissingError        and all of them because they lack a key
-├── StateUnreadError           nobody reads the STATEs any more
+├── StateUnreadError           the STATEs cannot be written any more
 ├── InterruptedRunError        a signal ended the run
 └── UnexpectedError            a fault of the target
 """
@@ -105,7 +105,7 @@ class KeyMissingError(RejectedRecordsError, MissingKeyPropertiesError):
 
 
 class StateUnreadError(TargetError):
-    """Whoever read the STATEs is gone; all data before it is committed."""
+    """STATEs cannot be written: who read them is gone, or a disk is full; data is committed."""
 
     code = "state_unread"
     retryable = True

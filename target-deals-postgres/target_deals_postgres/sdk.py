@@ -5,20 +5,28 @@ A test of its own fails when an upgrade of the SDK moves one of these.
 
 from __future__ import annotations
 
+import os
 import sys
 from abc import abstractmethod
 from typing import IO, TYPE_CHECKING, Any
 
 from singer_sdk import Target
+from singer_sdk.configuration._dict_config import parse_environment_config
+from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.helpers._batch import BaseBatchFileEncoding, BatchFileFormat, StorageTarget
+from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.singerlib.encoding import GenericSingerReader
 from typing_extensions import override
+
+from target_deals_postgres.process import release_signals
 
 if TYPE_CHECKING:
     from collections import Counter
     from types import FrameType
 
 __all__ = ["BaseBatchFileEncoding", "BatchFileFormat", "ByteTarget", "StorageTarget"]
+
+BOOLEANS = {"true", "1", "yes", "on", "false", "0", "no", "off"}
 
 
 class ByteTarget(Target):
@@ -34,6 +42,7 @@ class ByteTarget(Target):
             ConfigValidationError: a setting is wrong; the message names it.
         """
         super().__init__(**options)
+        release_signals()
         self.message_reader = _Reader(self)
 
     @abstractmethod
@@ -50,6 +59,27 @@ class ByteTarget(Target):
     @abstractmethod
     def heed(self, number: int) -> None:
         """Take note of a signal to stop; called between two instructions of anything."""
+
+    @classproperty
+    def _env_var_config(cls) -> dict[str, Any]:  # noqa: N805
+        # Settings from the environment, each with its name if it has the wrong form: the SDK would
+        # stumble without it, or take it for false.
+        cls.append_builtin_config(cls.config_jsonschema)
+        found: dict[str, Any] = {}
+        errors = []
+        for name, schema in cls.config_jsonschema["properties"].items():
+            variable = f"{cls._env_var_prefix}{name.upper()}"
+            text = os.environ.get(variable, "true").lower()
+            try:
+                one = {"properties": {name: schema}}
+                found |= parse_environment_config(one, cls._env_var_prefix)
+                if "boolean" in (schema.get("type") or ()) and text not in BOOLEANS:
+                    errors.append(f"{name} (from {variable}) is {text!r}, neither true nor false")
+            except ValueError as error:
+                errors.append(f"{name} (from {variable}) cannot be read: {error}")
+        if errors:
+            raise ConfigValidationError("Config validation failed", errors=errors)
+        return found
 
     @override
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:

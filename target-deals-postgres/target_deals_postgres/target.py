@@ -10,21 +10,11 @@ import sys
 import time
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
-from singer_sdk.exceptions import (
-    ConfigValidationError,
-    MapExpressionError,
-    StreamMapConfigError,
-)
 from singer_sdk.helpers.capabilities import PluginCapabilities, TargetCapabilities
 from typing_extensions import override
 
-from target_deals_postgres.errors import (
-    InterruptedRunError,
-    SettingsError,
-    StreamMapError,
-    TargetError,
-    UnexpectedError,
-)
+from target_deals_postgres.ending import tell
+from target_deals_postgres.errors import InterruptedRunError, SettingsError
 from target_deals_postgres.records.messages import Lines
 from target_deals_postgres.run import Run
 from target_deals_postgres.sdk import ByteTarget
@@ -102,7 +92,7 @@ class TargetDealsPostgres(ByteTarget):
         if number := self._stop_signal:
             name = signal.Signals(number).name
             error = InterruptedRunError(f"{name} ended the run after a last commit", number)
-            sys.exit(_tell(self.logger, error))
+            sys.exit(tell(self.logger, error))
         self.run.judge()
 
     @override
@@ -128,7 +118,7 @@ class TargetDealsPostgres(ByteTarget):
         try:
             super().invoke(**options)
         except Exception as error:  # noqa: BLE001 - each way to end is told
-            sys.exit(_tell(cls.logger, error))
+            sys.exit(tell(cls.logger, error))
         finally:
             # Python forgets its handlers while it ends: a late second signal must not kill it.
             for one in (signal.SIGINT, signal.SIGTERM):
@@ -139,34 +129,10 @@ class TargetDealsPostgres(ByteTarget):
     def cb_config(cls, ctx: Any, param: Any, value: tuple[str, ...]) -> Any:
         try:
             return super().cb_config(ctx, param, value)
-        except (OSError, ValueError) as error:
-            sentence = f"the file of --config cannot be read: {error}"
-            sys.exit(_tell(cls.logger, SettingsError(sentence)))
+        except (OSError, TypeError, ValueError) as error:
+            sentence = f"a file of --config cannot be read as a JSON object: {error}"
+            raise SettingsError(sentence) from error
 
 
 def _hush(kind: type[BaseException], *_: object) -> None:
     logging.getLogger(TargetDealsPostgres.name).debug("%s inside a library", kind.__name__)
-
-
-def _tell(logger: logging.Logger, error: Exception) -> int:
-    # Returns the exit code.
-    known: TargetError
-    if isinstance(error, TargetError):
-        known = error
-    elif isinstance(error, ConfigValidationError):
-        known = SettingsError("; ".join(error.errors) or str(error))
-    elif isinstance(error, MapExpressionError | StreamMapConfigError):
-        known = StreamMapError(str(error))
-    else:
-        known = UnexpectedError(f"{type(error).__name__}: a fault of the target")
-    logger.error(
-        "%s",
-        known,
-        exc_info=error if isinstance(known, UnexpectedError) else None,
-        extra={"code": known.code, "retryable": known.retryable},
-    )
-    return known.exit_code
-
-
-if __name__ == "__main__":
-    TargetDealsPostgres.cli()

@@ -25,7 +25,7 @@ def load(url: str, lines: Path, *, overwrite: bool) -> tuple[Cost, float]:
     """Load a file; return what it cost, and the MB of WAL that the server wrote."""
     config = lines.with_suffix(".json")
     config.write_text(json.dumps({"database_url": url, "overwrite": overwrite}))
-    command = [sys.executable, "-m", "target_deals_postgres.target", "--config", str(config)]
+    command = [sys.executable, "-m", "target_deals_postgres", "--config", str(config)]
     with connect(url) as opened, opened.cursor() as cursor, lines.open("rb") as source:
         cursor.execute(POSITION)
         [(before,)] = cursor.fetchall()

@@ -48,7 +48,7 @@ class Target:
 
 OURS = Target(
     "ours",
-    [sys.executable, "-m", "target_deals_postgres.target"],
+    [sys.executable, "-m", "target_deals_postgres"],
     lambda url: {"database_url": url},
 )
 

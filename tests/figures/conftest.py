@@ -38,7 +38,7 @@ def load(url: str, config: dict[str, Any], folder: Path, state: Any = None, **to
     target = folder / "target.json"
     target.write_text(json.dumps({"database_url": url, **to}))
     done = subprocess.run(
-        [sys.executable, "-m", "target_deals_postgres.target", "--config", target],
+        [sys.executable, "-m", "target_deals_postgres", "--config", target],
         input=messages,
         capture_output=True,
         check=False,

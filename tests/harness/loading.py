@@ -30,7 +30,7 @@ class Process:
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - read at the end
         self.output = tempfile.TemporaryFile()  # noqa: SIM115 - read at the end
         self.popen = subprocess.Popen(
-            [sys.executable, "-m", "target_deals_postgres.target", "--config", file.name],
+            [sys.executable, "-m", "target_deals_postgres", "--config", file.name],
             stdin=subprocess.PIPE,
             stdout=self.output,
             stderr=self.errors,

@@ -54,7 +54,7 @@ def test_a_deals_close_date_is_a_day_of_its_account(
         expected[zone, deal] = day
     config = tmp_path / "target.json"
     config.write_text(json.dumps({"database_url": database_url}))
-    command = [sys.executable, "-m", "target_deals_postgres.target", "--config", str(config)]
+    command = [sys.executable, "-m", "target_deals_postgres", "--config", str(config)]
     subprocess.run(command, input=messages, check=True, capture_output=True)
 
     with closing(psycopg2.connect(database_url)) as db, db.cursor() as cur:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -15,7 +17,7 @@ from harness.database import connect
 from harness.loading import KEYS, PROPERTIES, record, schema
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
 LOGGING = """
 version: 1
@@ -33,16 +35,23 @@ STATE = {"type": "STATE", "value": 1}
 def start(tmp_path: Path, database_url: str) -> Any:
     """Starts the target with the SDK's structured log."""
 
-    def begin(**settings: Any) -> subprocess.Popen[bytes]:
+    def begin(
+        *,
+        stdout: Any = subprocess.PIPE,
+        stderr: Any = subprocess.PIPE,
+        preexec_fn: Callable[[], None] | None = None,
+        **settings: Any,
+    ) -> subprocess.Popen[bytes]:
         config, log = tmp_path / "config.json", tmp_path / "logging.yml"
         config.write_text(json.dumps({"database_url": database_url, **settings}))
         log.write_text(LOGGING)
         return subprocess.Popen(
-            [sys.executable, "-m", "target_deals_postgres.target", "--config", str(config)],
+            [sys.executable, "-m", "target_deals_postgres", "--config", str(config)],
             env={**os.environ, "SINGER_SDK_LOG_CONFIG": str(log)},
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=stdout,
+            stderr=stderr,
+            preexec_fn=preexec_fn,  # noqa: PLW1509 - no threads run here
         )
 
     return begin
@@ -52,7 +61,7 @@ def endings(process: subprocess.Popen[bytes], *messages: Any) -> list[tuple[str,
     lines = "".join(f"{json.dumps(one)}\n" for one in messages).encode()
     _, log = process.communicate(lines, timeout=60)
     assert process.returncode != 0
-    told = [json.loads(line) for line in log.splitlines()]
+    told = [json.loads(line) for line in log.splitlines() if line.startswith(b"{")]
     errors = [one for one in told if one["level"] == "error"]
     return [(one["extra"]["code"], one["extra"]["retryable"]) for one in errors]
 
@@ -110,17 +119,85 @@ def test_states_that_nobody_reads_end_the_run(start: Any, database_url: str) -> 
         assert cursor.fetchall() == [(1,)]
 
 
-def test_a_config_file_that_is_no_json_is_a_sentence(tmp_path: Path) -> None:
-    config = tmp_path / "config.json"
-    config.write_text("{")
-    ended = subprocess.run(
-        [sys.executable, "-m", "target_deals_postgres.target", "--config", str(config)],
-        capture_output=True,
-        check=False,
+@pytest.mark.parametrize(
+    ("words", "environment", "status"),
+    [
+        (["--config", "odd"], {}, 1),
+        (["--config", "missing"], {}, 1),
+        (["--nonsense"], {}, 2),
+        (["--input", "missing"], {}, 2),
+        (["--config=ENV"], {"TARGET_DEALS_POSTGRES_BATCH_SIZE_ROWS": "abc"}, 1),
+        (["--config=ENV"], {"TARGET_DEALS_POSTGRES_HARD_DELETE": "nonsense"}, 1),
+    ],
+)
+def test_what_the_command_line_or_the_environment_says_wrong_is_told(
+    tmp_path: Path, words: list[str], environment: dict[str, str], status: int
+) -> None:
+    (tmp_path / "odd").write_text("[1]")
+    (tmp_path / "logging.yml").write_text(LOGGING)
+
+    process = subprocess.Popen(
+        [sys.executable, "-m", "target_deals_postgres", *words],
+        cwd=tmp_path,
+        env={**os.environ, "SINGER_SDK_LOG_CONFIG": "logging.yml", **environment},
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
-    assert ended.returncode == 1
-    assert b"the file of --config cannot be read" in ended.stderr
-    assert b"Traceback" not in ended.stderr
+
+    assert endings(process) == [("settings_invalid", False)]
+    assert process.returncode == status
+
+
+def holds_signals(process: subprocess.Popen[bytes]) -> bool:
+    """Whether a process has begun to let signals wait."""
+    lines = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii").splitlines()
+    blocked = next(int(line.split()[1], 16) for line in lines if line.startswith("SigBlk"))
+    return bool(blocked >> (signal.SIGTERM - 1) & 1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_before_all_is_imported_is_told(start: Any, number: signal.Signals) -> None:
+    process = start()
+    while not holds_signals(process):
+        assert process.poll() is None
+    process.send_signal(number)
+    assert endings(process) == [("interrupted", True)]
+    assert process.returncode == 128 + number
+
+
+def full_disk() -> None:
+    """What a process does first that finds no room for more than a hundred bytes."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+
+
+@pytest.mark.parametrize(
+    ("prepare", "code", "retryable"),
+    [
+        (full_disk, "state_unread", True),
+        (lambda: os.close(1), "state_unread", True),
+        (lambda: os.close(0), "input_invalid", False),
+    ],
+)
+def test_pipes_that_are_closed_or_full_are_told(
+    start: Any,
+    tmp_path: Path,
+    prepare: Callable[[], None],
+    code: str,
+    retryable: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    state = {"type": "STATE", "value": "x" * 200}
+    with (tmp_path / "out").open("wb") as out:
+        process = start(stdout=out, preexec_fn=prepare)
+        assert endings(process, SCHEMA, state) == [(code, retryable)]
+
+
+def test_a_log_that_cannot_be_written_fails_no_run(start: Any, tmp_path: Path) -> None:
+    for messages, status in (([SCHEMA, STATE], 0), ([SCHEMA, STATE, "nonsense"], 1)):
+        with (tmp_path / "log").open("wb") as log:
+            process = start(stderr=log, preexec_fn=full_disk)
+            lines = "".join(f"{json.dumps(one)}\n" for one in messages).encode()
+            states, _ = process.communicate(lines, timeout=60)
+        assert (process.returncode, states) == (status, b"1\n")
 
 
 def test_rejected_records_are_told_in_fields_with_each_batch(start: Any) -> None:

@@ -34,7 +34,7 @@ def run(
     file = tmp_path / "config.json"
     file.write_text(json.dumps(config))
     return subprocess.run(
-        [sys.executable, "-m", "target_deals_postgres.target", "--config", str(file)],
+        [sys.executable, "-m", "target_deals_postgres", "--config", str(file)],
         input=stdin,
         capture_output=True,
         check=False,

@@ -37,7 +37,7 @@ def run(pg: Loader, tmp_path: Path, data: bytes) -> subprocess.CompletedProcess[
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"database_url": pg.url}))
     return subprocess.run(
-        [sys.executable, "-m", "target_deals_postgres.target", "--config", str(config)],
+        [sys.executable, "-m", "target_deals_postgres", "--config", str(config)],
         input=data,
         capture_output=True,
         check=False,
@@ -144,7 +144,7 @@ def test_progress_and_a_summary_are_logged_for_each_stream(pg: Loader, tmp_path:
 
 def test_about_names_every_setting_with_a_description() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "target_deals_postgres.target", "--about", "--format=json"],
+        [sys.executable, "-m", "target_deals_postgres", "--about", "--format=json"],
         capture_output=True,
         check=True,
         timeout=60,

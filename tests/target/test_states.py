@@ -111,7 +111,7 @@ def start(url: str, **settings: Any) -> subprocess.Popen[bytes]:
     with tempfile.NamedTemporaryFile("w", suffix=".json", delete=False) as config:
         json.dump({"database_url": url, **settings}, config)
     return subprocess.Popen(
-        [sys.executable, "-m", "target_deals_postgres.target", "--config", config.name],
+        [sys.executable, "-m", "target_deals_postgres", "--config", config.name],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -120,7 +120,7 @@ class World:
 def load(url: str, messages: bytes) -> None:
     """Let the target load messages."""
     done = subprocess.run(
-        [sys.executable, "-m", "target_deals_postgres.target", "--config=ENV"],
+        [sys.executable, "-m", "target_deals_postgres", "--config=ENV"],
         env={**os.environ, "TARGET_DEALS_POSTGRES_DATABASE_URL": url},
         input=messages,
         capture_output=True,

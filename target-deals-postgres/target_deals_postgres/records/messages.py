@@ -141,7 +141,13 @@ class Lines:
         self._pause = pause
 
     def __iter__(self) -> Iterator[list[bytes]]:
-        """Give whole lines without their ends; the last one even when its end is missing."""
+        """Give whole lines without their ends; the last one even when its end is missing.
+
+        Raises:
+            InputError: standard input was closed before the target began.
+        """
+        if self._source is None:
+            raise InputError("standard input is closed: there is nothing to read")
         rest: list[bytes] = []
         for data in self._chunks():
             if b"\n" not in data:

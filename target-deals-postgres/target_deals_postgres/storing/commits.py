@@ -282,12 +282,15 @@ def _load(cur: cursor, part: _Part) -> Outcome:
 
 
 def _emit(state: bytes) -> None:
+    if sys.stdout is None:
+        raise StateUnreadError("standard output is closed: the STATEs of the target are not read")
     try:
         sys.stdout.write(state.decode("utf-8", "replace") + "\n")
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
         # Python would try once more at its end, and say so in its own words.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise StateUnreadError(
-            "nobody reads the STATEs of the target any more; all data before it is committed"
-        ) from None
+        why = "nobody reads the STATEs of the target any more"
+        if not isinstance(error, BrokenPipeError):
+            why = f"the STATEs of the target cannot be written ({error.strerror})"
+        raise StateUnreadError(f"{why}; all data before it is committed") from None
