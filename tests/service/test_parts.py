@@ -19,7 +19,7 @@ from scan_service.db import Database
 from scan_service.engine import processes
 from scan_service.guard.vault import Vault, VaultError, new_key
 from scan_service.moments import bounds, timestamp
-from scan_service.pipeline.attempt import end
+from scan_service.pipeline.patience import end
 from scan_service.pipeline.run_log import LogReader
 from scan_service.settings import Settings
 from service.kit import ROOT, TENANT, TOKEN, Ledger

@@ -20,7 +20,7 @@ from scan_service.guard.receivers import ReceiverError, check, find
 from scan_service.guard.vault import Vault
 from scan_service.ledger import deliveries
 from scan_service.pipeline import telling
-from scan_service.pipeline.attempt import end
+from scan_service.pipeline.patience import end
 from service.kit import TENANT, Client, Ledger
 from service.processes import Installation, wait_for
 from starlette.testclient import TestClient

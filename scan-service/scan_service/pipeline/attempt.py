@@ -16,12 +16,12 @@ from scan_service.guard.vault import VaultError
 from scan_service.ledger import runs
 from scan_service.ledger.progress import Progress, problem
 from scan_service.pipeline import meltano, verifying
+from scan_service.pipeline.patience import end, insist
 from scan_service.pipeline.run_catalog import columns_of, labels_of
 from scan_service.pipeline.verdicts import TAP, Verdict
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Awaitable, Callable
 
     from scan_service.db import Database
     from scan_service.engine.jobs import Engine
@@ -33,26 +33,12 @@ if TYPE_CHECKING:
 _log = logger(__name__)
 _TICK_SECONDS = 0.5
 _REPORT_SECONDS = 1.0
-_INSIST_SECONDS = 60.0
 _KILL_SECONDS = 3.0
 _CANCEL_SECONDS = 4.0
 _RETRY_SECONDS = 5
-_RECANCEL_SECONDS = 1.0
 _GONE = Verdict(
     completed=False, code="NOT_FOUND", message="The scan that was to be verified has been removed"
 )
-
-
-async def end(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel tasks until they have ended.
-
-    Once is not enough before Python 3.12: `wait_for`, which psycopg uses, forgets a cancellation
-    that comes together with what it waits for (python/cpython#86296).
-    """
-    while left := {task for task in tasks if not task.done()}:
-        for task in left:
-            task.cancel()
-        await asyncio.wait(left, timeout=_RECANCEL_SECONDS)
 
 
 class Attempt:
@@ -131,7 +117,7 @@ class Attempt:
         except Exception:  # noqa: BLE001 - the same
             verdict = self._unexpected()
             reason = problem(verdict.code, verdict.message, attempt=self._attempt)
-            await self._insist(lambda: runs.fail(self._db, self._engine, self._run_id, reason))
+            await insist(lambda: runs.fail(self._db, self._engine, self._run_id, reason), self._log)
             return verdict.code
 
     def _unexpected(self) -> Verdict:
@@ -260,9 +246,9 @@ class Attempt:
         if verdict.completed:
             status = "completed"
         elif stop.done() and stop.result() == "leaving":
-            await self._insist(lambda: runs.give_back(
+            await insist(lambda: runs.give_back(
                 self._db, self._engine, self._run_id, progress, counts=False
-            ))  # fmt: skip
+            ), self._log)  # fmt: skip
             self._log.info("run moved to another worker")
             return "moved"
         else:
@@ -274,17 +260,18 @@ class Attempt:
         if stop.done() and stop.result() == "cancelled":
             again = False
         if again:
-            await self._insist(lambda: runs.give_back(
+            await insist(lambda: runs.give_back(
                 self._db, self._engine, self._run_id, progress,
                 in_seconds=_RETRY_SECONDS * self._attempt,
-            ))  # fmt: skip
+            ), self._log)  # fmt: skip
             self._log.warning("run failed, will be tried again", reason=verdict.message)
             return verdict.code
         # Counting what a scan left may take longer than a silent run is believed in.
         reporting = asyncio.create_task(self._report_for_ever())
         try:
-            final = await self._insist(
-                lambda: runs.finish(self._db, self._engine, self._run_id, status, progress)
+            final = await insist(
+                lambda: runs.finish(self._db, self._engine, self._run_id, status, progress),
+                self._log,
             )
         finally:
             await end(reporting)
@@ -298,16 +285,3 @@ class Attempt:
             with contextlib.suppress(*AWAY):
                 await runs.report(self._db, self._run_id, self._progress)
             await asyncio.sleep(_REPORT_SECONDS)
-
-    async def _insist(self, write: Callable[[], Awaitable[Any]]) -> Any:
-        """Write to a database that may be away for a moment; later on the sweep sees to it."""
-        until = time.monotonic() + _INSIST_SECONDS
-        while True:
-            try:
-                return await write()
-            except AWAY as error:
-                if time.monotonic() > until:
-                    self._log.warning("the database is away, leaving it to the sweep")
-                    return None
-                self._log.info("the database is away", reason=type(error).__name__)
-                await asyncio.sleep(1)

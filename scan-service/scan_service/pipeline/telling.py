@@ -22,7 +22,7 @@ from scan_service.guard.receivers import ReceiverError, find
 from scan_service.guard.vault import WEBHOOK_SECRET, VaultError
 from scan_service.ledger import deliveries
 from scan_service.moments import timestamp
-from scan_service.pipeline.attempt import end
+from scan_service.pipeline.patience import end
 
 if TYPE_CHECKING:
     from scan_service.db import Database

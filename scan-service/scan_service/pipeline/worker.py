@@ -16,10 +16,11 @@ from scan_service.engine.jobs import Engine
 from scan_service.engine.processes import ForkServer
 from scan_service.guard import audit, sessions
 from scan_service.ledger import deliveries, removals, repairs, runs, schedules
-from scan_service.pipeline.attempt import Attempt, end
+from scan_service.pipeline.attempt import Attempt
 from scan_service.pipeline.folders import wipe_abandoned
 from scan_service.pipeline.meltano import programs
 from scan_service.pipeline.numbers import Numbers
+from scan_service.pipeline.patience import end
 from scan_service.pipeline.telling import Teller
 
 if TYPE_CHECKING:
