@@ -17,8 +17,8 @@ from scan_service.commands.keys import say
 from scan_service.errors import ServiceError
 from scan_service.guard import auth
 from scan_service.guard.vault import VaultError, new_key
-from scan_service.ledger.extraction import Identifier
 from scan_service.ledger.migrations import migrate
+from scan_service.ledger.words import Identifier
 from scan_service.settings import Settings
 
 if TYPE_CHECKING:

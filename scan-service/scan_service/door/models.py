@@ -18,18 +18,9 @@ from pydantic import (
 )
 
 from scan_service.errors import InvalidRequestError
-from scan_service.ledger.extraction import (
-    LONGEST_ID,
-    NAME_MARK,
-    ORDER_MARK,
-    AccessToken,
-    Extraction,
-    Identifier,
-    Model,
-    ScanConfig,
-    Whole,
-)
+from scan_service.ledger.extraction import NAME_MARK, ORDER_MARK, Extraction, ScanConfig
 from scan_service.ledger.webhooks import EVENTS, Event
+from scan_service.ledger.words import LONGEST_ID, AccessToken, Identifier, Model, Whole
 from scan_service.records.objects import DEALS
 
 if TYPE_CHECKING:

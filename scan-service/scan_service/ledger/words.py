@@ -1,0 +1,78 @@
+"""Knows the words that requests are made of: names, texts, numbers, moments, tokens."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+)
+
+from scan_service.moments import read_moment
+from scan_service.records import objects
+
+LONGEST_ID = 128
+
+
+def _moment(value: object) -> object:
+    """Accept ISO 8601 only: pydantic alone would take numbers, and read them as epochs."""
+    if isinstance(value, str):
+        read_moment(value)
+    return value
+
+
+def _whole(value: object) -> object:
+    """Take 100.0 for 100, as JSON does: both are the same integer there."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _no_nul(value: str) -> str:
+    # PostgreSQL's text holds everything but this one character, and no lone surrogates.
+    if "\0" in value:
+        raise ValueError("must not contain NUL characters")
+    return value
+
+
+def _free_name(value: str) -> str:
+    if objects.is_taken(value):
+        raise ValueError("is kept for other tables; ask for this object by its id (2-...)")
+    return value
+
+
+Identifier = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$", max_length=LONGEST_ID)
+]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(_no_nul)]
+Whole = Annotated[int, BeforeValidator(_whole)]
+Moment = Annotated[str, BeforeValidator(_moment)]
+ObjectName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$", max_length=LONGEST_ID),
+    AfterValidator(_free_name),
+]
+PropertyName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,99}$")]
+
+
+class Model(BaseModel):
+    """What clients send: to the letter, and never echoed."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, hide_input_in_errors=True, frozen=True, populate_by_name=True
+    )
+
+
+def _printable(value: SecretStr) -> SecretStr:
+    # It becomes a header and an environment variable: neither can hold anything else.
+    if not re.fullmatch(r"[\x21-\x7e]+", value.get_secret_value()):
+        raise ValueError("must consist of printable ASCII characters without spaces")
+    return value
+
+
+AccessToken = Annotated[SecretStr, Field(min_length=8, max_length=1024), AfterValidator(_printable)]
