@@ -302,14 +302,28 @@ def test_children_inherit_nothing_secret(monkeypatch: pytest.MonkeyPatch) -> Non
     assert os.environ["DATABASE_URL"] == "secret"
 
 
-def test_every_setting_and_every_module_is_in_the_documentation() -> None:
+def test_every_setting_is_in_the_documentation() -> None:
     operations = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-    rooms = (ROOT / "docs" / "scan-service.md").read_text(encoding="utf-8")
 
     for name in Settings.model_fields:
         assert f"`SCAN_SERVICE_{name.upper()}`" in operations
+
+
+def test_the_rooms_in_the_documentation_are_those_of_the_code() -> None:
+    page = (ROOT / "docs" / "scan-service.md").read_text(encoding="utf-8")
+    told: dict[str, set[str]] = {}
+    for line in page.split("## The rooms")[1].split("\n\n")[2].splitlines():
+        named = line.split()
+        if not line.startswith(" " * 5):
+            room = told.setdefault(named.pop(0), set())
+        room |= {each for each in named if each.isidentifier()}
+    found: dict[str, set[str]] = {}
     for path in SOURCE.rglob("*.py"):
-        assert path.stem in ("__init__", *rooms.split()), path.stem
+        if path.stem != "__init__":
+            room = found.setdefault("(below)" if path.parent == SOURCE else path.parent.name, set())
+            room.add(path.stem)
+
+    assert told == found
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux closes a process's memory")
