@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg.types.json import Jsonb
 
 from scan_service.db import become, end_loaders, take_time
-from scan_service.ledger import deliveries
+from scan_service.ledger import bookmarks, deliveries
 from scan_service.ledger.scans import admit, note_outcome
 from scan_service.moments import timestamp
 from scan_service.records import schemas, tables
@@ -168,19 +168,7 @@ async def finish(
         await note_outcome(connection, scan["id"])
         if final == "completed" and progress.state is not None:
             await deliveries.note_schema(connection, scan, progress.columns)
-            await connection.execute(
-                "insert into bookmark (tenant_id, fingerprint, state, read_at, columns)"
-                " values (%s, %s, %s, %s, %s) on conflict (tenant_id, fingerprint) do update"
-                " set state = excluded.state, read_at = excluded.read_at,"
-                "  columns = excluded.columns where bookmark.read_at < excluded.read_at",
-                [
-                    scan["tenant_id"],
-                    scan["fingerprint"],
-                    _json(_for_others(progress.state)),
-                    scan["started_at"],
-                    Jsonb(progress.columns),
-                ],
-            )
+            await bookmarks.keep(connection, scan, progress.state, progress.columns)
         await admit(connection, engine, scan["tenant_id"])
         return final
 
@@ -287,19 +275,6 @@ async def let_go(connection: Connection, engine: Engine, scan: dict[str, Any]) -
         [scan["id"]],
     )
     await admit(connection, engine, scan["tenant_id"])
-
-
-def _for_others(state: Any) -> Any:
-    """Return a state as another scan may use it: without the tap's note of whose it was.
-
-    The tap compares that note with its settings, scan id included, and reads all when they differ;
-    the scans of one fingerprint differ in nothing else.
-    """
-    if isinstance(state, dict):
-        return {name: _for_others(part) for name, part in state.items() if name != "selection"}
-    if isinstance(state, list):
-        return [_for_others(part) for part in state]
-    return state
 
 
 def _json(value: dict[str, Any] | None) -> Jsonb | None:
