@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from scan_service.db import Database
+from scan_service.door import answers
+from scan_service.door.printed import Printed
 from scan_service.errors import NotFoundError
 from scan_service.ledger import scans
 from scan_service.records import figures, files, histories, pages
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from scan_service.records.objects import Part
     from scan_service.settings import Settings
     from service.kit import Client, Ledger
+    from starlette.types import Message
 
 MANY = 250  # more than one mark
 
@@ -146,3 +150,47 @@ def test_the_head_of_a_file_claims_no_length(client: Client, ledger: Ledger) -> 
 
         assert head.status_code == 200
         assert "Content-Length" not in head.headers
+
+
+def test_a_page_of_any_size_is_held_in_memory_about_once(
+    client: Client, ledger: Ledger, settings: Settings
+) -> None:
+    client.start("wide")
+    ledger.make_results("wide", [])
+    ledger.run(
+        "insert into scans.deals (_tenant_id, _scan_id, id, properties) select %s, 'wide', n::text,"
+        " jsonb_build_object('text', repeat('x', 80000) || '\U0001f389')"
+        " from generate_series(1, 100) as n", TENANT,
+    )  # fmt: skip
+    ledger.complete("wide")
+    sent: list[int] = []
+
+    async def send(message: Message) -> None:
+        sent.append(len(message.get("body", b"")))
+
+    async def read() -> int:
+        db = Database(settings.database_url)
+        await db.open()
+        try:
+            scan = await scans.find(db, TENANT, "wide")
+            part = parts(scan["config"])["deals"]
+            tracemalloc.start()
+            found = await pages.page(
+                db, scan, part, pages.Place(0), size=100, associations=False, raw=False
+            )
+            answer = Printed(*answers.page(scan, part, found, number=1, size=100))
+            await answer({"type": "http"}, None, send)  # type: ignore[arg-type] # asks for nothing
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+            await db.close()
+
+    most = asyncio.run(read())
+    plain = client.get("/api/v1/scan/result/wide", headers={"Accept-Encoding": "identity"})
+    packed = client.get("/api/v1/scan/result/wide", headers={"Accept-Encoding": "gzip"})
+
+    assert sum(sent) > 8_000_000
+    assert max(sent) <= 256 * 1024
+    assert most < 1.5 * sum(sent)
+    assert int(plain.headers["Content-Length"]) == len(plain.content)
+    assert packed.json()["data"] == plain.json()["data"]

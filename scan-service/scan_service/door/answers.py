@@ -204,27 +204,30 @@ def listed(scan: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def page(scan: Mapping[str, Any], part: Part, found: Page, *, number: int, size: int) -> str:
-    """Return one page of results as JSON text; what PostgreSQL printed goes out unread."""
+def page(
+    scan: Mapping[str, Any], part: Part, found: Page, *, number: int, size: int
+) -> tuple[bytes, bytes, bytes]:
+    """Return one page of results as JSON text in three parts; PostgreSQL has printed the second."""
     head = f'"scanId":{json.dumps(scan["scan_id"])},"scanStatus":{json.dumps(scan["status"])}'
     # Deals look as in the document; other types say what they are.
-    shown = f'"deals":{found.records}'
+    named = '"deals":'
     if part.name != DEALS:
-        shown = f'"object":{json.dumps(part.name)},"records":{found.records}'
+        named = f'"object":{json.dumps(part.name)},"records":'
     pagination = json.dumps({
         **paginate(number, size, found.total),
         "next_cursor": None if found.next is None else cursors.write(found.next, scan, part),
         "stable": found.stable,
     })  # fmt: skip
-    data = f'{{{head},{shown},"pagination":{pagination},"summary":{found.summary}}}'
-    return f'{{"status":"success","data":{data},"timestamp":"{timestamp()}"}}'
+    before = f'{{"status":"success","data":{{{head},{named}'
+    after = f',"pagination":{pagination},"summary":{found.summary}}},"timestamp":"{timestamp()}"}}'
+    return before.encode(), found.records, after.encode()
 
 
-def with_text(data: Mapping[str, Any], name: str, text: str) -> str:
-    """Return an answer one of whose fields PostgreSQL has printed; that goes out unread."""
-    head = json.dumps(data)[1:-1]
-    body = f'{{{head},"{name}":{text}}}'
-    return f'{{"status":"success","data":{body},"timestamp":"{timestamp()}"}}'
+def with_text(data: Mapping[str, Any], name: str, text: bytes) -> tuple[bytes, bytes, bytes]:
+    """Return an answer, in three parts, one of whose fields PostgreSQL has printed."""
+    before = f'{{"status":"success","data":{{{json.dumps(data)[1:-1]},"{name}":'
+    after = f'}},"timestamp":"{timestamp()}"}}'
+    return before.encode(), text, after.encode()
 
 
 def paginate(page: int, page_size: int, total: int) -> dict[str, Any]:

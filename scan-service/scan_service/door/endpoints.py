@@ -26,6 +26,7 @@ from scan_service.door.models import (
     read_body,
     read_query,
 )
+from scan_service.door.printed import Printed
 from scan_service.errors import ConflictError, InvalidRequestError, NotFoundError
 from scan_service.guard import audit
 from scan_service.ledger import history, removals, scans
@@ -143,11 +144,8 @@ async def scan_result(service: Service, request: Request, caller: Caller) -> Res
         service.db, scan, part, place, size=query.page_size,
         associations=query.include_associations, raw=query.include_raw,
     )  # fmt: skip
-    return Response(
-        answers.page(scan, part, found, number=place.before // query.page_size + 1,
-                     size=query.page_size),
-        media_type="application/json",
-    )  # fmt: skip
+    number = place.before // query.page_size + 1
+    return Printed(*answers.page(scan, part, found, number=number, size=query.page_size))
 
 
 async def scan_record(service: Service, request: Request, caller: Caller) -> Response:
@@ -161,7 +159,7 @@ async def scan_record(service: Service, request: Request, caller: Caller) -> Res
     if record is None:
         raise NotFoundError("Record not found")
     head = {"scanId": scan["scan_id"], "object": part.name}
-    return Response(answers.with_text(head, "record", record), media_type="application/json")
+    return Printed(*answers.with_text(head, "record", record))
 
 
 def _place(query: ResultQuery, scan: Mapping[str, Any], part: Part) -> pages.Place:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from starlette.responses import Response
-
 from scan_service.door import answers
 from scan_service.door.asked import name_in
 from scan_service.door.endpoints import part_of
 from scan_service.door.models import PipelineQuery, read_query
+from scan_service.door.printed import Printed
 from scan_service.errors import ConflictError, NotFoundError, ServiceError
 from scan_service.guard.vault import VaultError
 from scan_service.ledger import connections, scans
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from starlette.requests import Request
+    from starlette.responses import Response
 
     from scan_service.door.service import Service
     from scan_service.guard.auth import Caller
@@ -42,7 +42,7 @@ async def pipeline(service: Service, request: Request, caller: Caller) -> Respon
         "stalledAfterDays": query.stalled_days,
         "labels": await labels_of(service, scan) if query.include_labels else {},
     }
-    return Response(answers.with_text(head, "figures", text), media_type="application/json")
+    return Printed(*answers.with_text(head, "figures", text.encode()))
 
 
 async def labels_of(service: Service, scan: Mapping[str, Any]) -> dict[str, Any]:

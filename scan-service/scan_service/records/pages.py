@@ -36,14 +36,15 @@ class Page:
     """One page of a scan's records of one type.
 
     Attributes:
-        records: a JSON array as PostgreSQL printed it: parsing it could only lose digits.
+        records: a JSON array as PostgreSQL printed it: parsing it could only lose digits, and even
+            decoding it takes four bytes for each letter of a page with one emoji.
         summary: a JSON object, of all records and not of the page's, printed likewise.
         total: how many records there are; while the scan runs, how many it has told of.
         next: where the next page begins; None at the end.
         stable: whether the same page will show the same records again.
     """
 
-    records: str
+    records: bytes
     summary: str
     total: int
     next: Place | None
@@ -74,17 +75,18 @@ async def page(
     stable = scan["records"] is not None
     async with reading(db, scan) as connection:
         present = await columns(connection, table_of(part.name))
-        records, number, last = "[]", 0, None
+        records, number, last = b"[]", 0, None
         if present:
             rest = await _from(connection, scan, part, place, size)
             cursor = await connection.execute(
                 sql.SQL(
-                    "select coalesce(json_agg({} order by d.id), '[]')::text as text,"
-                    " count(*) as n, max(d.id) as last {}"
+                    "select convert_to(coalesce(json_agg({} order by d.id), '[]')::text, 'UTF8')"
+                    " as text, count(*) as n, max(d.id) as last {}"
                 ).format(
                     record_json(part, present, scan, associations=associations, raw=raw),
                     unpacked(part, present, scan, rest=rest),
-                )
+                ),
+                binary=True,
             )
             row = await cursor.fetchone() or {}
             records, number, last = row["text"], row["n"], row["last"]
@@ -100,7 +102,7 @@ async def page(
 
 async def record(
     db: Database, scan: Mapping[str, Any], part: Part, record_id: str, *, raw: bool
-) -> str | None:
+) -> bytes | None:
     """Return one record of a scan with its links, as JSON text; None where there is none.
 
     Args:
@@ -116,13 +118,14 @@ async def record(
             return None
         only = sql.SQL("and id = {} offset 0").format(sql.Literal(record_id))
         cursor = await connection.execute(
-            sql.SQL("select {}::text as text {}").format(
+            sql.SQL("select convert_to({}::text, 'UTF8') as text {}").format(
                 record_json(part, present, scan, associations=True, raw=raw),
                 unpacked(part, present, scan, rest=only),
-            )
+            ),
+            binary=True,
         )
         row = await cursor.fetchone()
-        return None if row is None else str(row["text"])
+        return None if row is None else bytes(row["text"])
 
 
 async def _from(

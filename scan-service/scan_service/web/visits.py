@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from scan_service.door.app import OPERATIONS
 from scan_service.door.passing import carry_out
+from scan_service.door.printed import Printed
 from scan_service.guard import auth
 from scan_service.web import looks
 
@@ -76,7 +77,8 @@ class Visit:
         """
         answer = await self.answer(method, path, query=query, body=body, **named)
         # Amounts keep their digits.
-        return json.loads(bytes(answer.body), parse_float=Decimal)["data"]
+        body = answer.whole if isinstance(answer, Printed) else bytes(answer.body)
+        return json.loads(body, parse_float=Decimal)["data"]
 
     async def answer(
         self,
