@@ -19,7 +19,7 @@ import pytest
 from openpyxl.utils.escape import unescape
 from scan_service.db import Database
 from scan_service.ledger import scans
-from scan_service.records import files
+from scan_service.records import files, workbook
 from scan_service.records.objects import parts
 from scan_service.records.rows import END
 from service.kit import TENANT
@@ -190,6 +190,24 @@ def test_an_object_type_called_history_gets_another_sheet_name(tmp_path: Path) -
 
     assert done.returncode == 0
     assert openpyxl.load_workbook(tmp_path / "x.xlsx").sheetnames == ["History records"]
+
+
+def test_what_a_sheet_cannot_hold_stands_on_the_next_ones(tmp_path: Path) -> None:
+    names = ["id", "a", "b", "c", "d", "e"]
+    sheets = workbook.Sheets("deals", [(name, "text") for name in names], rows=3, width=4)
+    for number in range(3):
+        sheets.add([str(number), *(f"{name}{number}" for name in names[1:])])
+    sheets.save(str(tmp_path / "x.xlsx"))
+
+    book = openpyxl.load_workbook(tmp_path / "x.xlsx")
+    found = {sheet.title: [[*row] for row in sheet.iter_rows(values_only=True)] for sheet in book}
+    assert found == {
+        "deals": [["id", "a", "b", "c"], ["0", "a0", "b0", "c0"], ["1", "a1", "b1", "c1"]],
+        "deals columns 2": [["id", "d", "e"], ["0", "d0", "e0"], ["1", "d1", "e1"]],
+        "deals 2": [["id", "a", "b", "c"], ["2", "a2", "b2", "c2"]],
+        "deals columns 2 2": [["id", "d", "e"], ["2", "d2", "e2"]],
+    }
+    assert (workbook.LAST_ROW, workbook.LAST_COLUMN) == (2**20, 2**14), "Excel's own limits"
 
 
 def test_a_writer_whose_server_died_leaves_neither_a_file_nor_a_folder(tmp_path: Path) -> None:

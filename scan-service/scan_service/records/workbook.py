@@ -22,13 +22,13 @@ from openpyxl.utils import get_column_letter
 from scan_service.records.rows import received
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from openpyxl.cell import Cell
     from openpyxl.worksheet._write_only import WriteOnlyWorksheet
 
 LONGEST_TEXT = 32_767  # units of UTF-16
-LAST_ROW = 1_048_576
+LAST_ROW, LAST_COLUMN = 1_048_576, 16_384
 _DIGITS = 15
 _NOTED = 10_000
 _FIRST_YEAR = 1900
@@ -42,37 +42,61 @@ _RESERVED = {"history"}  # names that no sheet may have
 
 
 class Sheets:
-    """The sheets of one workbook; a full one is followed by the next."""
+    """The sheets of one workbook: a full one is followed by the next.
 
-    def __init__(self, title: str, columns: list[tuple[str, str]]) -> None:
+    Columns that do not fit stand on sheets of their own, after the record's id.
+
+    Args:
+        title: of the first sheet.
+        columns: heading and kind of each.
+        rows: that a sheet has at most.
+        width: how many columns it has at most.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        columns: list[tuple[str, str]],
+        *,
+        rows: int = LAST_ROW,
+        width: int = LAST_COLUMN,
+    ) -> None:
         self._book = Workbook(write_only=True)
         self._title = f"{title} records" if title.lower() in _RESERVED else title
         self._columns = columns
+        self._rows = rows
+        rest = range(1, max(2, len(columns)), width - 1)
+        self._blocks = [[0, *range(begin, len(columns))[: width - 1]] for begin in rest]
         self._notes: list[tuple[str, str, str]] = []
         self._unlisted = 0
         self._number = 0
-        self._sheet = self._next_sheet()
+        self._next_sheets()
 
-    def _next_sheet(self) -> WriteOnlyWorksheet:
+    def _next_sheets(self) -> None:
         self._number += 1
-        sheet: WriteOnlyWorksheet = self._book.create_sheet(self._sheet_name())
         self._row = 1
-        sheet.append([self._text(sheet, heading, 0) for heading, _ in self._columns])
-        return sheet
+        self._sheets = []
+        for place, block in enumerate(self._blocks, start=1):
+            self._sheet: WriteOnlyWorksheet = self._book.create_sheet(self._sheet_name(place))
+            self._sheets.append(self._sheet)
+            self._sheet.append([self._text(self._columns[index][0], 0) for index in block])
 
-    def _sheet_name(self) -> str:
-        suffix = "" if self._number == 1 else f" {self._number}"
+    def _sheet_name(self, place: int) -> str:
+        suffix = "" if place == 1 else f" columns {place}"
+        suffix += "" if self._number == 1 else f" {self._number}"
         return self._title[: _LONGEST_TITLE - len(suffix)] + suffix
 
-    def add(self, values: Iterable[str | None]) -> None:
+    def add(self, values: Sequence[str | None]) -> None:
         """Write one record."""
-        if self._row >= LAST_ROW:
-            self._sheet = self._next_sheet()
+        if self._row >= self._rows:
+            self._next_sheets()
         self._row += 1
-        self._sheet.append([
-            self._cell(value, kind, index)
-            for index, (value, (_, kind)) in enumerate(zip(values, self._columns, strict=True))
-        ])  # fmt: skip
+        for sheet, block in zip(self._sheets, self._blocks, strict=True):
+            self._sheet = sheet
+            sheet.append([
+                self._cell(values[index], self._columns[index][1], place)
+                for place, index in enumerate(block)
+            ])  # fmt: skip
 
     def save(self, path: str) -> None:
         """Write the notes, if there are any, and the file."""
@@ -97,7 +121,7 @@ class Sheets:
             return value == "true"
         if kind in ("moment", "day"):
             return self._time(value, kind, index)
-        return self._text(self._sheet, value, index)
+        return self._text(value, index)
 
     def _json(self, value: str, index: int) -> Any:
         found = json.loads(value, parse_float=Decimal, parse_int=Decimal)
@@ -107,7 +131,7 @@ class Sheets:
             return self._number_of(str(found), index)
         if isinstance(found, list) and all(isinstance(item, str) for item in found):
             found = ";".join(found)
-        return self._text(self._sheet, found if isinstance(found, str) else value, index)
+        return self._text(found if isinstance(found, str) else value, index)
 
     def _number_of(self, value: str, index: int) -> Any:
         number = Decimal(value)
@@ -115,7 +139,7 @@ class Sheets:
         fits = number.is_finite() and (number == 0 or _SMALLEST <= abs(number) <= _LARGEST)
         if not fits or len(digits) > _DIGITS:
             # A spreadsheet would silently round it: keep all digits, as text.
-            return self._text(self._sheet, value, index)
+            return self._text(value, index)
         return number
 
     def _time(self, value: str, kind: str, index: int) -> Any:
@@ -126,12 +150,12 @@ class Sheets:
                 else datetime.fromisoformat(value).replace(tzinfo=None)
             )
         except ValueError:  # years that Python does not have, such as 20260
-            return self._text(self._sheet, value, index)
+            return self._text(value, index)
         if found.year <= _FIRST_YEAR:
-            return self._text(self._sheet, value, index)
+            return self._text(value, index)
         return found
 
-    def _text(self, sheet: WriteOnlyWorksheet, value: str, index: int) -> Cell:
+    def _text(self, value: str, index: int) -> Cell:
         kept = value
         if len(kept) * 2 > LONGEST_TEXT and len(kept.encode("utf-16-le")) // 2 > LONGEST_TEXT:
             ending = f"... [cut from {len(kept)} characters]"
@@ -140,7 +164,7 @@ class Sheets:
             kept = units.decode("utf-16-le", "ignore") + ending
             self._note(index, f"text of {len(value)} characters cut to {LONGEST_TEXT} units")
         kept = _ESCAPED.sub(lambda found: f"_x{ord(found[0]):04X}_", kept)
-        cell = WriteOnlyCell(sheet)
+        cell = WriteOnlyCell(self._sheet)
         # Past the check of the length, which takes escapes for what they stand for.
         cell._value = kept  # type: ignore[attr-defined]  # noqa: SLF001
         # Never a formula and never an error value, whatever it begins with.
@@ -151,7 +175,7 @@ class Sheets:
         if len(self._notes) >= _NOTED:
             self._unlisted += 1
             return
-        self._notes.append((self._sheet_name(), f"{get_column_letter(index + 1)}{self._row}", what))
+        self._notes.append((self._sheet.title, f"{get_column_letter(index + 1)}{self._row}", what))
 
 
 def main(path: str, title: str, lines: Iterable[bytes]) -> None:
