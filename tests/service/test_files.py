@@ -153,8 +153,11 @@ def test_files_and_pages_go_out_gzipped_where_that_is_allowed(asked: Client) -> 
             headers={"Authorization": f"Bearer {asked.key}", "Accept-Encoding": "gzip"},
         ) as response:
             raw = b"".join(response.iter_raw())
-        plain = asked.get(f"/api/v1/scan/{path}", headers={"Accept-Encoding": "identity"}).content
+        refused = asked.get(f"/api/v1/scan/{path}", headers={"Accept-Encoding": "br, gzip;q=0.0"})
+        plain = refused.content
 
+        assert "Content-Encoding" not in refused.headers
+        assert refused.headers["Vary"] == "Accept-Encoding"
         assert response.headers["Content-Encoding"] == "gzip"
         unpacked = gzip.decompress(raw)
         assert unpacked == plain or path == "result/odd"  # which says the time

@@ -16,7 +16,6 @@ from service_base.middleware import Refusals, Watch, may_watch
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
@@ -35,6 +34,7 @@ from scan_service.door.health import Health
 from scan_service.door.hubspot import HubSpot
 from scan_service.door.news import News
 from scan_service.door.passing import Operation, let_through
+from scan_service.door.printed import Packing
 from scan_service.door.prometheus import CONTENT_TYPE, Metrics
 from scan_service.door.service import Service
 from scan_service.engine.jobs import Engine
@@ -192,7 +192,7 @@ def create_app(
             Middleware(CorrelationIdMiddleware, header_name="X-Correlation-ID"),
             Middleware(Watch, answered=numbers.answered),
             Middleware(Refusals, answer=_refused),
-            Middleware(GZipMiddleware, minimum_size=1024, compresslevel=_GZIP_LEVEL),
+            Middleware(Packing, minimum_size=1024, compresslevel=_GZIP_LEVEL),
         ],
         exception_handlers={
             HTTPException: _http_refusal,

@@ -1,12 +1,15 @@
-"""Knows how an answer goes out that PostgreSQL has printed: unread, and in pieces if it is long.
+"""Knows how long answers go out: unread where PostgreSQL has printed them, in pieces, packed.
 
 A page may have tens of megabytes, and each copy of them is memory of a server that others use too.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
+from starlette.datastructures import Headers
+from starlette.middleware.gzip import GZipMiddleware, IdentityResponder
 from starlette.responses import Response
 
 if TYPE_CHECKING:
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
 
 # Long enough that the middleware packs it in a thread.
 _PIECE = 256 * 1024
+_REFUSED = re.compile(r"gzip\s*;\s*q=0(\.0*)?\s*(,|$)", re.IGNORECASE)
 
 
 class Printed(Response):
@@ -54,3 +58,16 @@ class Printed(Response):
         for part in self._parts:
             for begin in range(0, len(part), _PIECE):
                 yield part[begin : begin + _PIECE]
+
+
+class Packing(GZipMiddleware):
+    """Packs answers for clients that take gzip; `gzip;q=0` says that one does not."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        if scope["type"] == "http" and _REFUSED.search(
+            Headers(scope=scope).get("Accept-Encoding", "")
+        ):
+            await IdentityResponder(self.app, self.minimum_size)(scope, receive, send)
+            return
+        await super().__call__(scope, receive, send)
