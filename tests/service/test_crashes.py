@@ -53,9 +53,18 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def service(cluster: Cluster, slow: Simulator, tmp_path: Path) -> Iterator[Installation]:
+def service(postgres_server: str, slow: Simulator, tmp_path: Path) -> Iterator[Installation]:
+    yield from served(Installation.fresh(postgres_server, tmp_path, slow.url, stop_seconds=8))
+
+
+@pytest.fixture
+def on_cluster(cluster: Cluster, slow: Simulator, tmp_path: Path) -> Iterator[Installation]:
+    """The same on a PostgreSQL of its own."""
     asyncio.run(migrate(SecretStr(cluster.url)))
-    installation = Installation(cluster.url, tmp_path, slow.url, stop_seconds=8)
+    yield from served(Installation(cluster.url, tmp_path, slow.url, stop_seconds=8))
+
+
+def served(installation: Installation) -> Iterator[Installation]:
     try:
         installation.serve()
         yield installation
@@ -118,26 +127,6 @@ def test_the_scan_of_a_killed_worker_goes_on_elsewhere_within_30_seconds(
     assert service.row("scan-1")["runs"] == 2
 
 
-def test_a_leaving_worker_hands_its_scans_over_with_their_bookmark(
-    service: Installation, slow: Simulator
-) -> None:
-    first = service.work()
-    in_the_middle(service, slow)
-
-    first.terminate()
-    assert first.wait(30) == 0
-    moved = service.row("scan-1")
-    slow.latency_ms = 0
-    service.work()
-
-    assert moved["status"] == "running"
-    assert moved["run_id"] is None
-    assert moved["state"], "the bookmark is kept"
-    assert_complete(service, slow)
-    row = service.row("scan-1")
-    assert (row["attempt"], row["runs"]) == (1, 2)  # a deploy is no failed attempt
-
-
 def processed(service: Installation, name: str) -> int:
     """How many records of a type the ledger knows of."""
     ((count,),) = service.ledger.run(
@@ -162,7 +151,7 @@ def assert_all_types(service: Installation, slow: Simulator) -> None:
     assert service.run_folders() == []
 
 
-def test_a_leaving_worker_hands_over_a_scan_of_several_types(
+def test_a_leaving_worker_hands_its_scans_over_with_their_bookmark(
     service: Installation, slow: Simulator
 ) -> None:
     first = service.work()
@@ -170,13 +159,19 @@ def test_a_leaving_worker_hands_over_a_scan_of_several_types(
 
     first.terminate()
     assert first.wait(30) == 0
+    moved = service.row("scan-1")
     kept = processed(service, "contacts")
     slow.latency_ms = 0
     service.work()
 
+    assert moved["status"] == "running"
+    assert moved["run_id"] is None
+    assert moved["state"], "the bookmark is kept"
     assert kept > 0
     assert_all_types(service, slow)
-    assert service.row("scan-1")["runs"] == 2
+    row = service.row("scan-1")
+    assert (row["attempt"], row["runs"]) == (1, 2)  # a deploy is no failed attempt
+    assert row["slot"] is None
 
 
 @pytest.mark.heavy
@@ -229,10 +224,11 @@ def test_a_frozen_worker_that_thaws_changes_nothing(service: Installation, slow:
 
 @pytest.mark.heavy
 def test_a_loader_that_thaws_writes_nothing_into_the_next_scan_of_its_name(
-    cluster: Cluster, many: Portal, slow: Simulator, tmp_path: Path
+    postgres_server: str, many: Portal, slow: Simulator, tmp_path: Path
 ) -> None:
-    asyncio.run(migrate(SecretStr(cluster.url)))
-    service = Installation(cluster.url, tmp_path, slow.url, lost_after_seconds=3, sweep_seconds=0.5)
+    service = Installation.fresh(
+        postgres_server, tmp_path, slow.url, lost_after_seconds=3, sweep_seconds=0.5
+    )
     try:
         service.serve()
         first = service.work()
@@ -305,8 +301,9 @@ def test_a_killed_child_is_run_again(service: Installation, slow: Simulator, vic
 @pytest.mark.heavy
 @pytest.mark.parametrize("seconds", [1, 14])
 def test_a_database_that_restarts_loses_no_scan(
-    service: Installation, slow: Simulator, cluster: Cluster, seconds: int
+    on_cluster: Installation, slow: Simulator, cluster: Cluster, seconds: int
 ) -> None:
+    service = on_cluster
     worker = service.work()
     in_the_middle(service, slow)
 
