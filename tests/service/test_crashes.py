@@ -76,15 +76,15 @@ def in_the_middle(
     service: Installation, slow: Simulator, scan_id: str = "scan-1", **config: Any
 ) -> None:
     """Start a scan and return while it reads deals."""
-    slow.latency_ms = 700  # the tap hands records on by the thousand
-    # Two hundred pages, of which twenty are under way at once: enough of them are left.
+    # The tap hands records on by the thousand. Twenty of two hundred pages are under way at once:
+    # what is left cannot end by itself meanwhile.
+    slow.after(100, lambda: setattr(slow, "latency_ms", 5000), object_type="deals")
     service.start(scan_id, batchSize=20, **config)
+    wait_for(lambda: slow.latency_ms, why=service.logs()[-4000:])
     wait_for(
         lambda: service.row(scan_id)["state"] and service.row(scan_id)["processed_items"],
-        seconds=40,
         why=service.logs()[-4000:],
     )
-    slow.latency_ms = 5000  # what is left cannot end by itself meanwhile
     assert service.row(scan_id)["processed_items"] < DEALS
 
 

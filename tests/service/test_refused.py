@@ -43,7 +43,8 @@ def service(postgres_server: str, slow: Simulator, tmp_path: Path) -> Iterator[I
 def test_refused_records_are_counted_while_the_scan_runs(
     service: Installation, slow: Simulator, portal: Portal
 ) -> None:
-    service.start("makes-the-table")
+    # Of a year without deals: it makes their table and has nothing to read.
+    service.start("makes-the-table", dateRange={"startDate": "1999-01-01", "endDate": "1999-12-31"})
     service.finished("makes-the-table")
     refused = sorted(portal.ids("deals"))[:2]
     listed = ", ".join(f"'{each}'" for each in refused)
@@ -52,13 +53,15 @@ def test_refused_records_are_counted_while_the_scan_runs(
         f" check (_scan_id <> 'watched' or id not in ({listed}))"
     )
 
-    slow.latency_ms = 700
+    # What comes after a while makes the target write what it has; the end is some of these away.
+    slow.after(100, lambda: setattr(slow, "latency_ms", 3000), object_type="deals")
     service.start("watched", batchSize=20)
     during = wait_for(
         lambda: (
             (data := service.status("watched"))["progress"]["failedItems"] == len(refused) and data
         ),
         seconds=90,
+        pause=0.5,
         why=service.logs()[-3000:],
     )
     slow.latency_ms = 0
