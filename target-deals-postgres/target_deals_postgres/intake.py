@@ -17,7 +17,7 @@ from target_deals_postgres.records.rows import (
     UnknownFieldsError,
     UnknownMarkError,
 )
-from target_deals_postgres.records.values import NarrowError, UnfitError, loads
+from target_deals_postgres.records.values import NarrowError, UnfitError, as_payload, loads
 from target_deals_postgres.storing.rejected import Rejected
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ class Intake:
         record = message.parsed
         try:
             record = loads(payload) if record is None else record
-            payload = payload or serialize_json(record).encode()
+            payload = payload or as_payload(record).encode()
         except (ValueError, RecursionError):
             record = None
         values = record if isinstance(record, dict) else {}

@@ -15,6 +15,7 @@ from target_deals_postgres.errors import TargetError
 from target_deals_postgres.settings import settings_of
 from target_deals_postgres.storing.database import Database
 from target_deals_postgres.storing.rejected_table import TABLE
+from target_deals_postgres.tables import catalog
 from target_deals_postgres.target import TargetDealsPostgres
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ def _forget(config: dict[str, Any], tenant: str, *, parse_env: bool) -> None:
     database = Database(settings.database_url, said_by=settings.said_by)
 
     def work(cur: cursor) -> int:
+        if not catalog.columns(cur, settings.default_target_schema, TABLE):
+            return 0
         cur.execute(statement, (tenant,))
         return cur.rowcount
 

@@ -143,8 +143,6 @@ class Run:
 
     def _account(self, state: str, code: str = "") -> None:
         self._commits.settle()
-        if not self._schemas.streams:
-            return
         try:
             self._database.transaction(lambda cur: self._loads.end(cur, state, code))
         except TargetError as error:
@@ -160,7 +158,8 @@ class Run:
         Raises:
             RejectedRecordsError: more records were rejected than `max_rejected_records` allows.
         """
-        self._rejections.judge()
+        streams = self._schemas.streams.values()
+        self._rejections.judge(held=any(one.overwritten for one in streams))
 
     def _accept(self, line: bytes) -> bool:
         # Whether to go on; what follows a BATCH that was not read to its end must not be read.

@@ -288,7 +288,7 @@ def test_rejected_records_fail_the_run_and_leave_the_old_rows(pg: Loader) -> Non
     before(pg)
     bad = {"_tenant_id": "a", "id": 1, "name": 5}
 
-    with pytest.raises(RejectedRecordsError):
+    with pytest.raises(RejectedRecordsError, match="nothing is overwritten"):
         full(pg, bad, *of("a", 7))
 
     assert table(pg) == OLD

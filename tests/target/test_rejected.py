@@ -58,6 +58,77 @@ def test_rejected_records_are_tried_again_where_no_later_one_was_stored(
     assert rows(pg) == [(1, "too long"), (2, "new"), (3, "last")]
 
 
+def test_keys_of_listed_records_are_the_same_where_postgresql_says_so(pg: Loader) -> None:
+    moment, time, uuid = (
+        {"type": "string", "format": one} for one in ("date-time", "time", "uuid")
+    )
+    number, text = {"type": "number"}, {"type": "string"}
+    same: list[tuple[Any, Any, Any]] = [
+        (moment, "2026-01-01T00:00:00Z", "2026-01-01T01:00:00+01:00"),
+        (time, "8:00:15", "08:00:15.000"),
+        (uuid, "{A0EEBC999C0B4EF8BB6D6BB9BD380A11}", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"),
+        (number, 1.0, 1),
+        ({"type": "object"}, {"a": 1, "b": [1.0]}, {"b": [1], "a": 1.0}),
+        ({"type": ["string", "integer"]}, 1, "1"),
+    ]
+    others: list[tuple[Any, Any, Any]] = [
+        (number, 10**30 + 1, 10**30 + 2),
+        ({"type": "array"}, ["1"], [1]),
+        (text, "abc", "ABC"),
+        (text, "1", "1.0"),
+    ]
+    streams = {f"t{at}": one for at, one in enumerate([*same, *others])}
+
+    def load(type_: str, which: int, n: Any, **settings: Any) -> None:
+        pg.load(
+            *[
+                message
+                for name, one in streams.items()
+                for message in (
+                    pg.schema(name, {"id": one[0], "n": type_}, ["id"]),
+                    pg.records(name, *[{"id": one[which], "n": n}] if which else []),
+                )
+            ],
+            **settings,
+        )
+
+    load("integer", 1, "text", max_rejected_records=-1)
+    load("integer", 2, 2)
+    load("string", 0, None, **AGAIN)
+    for at, name in enumerate(streams):
+        found = pg.rows(f"SELECT n, n__text FROM hubspot.{name} ORDER BY n")
+        assert found == [(2, None), (None, "text")][: 1 + (at >= len(same))], streams[name]
+    assert [was for _, was in listed(pg)] == [True] * len(same)
+
+
+def test_a_tenant_is_forgotten_where_nothing_was_ever_loaded(pg: Loader, tmp_path: Path) -> None:
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"database_url": pg.url}))
+    command = [sys.executable, "-m", "target_deals_postgres.rejected", "--config", str(config)]
+    done = subprocess.run(
+        [*command, "forget", "--tenant", "a"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "0 rejected records are off the list\n"
+
+
+def test_all_listed_spellings_of_a_key_are_overtaken(pg: Loader, schema: Any) -> None:
+    # The target lists the key as it came, PostgreSQL's refusals have its text.
+    wrong = {**one(1, "x"), "v": 5}
+    pg.load(schema, pg.records("t", wrong, one(1, "too long")), max_rejected_records=-1)
+    pg.load(schema, pg.records("t", one(1, "new")))
+    assert [was for _, was in listed(pg)] == [True, True]
+
+
+def test_a_number_that_is_none_is_tried_again_as_it_came(pg: Loader) -> None:
+    pg.load(
+        pg.schema("t", {"id": "integer", "n": "number", "v": "integer"}, ["id"]),
+        '{"type": "RECORD", "stream": "t", "record": {"id": 1, "n": NaN, "v": "text"}}',
+        max_rejected_records=-1,
+    )
+    pg.load(pg.schema("t", {"id": "integer", "n": "number", "v": "string"}, ["id"]), **AGAIN)
+    assert pg.rows("SELECT n::text, v__text FROM hubspot.t") == [("NaN", "text")]
+
+
 def test_a_command_tries_again_without_the_source(pg: Loader, schema: Any, tmp_path: Path) -> None:
     pg.load(
         schema,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 NO_DATE = "expected a date (YYYY-MM-DD)"
+NO_TIME = "expected a time (HH:MM:SS)"
 NO_MOMENT = "expected a date-time (RFC 3339)"
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 DATE_LENGTH = len("2026-01-31")
@@ -150,6 +151,20 @@ def as_json(text: str | None, kind: Kind, accepts: frozenset[str] = EVERYTHING) 
     return json.dumps(text, ensure_ascii=False)
 
 
+def as_payload(record: Any) -> str:
+    """The JSON of a record that is parsed already, for the list of rejected records.
+
+    NaN and Infinity stay what they are in numeric columns, so that it can be tried again.
+    """
+    if not isinstance(record, dict):
+        return serialize_json(record)
+    members = (
+        f"{json.dumps(name)}:{value if isinstance(value, NotFinite) else serialize_json(value)}"
+        for name, value in record.items()
+    )
+    return "{" + ",".join(members) + "}"
+
+
 def _bigint(value: Any) -> str:
     if isinstance(value, Decimal) and value.adjusted() > LONGEST_BIGINT:
         raise NarrowError("")  # before int() makes a billion digits of 1E999999999
@@ -198,10 +213,12 @@ def _time(value: Any) -> str:
     text = str(value)
     if text[1:2] == ":":  # before ten, as some taps write it
         text = f"0{text}"
+    if text[2:3] != ":":  # Python would take 20260131 for 20:26:01.31
+        raise UnfitError(NO_TIME)
     try:
         moment = time.fromisoformat(text)
     except ValueError:
-        raise UnfitError("expected a time (HH:MM:SS)") from None
+        raise UnfitError(NO_TIME) from None
     if moment.tzinfo is not None:
         moment = datetime.combine(date(2000, 1, 2), moment).astimezone(UTC).time()
     return moment.isoformat()

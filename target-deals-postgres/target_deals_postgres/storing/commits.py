@@ -9,7 +9,6 @@ import logging
 import os
 import sys
 import time
-from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
@@ -246,12 +245,12 @@ class Commits:
         for part, outcome in done:
             destination = part.destination
             if destination.repeatable and self._rejections.has_open(destination.stream):
-                own = Counter(one.compared for one in nulled if one.stream == destination.stream)
-                stored = self._rejections.later(destination.stored(part.batch, outcome), own)
+                later = destination.later(part.batch, outcome, nulled)
+                keys = self._rejections.of(destination.stream, later, destination.kinds)
                 if destination.held:
-                    self._rejections.keep_overtaken(destination.stream, stored)
+                    self._rejections.keep_overtaken(destination.stream, keys)
                 else:
-                    self._rejections.overtake(cur, destination.stream, stored)
+                    self._rejections.overtake(cur, destination.stream, keys)
 
 
 def _load_all(cur: cursor, commit: _Commit) -> tuple[list[tuple[_Part, Outcome]], list[Rejected]]:

@@ -11,6 +11,7 @@ from singer_sdk.singerlib.json import serialize_json
 from target_deals_postgres.records.batches import Batch
 from target_deals_postgres.records.columns import TENANT, VERSION
 from target_deals_postgres.records.lines import texts_of, unescape
+from target_deals_postgres.storing import keys
 from target_deals_postgres.storing.rejected import Rejected
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ class Destination:
     def __post_init__(self) -> None:
         """Begin with no row."""
         self.batch = Batch(self.layout, removing=self.removing)
+        self.kinds = [self.layout.kinds[at] for at in self.layout.keys]
 
     def add(self, row: Row, line: bytes, present: Presence) -> int:
         """Let a row wait; see `Batch.add`."""
@@ -113,17 +115,28 @@ class Destination:
         noted, self.noted = self.noted, []
         return batch, noted
 
-    def stored(self, batch: Batch, outcome: Outcome) -> Counter[Key]:
-        """How many records of a batch were stored, by their keys."""
-        refused = Counter(self._key(one.rows[number]) for one, number, _ in outcome.refused)
+    def later(self, batch: Batch, outcome: Outcome, nulled: Iterable[Rejected]) -> set[Key]:
+        """Of which keys a record was stored that is not listed by itself.
+
+        Args:
+            batch: the records.
+            outcome: what became of them.
+            nulled: the records of the transaction that are listed for a NULL.
+        """
+        listed = Counter(self._key(one.rows[number]) for one, number, _ in outcome.refused)
+        listed.update(
+            keys.comparable(keys.texts_of(one.key), self.kinds)
+            for one in nulled
+            if one.stream == self.stream
+        )
         came: Counter[Key] = Counter()
         for number, line in enumerate(batch.rows):
             came[self._key(line)] += len(batch.parts.get(number, (line,)))
-        return came - refused
+        return set(came - listed)
 
     def _key(self, line: bytes) -> Key:
         texts = texts_of(line)
-        return tuple(unescape(texts[at]) for at in self.layout.keys)
+        return keys.comparable((unescape(texts[at]) for at in self.layout.keys), self.kinds)
 
     def nulled(self, batch: Batch, number: int, reasons: Mapping[int, str]) -> Rejected:
         """Describe a row that PostgreSQL took with NULL for some of its values."""

@@ -14,12 +14,12 @@ from target_deals_postgres.errors import KeyMissingError, RejectedRecordsError
 from target_deals_postgres.records.columns import Kind
 from target_deals_postgres.records.values import storable
 from target_deals_postgres.storing import rejected_table
-from target_deals_postgres.storing.keys import parts, plain
+from target_deals_postgres.storing.keys import Listed
 from target_deals_postgres.storing.rejected_table import TABLE
 from target_deals_postgres.tables import catalog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from psycopg2.extensions import cursor
 
@@ -55,11 +55,6 @@ class Rejected:
     lacks_key: bool = False
     nulled: tuple[str, ...] = ()
 
-    @property
-    def compared(self) -> Key:
-        """Its key, as it compares with that of a row."""
-        return parts(self.key)
-
 
 @dataclass
 class Rejections:
@@ -76,9 +71,9 @@ class Rejections:
     _nulled: int = 0
     # How many of each stream the log has not told of yet, and the last one's reason.
     _untold: dict[str, tuple[int, str]] = field(default_factory=dict)
-    _open: dict[str, dict[Key, str]] = field(default_factory=dict)
+    _open: dict[str, Listed] = field(default_factory=dict)
     _versions: set[tuple[str, int | None, str | None]] = field(default_factory=set)
-    _overtaken: dict[str, set[Key]] = field(default_factory=dict)
+    _overtaken: dict[str, set[str]] = field(default_factory=dict)
 
     def prepare(self, cur: cursor) -> None:
         """Make the table, before any record comes; say at once if that is not allowed."""
@@ -92,7 +87,7 @@ class Rejections:
                 SQL("SELECT stream, record_key FROM {} WHERE overtaken IS NULL").format(listed)
             )
             for stream, key in cur.fetchall():
-                self._open.setdefault(stream, {})[parts(key)] = key
+                self._open.setdefault(stream, Listed()).add(key)
         except errors.InsufficientPrivilege as error:
             cur.execute("ROLLBACK TO SAVEPOINT rejected")
             self._is_listed = False
@@ -142,8 +137,9 @@ class Rejections:
         if not self._is_listed:
             return
         for one in rejected:
-            self._open.setdefault(one.stream, {})[one.compared] = storable(one.key, Kind.TEXT)
-            self._overtaken.get(one.stream, set()).discard(one.compared)
+            key = storable(one.key, Kind.TEXT)
+            self._open.setdefault(one.stream, Listed()).add(key)
+            self._overtaken.get(one.stream, set()).discard(key)
         execute_values(
             cur,
             SQL(
@@ -166,39 +162,31 @@ class Rejections:
 
     def has_open(self, stream: str) -> bool:
         """Whether records of a stream are listed that no later one has overtaken."""
-        return bool(self._open.get(stream))
+        return stream in self._open
 
-    def later(self, stored: Mapping[Key, int], nulled: Mapping[Key, int]) -> set[Key]:
-        """Of which keys a transaction stored a record that is not listed by itself.
+    def of(self, stream: str, stored: Iterable[Key], kinds: Sequence[str]) -> set[str]:
+        """The keys of listed records of a stream that are one of some, see `Listed.of`."""
+        return self._open[stream].of(stored, kinds)
 
-        Args:
-            stored: how many records it stored, by their keys.
-            nulled: how many of them have a NULL that it lists.
-        """
-        return {key for one, count in stored.items() if count > nulled.get(key := plain(one), 0)}
-
-    def overtake(self, cur: cursor, stream: str, stored: Iterable[Key]) -> None:
+    def overtake(self, cur: cursor, stream: str, keys: Collection[str]) -> None:
         """Note that later records of some keys are stored: the listed ones are not tried again.
 
         Args:
             cur: inside the transaction that stores the later ones.
             stream: the stream's name.
-            stored: their keys.
+            keys: as they are listed.
         """
-        known = self._open.get(stream, {})
-        texts = [known[key] for key in stored if key in known]
-        if texts:
+        if keys:
             cur.execute(
                 SQL(
                     "UPDATE {} SET overtaken = true "
                     "WHERE stream = %s AND record_key = ANY(%s) AND overtaken IS NULL"
                 ).format(self._name),
-                (storable(stream, Kind.TEXT), texts),
+                (storable(stream, Kind.TEXT), list(keys)),
             )
 
-    def keep_overtaken(self, stream: str, stored: Iterable[Key]) -> None:
+    def keep_overtaken(self, stream: str, keys: Collection[str]) -> None:
         """Remember what `overtake` will have to note when the stored records overwrite others."""
-        keys = self._open.get(stream, {}).keys() & set(stored)
         self._overtaken.setdefault(stream, set()).update(keys)
 
     def overtake_all(self, cur: cursor, stream: str, tenants: set[str | None] | None) -> None:
@@ -275,22 +263,27 @@ class Rejections:
             found |= {whose for (whose,) in cur.fetchall()}
         return found
 
-    def judge(self) -> None:
+    def judge(self, *, held: bool) -> None:
         """Say whether the run may count as a success.
+
+        Args:
+            held: whether records waited to overwrite others, which they then do not.
 
         Raises:
             RejectedRecordsError: more records were rejected than `max_rejected_records` allows.
         """
         most = self.settings.max_rejected_records
+        others = "all others are committed"
+        if held:
+            others = "nothing is overwritten; the other streams' records are committed"
         if self.count and not self._is_listed:
             raise RejectedRecordsError(
                 f"{self.count} records were rejected and could not be listed, since "
-                f"{self.settings.default_target_schema}.{TABLE} cannot be used; all others are "
-                "committed"
+                f"{self.settings.default_target_schema}.{TABLE} cannot be used; {others}"
             )
         if 0 <= most < self.count:
             kind = KeyMissingError if self._only_keys_missing else RejectedRecordsError
             raise kind(
                 f"{self.count} records were rejected, more than max_rejected_records ({most}); "
-                f"see {self.settings.default_target_schema}.{TABLE}; all others are committed"
+                f"see {self.settings.default_target_schema}.{TABLE}; {others}"
             )
