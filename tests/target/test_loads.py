@@ -9,7 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 from harness.database import connect
 from harness.loading import until
-from target_deals_postgres.errors import InputError, RejectedRecordsError
+from target_deals_postgres.errors import DatabaseError, InputError, RejectedRecordsError
 
 if TYPE_CHECKING:
     from harness.loading import Start
@@ -106,6 +106,21 @@ def test_a_run_that_fails_says_so_with_what_it_stored(pg: Loader) -> None:
         pg.load(deals, deal(pg, "a", 1), "nonsense")
 
     assert loads(pg, "processed, created, state, code") == [(1, 1, "failed", "input_invalid")]
+
+
+def test_a_stream_whose_table_cannot_be_made_has_its_row_too(pg: Loader) -> None:
+    deals, other = (pg.schema(name, {"id": "integer"}, ["id"]) for name in ("deals", "other"))
+    pg.rows("CREATE SCHEMA hubspot; CREATE VIEW hubspot.other AS SELECT 1 AS id")
+    for messages in ([other], [deals, pg.records("deals", {"id": 1}), other]):
+        with pytest.raises(DatabaseError):
+            pg.load(*messages)
+
+    failed = ("failed", "database_refused")
+    assert loads(pg, "stream, created, state, code") == [
+        ("other", 0, *failed),
+        ("deals", 1, *failed),
+        ("other", 0, *failed),
+    ]
 
 
 def test_the_log_tells_programs_the_counts_of_each_row_whatever_ended_the_run(

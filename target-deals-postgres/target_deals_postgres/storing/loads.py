@@ -122,15 +122,20 @@ class Loads:
     def end(self, cur: cursor, state: str, code: str) -> None:
         """Say how the run ended; the counts stay those of what is stored.
 
+        A stream whose table could not be made has its row too.
+
         Args:
             cur: a cursor.
             state: completed, failed or interrupted.
             code: why it failed; see docs/codes.md.
         """
-        if self._kept:
+        if self._kept and self._streams:
             self._try(cur, lambda: self._end(cur, state, code))
 
     def _end(self, cur: cursor, state: str, code: str) -> None:
+        self._store(
+            cur, {name: one for name, one in self._streams.items() if name not in self.stored}
+        )
         cur.execute(
             SQL(
                 "UPDATE {} SET state = %s, code = %s, finished_at = clock_timestamp() "
