@@ -11,7 +11,7 @@ from psycopg2.extensions import make_dsn
 from singer_sdk import typing as th
 from singer_sdk.exceptions import ConfigValidationError
 
-from target_deals_postgres.records.columns import LONGEST_IDENTIFIER
+from target_deals_postgres.records.columns import LONGEST_IDENTIFIER, SYSTEM_SCHEMAS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -298,6 +298,10 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
     """
     if len(config["default_target_schema"].encode()) > LONGEST_IDENTIFIER:
         raise _refusal(f"default_target_schema: more than {LONGEST_IDENTIFIER} bytes, in UTF-8")
+    if config["default_target_schema"].startswith(SYSTEM_SCHEMAS):
+        raise _refusal(
+            "default_target_schema: PostgreSQL keeps pg_… and information_schema for itself"
+        )
     mapped = bool(config.get("stream_maps") or config.get("flattening_enabled"))
     if mapped and config["replay_rejected_records"]:
         raise _refusal(

@@ -177,6 +177,7 @@ def test_validation_judges_the_whole_schema(pg: Loader) -> None:
         ({"batch_seconds": 0}, "batch_seconds"),
         ({"hard_delete": "yes"}, "hard_delete"),
         ({"default_target_schema": ""}, "default_target_schema"),
+        ({"default_target_schema": "pg_x"}, "default_target_schema: PostgreSQL keeps"),
         ({"default_target_schema": "ä" * 32}, "default_target_schema: more than 63 bytes"),
         ({"database_url": 5}, "database_url"),
     ],

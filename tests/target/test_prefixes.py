@@ -52,6 +52,7 @@ def test_two_streams_with_one_place_are_refused(pg: Loader) -> None:
         pg.load(users, prefixed, default_target_schema="app", schema_from_stream_name=True)
 
 
-def test_a_prefix_that_can_be_no_schema_is_a_sentence(pg: Loader) -> None:
-    with pytest.raises(DatabaseError, match="pg_x"):
-        pg.load(pg.schema("pg_x-users", PROPERTIES, ["id"]), schema_from_stream_name=True)
+@pytest.mark.parametrize("prefix", ["pg_x", "pg_catalog", "information_schema"])
+def test_a_prefix_that_can_be_no_schema_is_a_sentence(pg: Loader, prefix: str) -> None:
+    with pytest.raises(DatabaseError, match=rf"{prefix} \(of stream {prefix}-users\) is none"):
+        pg.load(pg.schema(f"{prefix}-users", PROPERTIES, ["id"]), schema_from_stream_name=True)

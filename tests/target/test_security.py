@@ -164,7 +164,7 @@ def test_readers_may_read_what_the_target_says_of_loads_and_links(pg: Loader) ->
 
 
 def test_a_reader_that_does_not_exist_is_named_before_anything_is_written(pg: Loader) -> None:
-    with pytest.raises(DatabaseError, match='role "nobody_here" does not exist'):
+    with pytest.raises(DatabaseError, match="readers: the database has no role nobody_here"):
         pg.load(
             pg.schema("t", {"id": "integer"}, ["id"]),
             pg.records("t", {"id": 1}),

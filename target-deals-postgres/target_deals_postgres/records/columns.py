@@ -24,6 +24,8 @@ OWN_NAMES = frozenset(
         *("_rejected_records", "_loads", "_latest_loads", "_versions"),
     }
 )
+# Schemas that PostgreSQL keeps for itself.
+SYSTEM_SCHEMAS = ("pg_", "information_schema")
 BIGINT_RANGE = (-(2**63), 2**63 - 1)
 STRUCTURES = frozenset({"object", "array"})
 EVERYTHING = frozenset({"string", "integer", "number", "boolean", "object", "array"})

@@ -9,7 +9,7 @@ from psycopg2 import errors
 from psycopg2.sql import SQL, Identifier
 
 from target_deals_postgres.errors import DatabaseRefusedError
-from target_deals_postgres.records.columns import identifier
+from target_deals_postgres.records.columns import SYSTEM_SCHEMAS, identifier
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor
@@ -75,8 +75,13 @@ def ensure_schema(cur: cursor, name: str, said_by: str = "default_target_schema"
         said_by: what gave it this name, for the error.
 
     Raises:
-        DatabaseRefusedError: it is missing and may not be created.
+        DatabaseRefusedError: it is missing and may not be created, or it is PostgreSQL's own.
     """
+    if name.startswith(SYSTEM_SCHEMAS):
+        raise DatabaseRefusedError(
+            f"the schema {name} ({said_by}) is none for tables: PostgreSQL keeps pg_… and "
+            "information_schema for itself"
+        )
     cur.execute("SELECT FROM pg_namespace WHERE nspname = %s", (name,))
     if cur.rowcount:
         return

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from psycopg2 import errors
 from psycopg2.sql import SQL, Identifier
 
+from target_deals_postgres.errors import DatabaseRefusedError
 from target_deals_postgres.records.columns import TENANT
 
 if TYPE_CHECKING:
@@ -61,12 +63,18 @@ def let_read(cur: cursor, schema: str, table: str, roles: Sequence[str]) -> None
     """Let roles read a table, and enter its schema where they may not yet.
 
     Raises:
-        psycopg2.Error: there is no such role, or the right may not be given.
+        DatabaseRefusedError: there is no such role.
+        psycopg2.Error: the right may not be given.
     """
     for role in roles:
-        cur.execute(
-            SQL("GRANT SELECT ON {} TO {}").format(Identifier(schema, table), Identifier(role))
-        )
+        try:
+            cur.execute(
+                SQL("GRANT SELECT ON {} TO {}").format(Identifier(schema, table), Identifier(role))
+            )
+        except errors.UndefinedObject:
+            raise DatabaseRefusedError(
+                f"readers: the database has no role {role}, which is to read {schema}.{table}"
+            ) from None
         cur.execute("SELECT has_schema_privilege(%s, %s, 'USAGE')", (role, schema))
         if cur.fetchone() == (False,):
             cur.execute(
