@@ -92,3 +92,12 @@ def test_a_folder_imports_no_more_than_the_table_says(
     }
 
     assert {i for i in imported if not i.startswith(others)} <= allowed
+
+
+def test_the_life_of_a_scan_has_the_states_of_the_ledger() -> None:
+    ledger = ROOT / "scan-service/scan_service/ledger/migrations/0001_ledger.sql"
+    kept = re.search(r"check \(status in \((.*?)\)\)", ledger.read_text(encoding="utf-8"))
+    assert kept is not None
+    picture = PAGE.split("stateDiagram-v2")[1].split("```")[0]
+
+    assert set(re.findall(r"\w+(?= -->)|(?<=--> )\w+", picture)) == set(re.findall(r"\w+", kept[1]))
