@@ -158,9 +158,8 @@ TABLE: tuple[Setting, ...] = (
         NAMES,
         "Objects",
         "Object types to read: names such as `contacts` or a custom object's, or objects with "
-        "`name` and, for this type alone, `properties`, `history`, `associations`, "
-        "`association_ids`, `pipeline`, `stage`, `created_from`, `created_until`, `archived`, "
-        "`max_records`. The settings of these names below are those of `deals`.",
+        "`name` and, for this type alone, {of_objects}. The settings of these names below are "
+        "those of `deals`.",
         default=[DEALS.name],
     ),
     Setting(
@@ -411,8 +410,10 @@ def _item_schema() -> dict[str, Any]:
 def _config_schema() -> dict[str, Any]:
     """The table as Singer and Meltano read it."""
     properties = {}
+    names = ", ".join(f"`{name}`" for name in OF_OBJECTS)
     for setting in TABLE:
-        words = {"title": setting.title, "description": setting.description}
+        description = setting.description.replace("{of_objects}", names)
+        words = {"title": setting.title, "description": description}
         default = {} if setting.default is None else {"default": setting.default}
         hidden = {"secret": True, "writeOnly": True} if setting.secret else {}
         properties[setting.name] = {**setting.schema(setting.name), **default, **words, **hidden}

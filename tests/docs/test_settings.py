@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 from harness.meltano import ROOT
-from harness.settings_table import FOLDERS, PLUGINS, defined, with_table
+from harness.settings_table import FOLDERS, PLUGINS, defined, meltano_project, with_table
 
 SDK_ONLY = {"faker_config", "flattening_max_key_length", "flattening_separator", "batch_config"}
 """Settings of the SDK that we neither need nor forbid."""
@@ -53,6 +53,10 @@ def test_the_readme_lists_every_setting(name: str) -> None:
     text = (FOLDERS[name] / "README.md").read_text()
 
     assert [n for n in described(name) if f"`{n}`" not in text] == []
+
+
+def test_the_taps_settings_in_meltano_yml_are_fresh() -> None:
+    assert (ROOT / "meltano.yml").read_text() == meltano_project()
 
 
 @pytest.mark.parametrize("name", PLUGINS)

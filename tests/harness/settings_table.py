@@ -1,4 +1,4 @@
-"""The settings tables of the READMEs, from the settings' own definitions.
+"""The settings of the READMEs' tables, and the tap's in meltano.yml, from their definitions.
 
 `python -m harness.settings_table` writes them; a test fails when they are stale.
 """
@@ -52,6 +52,32 @@ def with_table(plugin: str) -> str:
     return re.sub(f"{BEGIN}.*{END}", lambda _: fresh, text, flags=re.DOTALL)
 
 
+def meltano_setting(name: str, schema: dict[str, Any]) -> str:
+    """A setting as a line of meltano.yml."""
+    kind = next(k for k in schema["type"] if k != "null")
+    said = {"name": name, "kind": kind, "label": schema["title"]}
+    if choices := [text for text in schema.get("enum", ()) if text is not None]:
+        options = [{"label": text.capitalize(), "value": text} for text in choices]
+        said |= {"kind": "options", "options": options}
+    if schema.get("secret"):
+        said["sensitive"] = True
+    said["description"] = schema["description"].replace("`", "")
+    pairs = (f"{key}: {json.dumps(value)}" for key, value in said.items())
+    return f"        - {{{', '.join(pairs)}}}\n"
+
+
+def meltano_project() -> str:
+    """The text of meltano.yml with fresh settings of the tap."""
+    settings = TapHubspotDeals.config_jsonschema["properties"].items()
+    own = (meltano_setting(n, s) for n, s in settings if not n.startswith(SDK_SETTINGS))
+    begin, end = "        # <settings>", "        # </settings>"
+    text = (ROOT / "meltano.yml").read_text()
+    return re.sub(
+        f"({begin}[^\n]*\n).*?({end})", lambda m: m[1] + "".join(own) + m[2], text, flags=re.DOTALL
+    )
+
+
 if __name__ == "__main__":
     for each in PLUGINS:
         (FOLDERS[each] / "README.md").write_text(with_table(each))
+    (ROOT / "meltano.yml").write_text(meltano_project())
