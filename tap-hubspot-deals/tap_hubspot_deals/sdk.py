@@ -152,14 +152,17 @@ class SingerStream(Stream):
         """Write ACTIVATE_VERSION."""
         super()._write_activate_version_message(version)
 
-    def write_mapped(self, records: Iterable[dict[str, Any]], *, version: int | None) -> None:
-        """Write records one by one, through the SDK's selection, maps and flattening."""
+    def write_mapped(self, record: dict[str, Any], *, version: int | None) -> None:
+        """Write one record, through the SDK's selection, maps and flattening.
+
+        Raises:
+            StreamMapConfigError: If a map fails on it.
+        """
         self._stream_version = version
-        for record in records:
-            try:
-                self._write_record_message(record)
-            except (ArithmeticError, LookupError, TypeError, ValueError) as err:
-                raise StreamMapConfigError(f"{type(err).__name__} in {self.name}") from err
+        try:
+            self._write_record_message(record)
+        except (ArithmeticError, LookupError, TypeError, ValueError) as exc:
+            raise StreamMapConfigError(f"{type(exc).__name__} in {self.name}") from exc
 
     @cached_property
     def is_plain(self) -> bool:

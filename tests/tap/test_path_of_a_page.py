@@ -8,6 +8,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from harness.singer import config_for, signals_kept
 from hubspot_client.wire import Answer
 from hubspot_simulator import Portal
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-    import pytest
     from hubspot_simulator import Simulator
 
     Serve = Callable[..., Simulator]
@@ -83,13 +83,23 @@ def way_to(frame: FrameType) -> Iterator[str]:
         yield from names
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"nest_properties": True, "include_raw": True},
+        {"stream_maps": {"deals": {"title": "dealname"}}},
+        {"history": ["dealstage"]},
+    ],
+    ids=lambda settings: ", ".join(settings) or "plain",
+)
 def test_a_page_passes_few_modules_and_no_call_goes_back(
-    serve: Serve, capfd: pytest.CaptureFixture[str]
+    serve: Serve, capfd: pytest.CaptureFixture[str], settings: dict[str, Any]
 ) -> None:
-    hubspot = serve(Portal.generate(600, custom_properties=1))
+    hubspot = serve(Portal.generate(300, custom_properties=1))
     path = Path()
     with signals_kept():
-        tap = TapHubspotDeals(config=config_for(hubspot))
+        tap = TapHubspotDeals(config=config_for(hubspot, **settings))
         threading.setprofile(path.follow)
         sys.setprofile(path.follow)
         try:
@@ -98,10 +108,12 @@ def test_a_page_passes_few_modules_and_no_call_goes_back(
             sys.setprofile(None)
             threading.setprofile(None)
             tap.finish()
-    assert capfd.readouterr().out.count("RECORD") > 600
+    assert capfd.readouterr().out.count("RECORD") > 300
     assert path.back == set()
     assert {"tap_hubspot_deals.reading.walks", "hubspot_client.wire"} < path.modules
-    assert len(path.modules) <= 15, sorted(path.modules)
+    of_histories = {name for name in path.modules if "histor" in name}
+    assert bool(of_histories) == ("history" in settings)
+    assert len(path.modules - of_histories) <= 15, sorted(path.modules)
 
 
 def test_a_page_goes_out_before_the_next_one_is_made(serve: Serve) -> None:

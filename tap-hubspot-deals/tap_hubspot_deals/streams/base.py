@@ -108,7 +108,8 @@ class TenantStream(SingerStream):
             self.writer.write_records(self.name, records, common=common, version=version, time=time)
             self.records_written()
         else:
-            self.write_mapped((_whole(each, common) for each in records), version=version)
+            for each in records:
+                self.write_mapped(_whole(each, common), version=version)
 
     def put_state(self) -> None:
         """Write the state."""

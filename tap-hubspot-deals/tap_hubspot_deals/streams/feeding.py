@@ -121,7 +121,7 @@ class FeedingStream(TenantStream):
         self, run: Run, progress: Progress, held: Holdings, composer: Composer
     ) -> Iterator[OutgoingPage]:
         for found in run.pages(progress, held):
-            histories = self._histories.records(found, held)
+            histories = self._histories.records(found, held) if self._histories.streams else {}
             page = composer.page(found, held)
             page.histories = histories
             held.take(page.marks)
@@ -142,7 +142,8 @@ class FeedingStream(TenantStream):
                 )
             if gone := page.unlinked.get(to_type):
                 stream.write_records(gone, version=page.version, time=page.read_at)
-        self._histories.write(page.histories, time=page.read_at)
+        if page.histories:
+            self._histories.write(page.histories, time=page.read_at)
         if page.records:
             self.write_records(page.records, version=page.version, time=page.read_at)
 

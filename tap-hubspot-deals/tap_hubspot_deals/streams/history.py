@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from hubspot_client.clock import parse_time
@@ -11,7 +10,7 @@ from typing_extensions import override
 
 from tap_hubspot_deals.reading.histories import HistoryReader
 from tap_hubspot_deals.streams.base import FedStream
-from tap_hubspot_deals.streams.records import KEY_TEXT, TEXT
+from tap_hubspot_deals.streams.records import KEY_TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,39 +19,16 @@ if TYPE_CHECKING:
     from hubspot_client.client import Client
     from hubspot_client.object_types import ObjectType
 
-    from tap_hubspot_deals.reading.histories import History, Version
+    from tap_hubspot_deals.reading.histories import History
     from tap_hubspot_deals.reading.holdings import Holdings
     from tap_hubspot_deals.reading.objects import CrmObject
     from tap_hubspot_deals.reading.pages import LinkedPage
     from tap_hubspot_deals.streams.base import Account
 
-KEY_TIME = {"type": "string", "format": "date-time"}
 GAP = {
     "type": ["boolean", "null"],
     "title": "HubSpot keeps nothing older; what was before this may be missing",
 }
-BY = {
-    "source_type": {**TEXT, "title": "What set it, in HubSpot's words"},
-    "source_id": TEXT,
-    "source_label": TEXT,
-    "updated_by_user_id": {"type": ["integer", "null"], "title": "The user who set it"},
-}
-
-
-def utc(version: Version) -> str:
-    """One way to write a time, as part of a key."""
-    moment = version.at.astimezone(UTC).replace(tzinfo=None)
-    return moment.isoformat(timespec="microseconds") + "Z"
-
-
-def by(version: Version) -> dict[str, Any]:
-    """Who set a value."""
-    return {
-        "source_type": version.source_type,
-        "source_id": version.source_id,
-        "source_label": version.source_label,
-        "updated_by_user_id": version.updated_by_user_id,
-    }
 
 
 class HistoryStream(FedStream):

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from tap_hubspot_deals.streams.history import BY, KEY_TIME, HistoryStream, by, utc
+from tap_hubspot_deals.streams.history import HistoryStream
 from tap_hubspot_deals.streams.objects import ObjectStream
 from tap_hubspot_deals.streams.records import KEY_TEXT, TEXT, TIME
+from tap_hubspot_deals.streams.versions import BY, KEY_TIME, by, utc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
