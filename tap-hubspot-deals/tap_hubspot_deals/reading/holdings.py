@@ -72,6 +72,7 @@ class Holdings:
     """What went out of one object type.
 
     `doubtful_since` is when a killed run began that may have sent more than is known; None: no run.
+    `again` are records to be read again, whatever they are: samples sent them for other settings.
 
     Args:
         packed: From `pack`; None where nothing went out.
@@ -94,6 +95,7 @@ class Holdings:
         self.ids: dict[Kind, IdSet] = {kind: IdSet() for kind in KINDS}
         self.links: dict[int, bytes] | None = {}
         self.seen = IdSet()
+        self.again = IdSet()
         self.doubtful_since: str | None = None
         self._turns: dict[str, int] = {}
         self._rounds: defaultdict[str, _Round] = defaultdict(_Round)

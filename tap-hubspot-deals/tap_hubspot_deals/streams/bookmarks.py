@@ -13,8 +13,9 @@ The bookmark of a stream is one dictionary per tenant, under Singer's `partition
 `compares_all` says that what went out is kept for `compare_everything`, since the last full read,
 and `compared_since` when all links and all archived records had been compared with HubSpot, or
 later. `held` is what went out, see `reading.holdings`. `doubtful_since` stands where pages may have
-gone out of which no state told, until a read has looked for them. `progress`, `recent` and `coming`
-(see `streams.journal`) stand there only while a run is unfinished.
+gone out of which no state told, until a read has looked for them, and `sampled` (`streams.samples`)
+after a sample. `progress`, `recent` and `coming` (see `streams.journal`) stand there only while a
+run is unfinished.
 """
 
 from __future__ import annotations
@@ -27,9 +28,11 @@ from hubspot_client.clock import iso, parse_time
 
 from tap_hubspot_deals.ending import StateError
 from tap_hubspot_deals.reading.holdings import Holdings
+from tap_hubspot_deals.reading.idsets import IdSet
 from tap_hubspot_deals.streams.coverage import Coverage
 from tap_hubspot_deals.streams.due import Due
 from tap_hubspot_deals.streams.journal import Journal
+from tap_hubspot_deals.streams.samples import Sample, sampled
 from tap_hubspot_deals.streams.selection import selection_of
 
 if TYPE_CHECKING:
@@ -53,7 +56,7 @@ class Bookmark:
         settings: What is asked for, and the look-back.
         selected: What of it the catalog selects.
         definitions: The properties that records get.
-        kept: Whether a later run may go on from this one.
+        kept: Whether a later run may go on from this one; else it is a sample.
         full: Whether the catalog wants everything at every run (FULL_TABLE).
         logger: Where it tells what a run is for.
 
@@ -72,12 +75,15 @@ class Bookmark:
         full: bool = False,
         logger: logging.Logger = LOGGER,
     ) -> None:
+        self._told = state
+        state = state if kept else {}
         self._state = state
         self.kept = kept
         self._settings = settings
         self._selection = selection_of(settings, selected)
         self._journal = Journal(state)
         self._progress: Progress | None = None
+        self._sample: Sample | None = None
         self._coverage = Coverage(state, definitions, logger)
         self._due = Due(
             state,
@@ -88,7 +94,7 @@ class Bookmark:
             full=full,
             logger=logger,
         )
-        self._was_open = "doubtful_since" in state
+        self._was_open = "doubtful_since" in self._told
         for name in ("replication_key_value", "full_read_at", "ended_at", "doubtful_since"):
             _check_time(state, name)
 
@@ -101,6 +107,11 @@ class Bookmark:
     def mirrors(self) -> bool:
         """Whether a later run goes on from this one: a scan is read once, a sample never."""
         return self.kept and self._settings.scan_id is None
+
+    @property
+    def remembers(self) -> bool:
+        """Whether a later run has to know what this one sends: of a sample, too."""
+        return self._settings.scan_id is None
 
     @property
     def _compares_all(self) -> bool:
@@ -155,32 +166,39 @@ class Bookmark:
         Raises:
             StateError: If the state holds something else in its place.
         """
-        state = self._state
+        state = self._told if self.remembers else self._state
         goes_on = (state.get("progress") or {}).get("started_at") == progress.started_at
         kept = partial(
             Holdings,
             state.get("held"),
             per_pair=bool(state.get("per_pair")),
-            to_compare=self._compares_all,
-            anew=progress.mode == "full",
+            to_compare=self._compares_all or (not self.kept and "compares_all" in state),
+            anew=progress.mode == "full" and self.kept,
         )
+        journal = Journal(state)
         try:
             held = kept()
-            for marks in self._journal.recent():
+            for marks in journal.recent():
                 held.take(marks, seen=goes_on)
-            coming = self._journal.coming()
+            held.again = IdSet(sampled(state))
+            held.seen.discard(list(held.again))
+            coming = journal.coming()
             held.expect(coming)
-            if coming and goes_on:  # the next page takes its place, though it may have gone out
+            if not self.kept and self.remembers:
+                own = kept()
+                own.per_pair = self._settings.associations_per_pair
+                self._sample = Sample(state, own)
+            elif coming and goes_on:  # the next page takes its place, though it may have gone out
                 before = kept()
                 before.expect(coming)
                 state["held"] = before.pack()
                 del state["coming"]
             held.per_pair = self._settings.associations_per_pair
         except ValueError as exc:
-            fault = f"The state's `held` is damaged ({exc}). Run without state to read everything."
+            fault = f"The state's `held` or `sampled` is damaged ({exc}). Run without state."
             raise StateError("State validation failed", errors=[fault]) from None
         held.doubtful_since = state.get("doubtful_since")
-        if not goes_on and (state.get("recent") or coming):
+        if self.kept and not goes_on and (state.get("recent") or coming):
             state["held"] = held.pack()
             self._journal.clear()
         return held
@@ -192,6 +210,8 @@ class Bookmark:
             marks: One for each record.
             progress: Where the read stands now.
         """
+        if self._sample is not None:
+            self._sample.intend(marks)
         self._journal.intend(marks)
         self._progress = progress
 
@@ -200,12 +220,12 @@ class Bookmark:
 
         What an earlier run left open stays so until a read has come to its end.
         """
-        if not self.mirrors or self._was_open:
+        if not self.remembers or self._was_open:
             return
         if is_open and self._progress is not None:
-            self._state["doubtful_since"] = self._progress.started_at
+            self._told["doubtful_since"] = self._progress.started_at
         else:
-            self._state.pop("doubtful_since", None)
+            self._told.pop("doubtful_since", None)
 
     def save(self, progress: Progress) -> None:
         """Take where an unfinished run stands: what was coming is out."""
@@ -214,7 +234,9 @@ class Bookmark:
 
     def settle(self) -> None:
         """Bring the state up to date, to be written."""
-        if self._progress is not None:
+        if self._sample is not None:
+            self._sample.settle()
+        elif self._progress is not None:
             if self.mirrors:
                 self._state["per_pair"] = self._settings.associations_per_pair
                 self._journal.note()
@@ -248,6 +270,7 @@ class Bookmark:
         if progress.mode == "properties":
             return
         state.pop("doubtful_since", None)
+        state.pop("sampled", None)
         self._was_open = False
         state["replication_key"] = replication_key
         state["replication_key_value"] = progress.started_at

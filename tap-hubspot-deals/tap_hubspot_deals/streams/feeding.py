@@ -77,10 +77,11 @@ class FeedingStream(TenantStream):
         held = bookmark.holdings(progress)
         pages = self._pages(run, progress, held, composer)
         reached, emitted = progress, 0
+        told = bookmark.kept or bookmark.remembers
         page, failure = _next(pages)
         while page is not None:
-            self._tell_beforehand(page, reached, bookmark)
             whole = self._cut(page, emitted)
+            self._tell_beforehand(page, reached, bookmark)
             if write:
                 self.write_page(page)
             yield page
@@ -90,16 +91,16 @@ class FeedingStream(TenantStream):
             reached = page.progress
             bookmark.save(reached)
             if emitted == self.settings.max_records:
-                return
+                break
             page.release()
             page, failure = _next(pages)
         if failure is not None:
-            if bookmark.kept and reached is not progress:
+            if told and reached is not progress:
                 self.put_state()
             raise failure
         self._activate(progress, bookmark, held)
         bookmark.finish(progress, "updated_at", held)
-        if bookmark.kept:
+        if told:
             self.put_state()
 
     def _tell_beforehand(self, page: OutgoingPage, progress: Progress, bookmark: Bookmark) -> None:
@@ -107,12 +108,12 @@ class FeedingStream(TenantStream):
 
         It is not written where it would be more than a small part of all that goes out.
         """
-        if bookmark.mirrors:
+        if bookmark.remembers:
             bookmark.intend(page.marks, progress)
         length = self.writer.state_length
         enough = self.writer.written_since_state >= DATA_PER_STATE * length
         small = length <= SMALL_STATE and (page.records or page.count_of_links())
-        if bookmark.kept and (enough or small):
+        if (bookmark.kept or bookmark.remembers) and (enough or small):
             bookmark.leave_open(is_open=length > SMALL_STATE)
             self.put_state()
             bookmark.leave_open(is_open=False)
@@ -165,6 +166,7 @@ class FeedingStream(TenantStream):
         if len(page.records) == before:
             return True
         kept = {record["id"] for record in page.records}
+        page.marks = [mark for mark in page.marks if str(mark.id) in kept]
         for to_type, links in page.links.items():
             page.links[to_type] = [link for link in links if link.from_id in kept]
         for to_type, gone in page.unlinked.items():

@@ -152,7 +152,7 @@ class ObjectStream(FeedingStream):
         ):
             due = bookmark.due(self.hubspot.clock.now, is_dear=run.is_dearer_than_all)
             for progress in due:
-                composer = self._composer(mirrors=bookmark.mirrors)
+                composer = self._composer(mirrors=bookmark.remembers)
                 for page in self.deliver(run, progress, bookmark, composer, write=write):
                     counter.increment(len(page.records))
                     links_counter.increment(page.count_of_links())
@@ -221,10 +221,10 @@ class ObjectStream(FeedingStream):
         if histories := sorted(stream.name for stream in self._histories.streams):
             # So noted only where there are some: older bookmarks stay good.
             selected.append([histories, sorted(self.settings.history)])
-        # A sample says nothing about what it left out, so it must not move a bookmark.
+        # A sample says nothing about what it left out, so it must not move the bookmark.
         kept = self.settings.max_records is None and not self.settings.association_ids
         return Bookmark(
-            state if kept else {},
+            state,
             self.settings,
             selected=selected,
             definitions=self._selected_definitions(),
