@@ -72,6 +72,7 @@ class Holdings:
     """What went out of one object type.
 
     `doubtful_since` is when a killed run began that may have sent more than is known; None: no run.
+    `is_partial` says that earlier runs sent something of which the state does not tell.
     `again` are records to be read again, whatever they are: samples sent them for other settings.
 
     Args:
@@ -95,6 +96,7 @@ class Holdings:
         self.ids: dict[Kind, IdSet] = {kind: IdSet() for kind in KINDS}
         self.links: dict[int, bytes] | None = {}
         self.seen = IdSet()
+        self.is_partial = False
         self.again = IdSet()
         self.doubtful_since: str | None = None
         self._turns: dict[str, int] = {}

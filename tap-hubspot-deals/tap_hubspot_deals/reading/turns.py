@@ -38,6 +38,7 @@ class Turns:
         self, settings: Settings, logger: logging.Logger, name: str, *, reads_links: bool
     ) -> None:
         self._everything = settings.compare_everything
+        self._clears = settings.activate_versions
         self._logger = logger
         self._name = name
         self.reads_links = reads_links
@@ -51,6 +52,7 @@ class Turns:
         archived = len(held.archived) if whole else ARCHIVED_AT_ONCE
         left = {
             "killed_runs": int(held.doubtful_since is not None),
+            "earlier_runs": int(held.is_partial and not self._clears),
             "links_of": len(held.live) - int(links) if self.reads_links else 0,
             "archived": len(held.archived) - archived,
         }
@@ -66,7 +68,14 @@ class Turns:
                 held.doubtful_since,
                 self._name,
             )
-        if not self.not_compared.keys() - {"killed_runs"}:
+        if "earlier_runs" in self.not_compared:
+            self._logger.warning(
+                "The state does not say which %s earlier runs sent: those of them that are gone "
+                "from HubSpot are left in the target, until a full read with "
+                "`emit_activate_version_messages`.",
+                self._name,
+            )
+        if not self.not_compared.keys() - {"killed_runs", "earlier_runs"}:
             return
         rounds = max(
             ceil(len(held.live) / LINKS_AT_ONCE), ceil(len(held.archived) / ARCHIVED_AT_ONCE)

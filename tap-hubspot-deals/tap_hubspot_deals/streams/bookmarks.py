@@ -76,8 +76,7 @@ class Bookmark:
         logger: logging.Logger = LOGGER,
     ) -> None:
         self._told = state
-        state = state if kept else {}
-        self._state = state
+        self._state = state = state if kept else {}
         self.kept = kept
         self._settings = settings
         self._selection = selection_of(settings, selected)
@@ -198,6 +197,7 @@ class Bookmark:
             fault = f"The state's `held` or `sampled` is damaged ({exc}). Run without state."
             raise StateError("State validation failed", errors=[fault]) from None
         held.doubtful_since = state.get("doubtful_since")
+        held.is_partial = self.value is not None and "held" not in state
         if self.kept and not goes_on and (state.get("recent") or coming):
             state["held"] = held.pack()
             self._journal.clear()
