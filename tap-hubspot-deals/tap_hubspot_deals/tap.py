@@ -197,7 +197,7 @@ class TapHubspotDeals(SingerTap):
                 if isinstance(s, ObjectStream) and s.not_compared
             },
         }
-        self.logger.info("Run summary: %s", json.dumps(summary))
+        self.logger.info("Run summary: %s", json.dumps(summary), extra={"summary": summary})
 
     @classmethod
     @override

@@ -38,6 +38,9 @@ def test_first_run_mirrors_every_deal_value_and_link(
 
     assert run.code == 0, run.text
     assert differences(database_url, hubspot.portal(), tenant="first") == []
+    [summary] = [line["summary"] for line in run.log if "summary" in line]
+    assert summary["records"]["deals"] == len(hubspot.portal().ids())
+    assert summary["not_compared"] == {}
 
 
 def test_second_run_brings_created_changed_archived_merged_and_relinked_deals(
