@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from hubspot_simulator import Simulator
     from scan_service.settings import Settings
 
 
@@ -410,36 +409,35 @@ def test_what_was_told_long_ago_is_forgotten_and_what_is_due_is_not(
 
 
 def test_an_end_is_told_though_its_worker_was_killed_and_a_new_property_too(
-    postgres_server: str, tmp_path: Path, hubspot: Simulator, receiver: Receiver
+    ours: Client, ledger: Ledger, settings: Settings, receiver: Receiver, tmp_path: Path
 ) -> None:
-    # The first worker never gets to telling: it leaves what a kill right after the end leaves.
-    service = Installation.fresh(
-        postgres_server, tmp_path, hubspot.url, private_webhooks=True, sweep_seconds=300
-    )
+    subscribe(ours, receiver.url)
+    # What a worker leaves that is killed right after a scan's end.
+    assert ours.start("first", properties=["dealname"]).status_code == 202
+    ledger.complete("first")
+    assert receiver.calls == []
+    service = Installation(
+        ledger.url, tmp_path, settings.hubspot_base_url, private_webhooks=True, sweep_seconds=0.5,
+        secret_keys=settings.secret_keys.get_secret_value(),
+    )  # fmt: skip
     try:
-        service.serve()
-        body = {"webhook": {"webhookId": "main", "url": receiver.url}}
-        assert service.ask("POST", "/api/v1/webhooks", json=body).status_code == 201
-        worker = service.work()
-        service.start("first", mode="incremental")
-        assert service.finished("first")["status"] == "completed"
-        worker.kill()
-        worker.wait()
-        assert receiver.calls == []
+        service.work()
+        wait_for(lambda: receiver.told() == ["scan.completed"], why=service.logs())
+        assert ours.start("second", mode="incremental").status_code == 202
+        wait_for(lambda: len(receiver.calls) == 2, why=service.logs())
         # As if the account had had one property less, and another one of another kind.
-        service.ledger.run(
+        ledger.run(
             "update bookmark set columns = jsonb_set(columns #- '{deals,standard,amount}',"
             " '{deals,standard,dealname}', '\"number\"')"
         )
-        service.work(SCAN_SERVICE_SWEEP_SECONDS="0.5")
-        wait_for(lambda: receiver.told() == ["scan.completed"], why=service.logs())
-        service.start("second", mode="incremental")
-        wait_for(lambda: len(receiver.calls) == 3, why=service.logs())
+        assert ours.start("third", mode="incremental").status_code == 202
+        wait_for(lambda: len(receiver.calls) == 4, why=service.logs())
     finally:
         service.stop()
 
     events = {json.loads(body)["type"]: json.loads(body) for _, _, body in receiver.calls}
-    assert events["scan.completed"]["data"]["scanId"] == "second"
+    assert set(events) == {"scan.completed", "schema.changed"}
+    assert events["schema.changed"]["data"]["scanId"] == "third"
     assert events["schema.changed"]["data"]["changes"] == {
         "deals": {"added": ["amount"], "removed": [], "retyped": ["dealname"]}
     }
