@@ -134,6 +134,24 @@ def test_the_exit_code_comes_through_a_flood_of_words(tmp_path: Path) -> None:
     assert asyncio.run(flooded()) == 7
 
 
+def test_the_exit_code_comes_through_a_word_that_is_too_late(tmp_path: Path) -> None:
+    async def busy() -> int | None:
+        async with leashed(tmp_path, "raise SystemExit(7)", lease=60) as leash:
+            # Not awaited: this process does not get to reading before the other one has ended.
+            wait_for(lambda: ended(leash._leash), pause=0.02)
+            leash.beat()
+            return await leash.wait(60)
+
+    assert asyncio.run(busy()) == 7
+
+
+def ended(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
+
+
 def test_a_run_can_be_asked_to_end(tmp_path: Path) -> None:
     async def asked() -> int | None:
         script = "import time; print('up', flush=True); time.sleep(60)"

@@ -87,28 +87,27 @@ def allowed_environment() -> dict[str, str]:
 class Leashed:
     """A command on a leash (see `leash.py`): it lives while this process says so."""
 
-    def __init__(
-        self, leash: psutil.Process, words: asyncio.StreamReader, ear: asyncio.StreamWriter
-    ) -> None:
+    def __init__(self, leash: psutil.Process, connection: socket.socket) -> None:
         self._leash = leash
-        self._ear = ear
-        self._end = asyncio.ensure_future(self._code(words))
+        # No stream: writing to one whose other end is gone forgets what has come and is not read.
+        self._connection = connection
+        self._end = asyncio.ensure_future(self._code())
 
-    async def _code(self, words: asyncio.StreamReader) -> int:
+    async def _code(self) -> int:
         """Return the command's exit code once the leash has ended too; it may die without one."""
         said = b""
         # A leash that ends with a word of ours unread resets its socket: after the code, not in
         # its place.
         with contextlib.suppress(ConnectionError):
-            while piece := await words.read(CODE_BYTES):
+            while piece := await _received(self._connection):
                 said += piece
-        self._ear.close()
+        self._connection.close()
         return int.from_bytes(said) if said else 128 + signal.SIGKILL
 
     def beat(self) -> None:
         """Let the command live for another lease."""
-        if not self._ear.is_closing():
-            self._ear.write(_BEAT)
+        with contextlib.suppress(OSError):  # it has ended, or has many unread
+            self._connection.send(_BEAT)
 
     async def wait(self, seconds: float) -> int | None:
         """Return the exit code, or None if the command is still running after a while."""
@@ -214,18 +213,21 @@ class ForkServer:
         with theirs:
             assert self._ear  # noqa: S101 - for the type checker
             socket.send_fds(self._ear, [_BEAT], [theirs.fileno()])
-        words, ear = await asyncio.open_connection(sock=ours)
-        ear.write(
-            order(
-                command=command, folder=folder, log=log, environment=dict(environment), lease=lease
-            )
+        ours.settimeout(0)
+        said = order(
+            command=command, folder=folder, log=log, environment=dict(environment), lease=lease
         )
         try:
-            number = int.from_bytes(await words.readexactly(CODE_BYTES))
-            return Leashed(psutil.Process(number), words, ear)
-        except (asyncio.IncompleteReadError, psutil.Error) as error:
-            ear.close()
+            await asyncio.get_running_loop().sock_sendall(ours, said)
+            return Leashed(psutil.Process(int.from_bytes(await _received(ours))), ours)
+        except (ConnectionError, psutil.Error) as error:
+            ours.close()
             raise OSError(errno.ECHILD, "the fork server ended") from error
+
+
+async def _received(connection: socket.socket) -> bytes:
+    """Return the next number that a leash says; nothing if it has ended."""
+    return await asyncio.get_running_loop().sock_recv(connection, CODE_BYTES)
 
 
 def below() -> dict[str, float]:
