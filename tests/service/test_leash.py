@@ -18,26 +18,47 @@ from service.kit import TENANT, TOKEN
 from service.processes import BIN, HELD, Installation, wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from hubspot_simulator import Simulator
 
 
-@pytest.fixture
-def service(postgres_server: str, hubspot: Simulator, tmp_path: Path) -> Iterator[Installation]:
-    installation = Installation.fresh(postgres_server, tmp_path, hubspot.url)
+@pytest.fixture(scope="module")
+def service(
+    postgres_server: str, hubspot: Simulator, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Installation]:
+    """A server, and a worker: the last of its processes."""
+    folder = tmp_path_factory.mktemp("leash")
+    installation = Installation.fresh(postgres_server, folder, hubspot.url)
     try:
         installation.serve()
+        installation.work()
         yield installation
     finally:
         hubspot.latency_ms = 0
         installation.stop()
 
 
-def fork_server(worker: int) -> psutil.Process:
+@pytest.fixture
+def held(service: Installation, hubspot: Simulator) -> Iterator[Callable[[str], None]]:
+    """Starts a scan that does not end until the test, or this, lets it."""
+    names = []
+
+    def hold(name: str) -> None:
+        names.append(name)
+        service.start(name, batchSize=10)
+        hubspot.latency_ms = HELD
+
+    yield hold
+    hubspot.latency_ms = 0
+    for name in names:
+        service.finished(name)
+
+
+def fork_server(service: Installation) -> psutil.Process:
     (found,) = (
         child
-        for child in psutil.Process(worker).children()
+        for child in psutil.Process(service.processes[-1].pid).children()
         if "scan_service.engine.forkserver" in child.cmdline()
     )
     return found
@@ -193,8 +214,7 @@ def test_a_script_of_this_environment_is_forked_and_another_command_executed(
     sys.platform != "linux" or os.geteuid() != 0, reason="reads memory: root, Linux"
 )
 def test_the_fork_server_never_holds_what_a_run_is_given(service: Installation) -> None:
-    worker = service.work()
-    forks = fork_server(worker.pid)
+    forks = fork_server(service)
     service.start("first")
     assert service.finished("first")["status"] == "completed"
 
@@ -213,11 +233,9 @@ def test_the_fork_server_never_holds_what_a_run_is_given(service: Installation) 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere programs are executed")
 def test_the_programs_of_a_run_are_named_and_show_no_token(
-    service: Installation, hubspot: Simulator
+    service: Installation, held: Callable[[str], None]
 ) -> None:
-    service.work()
-    service.start("slow", batchSize=10)
-    hubspot.latency_ms = HELD
+    held("named")
     names = ("meltano", "tap-hubspot-deals", "target-deals-postgres", TITLE)
     wait_for(lambda: all(service.members(name) for name in names))
     (folder,) = service.run_folders()
@@ -231,11 +249,9 @@ def test_the_programs_of_a_run_are_named_and_show_no_token(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere programs are executed")
 def test_a_run_whose_leash_is_killed_ends_with_it(
-    service: Installation, hubspot: Simulator
+    service: Installation, hubspot: Simulator, held: Callable[[str], None]
 ) -> None:
-    service.work()
-    service.start("slow", batchSize=10)
-    hubspot.latency_ms = HELD
+    held("unleashed")
     wait_for(lambda: service.members("target-deals-postgres"))
 
     for leash in service.members(TITLE):
@@ -243,40 +259,38 @@ def test_a_run_whose_leash_is_killed_ends_with_it(
     wait_for(lambda: not service.members(), seconds=5, why="nothing outlives its leash")
 
     hubspot.latency_ms = 0
-    assert service.finished("slow")["status"] == "completed"
+    assert service.finished("unleashed")["status"] == "completed"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere programs are executed")
-@pytest.mark.parametrize("name", ["tap-hubspot-deals", "target-deals-postgres"])
 def test_a_program_ends_with_its_stand_in(
-    service: Installation, hubspot: Simulator, name: str
+    service: Installation, hubspot: Simulator, held: Callable[[str], None]
 ) -> None:
-    service.work()
-    service.start("slow", batchSize=10)
-    hubspot.latency_ms = HELD
-    (program,) = wait_for(lambda: service.members(name))
+    held("alone")
+    names = ("tap-hubspot-deals", "target-deals-postgres")
+    wait_for(lambda: all(service.members(name) for name in names))
+    programs = [program for name in names for program in service.members(name)]
     (meltano,) = service.members("meltano")
     stand_ins = meltano.children()
-    assert len(stand_ins) <= 2
+    assert len(stand_ins) == len(programs) == 2
 
     for stand_in in stand_ins:
         stand_in.kill()
 
-    psutil.wait_procs([program], timeout=60)
-    assert not program.is_running() or program.status() == psutil.STATUS_ZOMBIE
+    psutil.wait_procs(programs, timeout=60)
+    for program in programs:
+        assert not program.is_running() or program.status() == psutil.STATUS_ZOMBIE
     hubspot.latency_ms = 0
-    assert service.finished("slow")["status"] == "completed"
+    assert service.finished("alone")["status"] == "completed"
 
 
 def test_a_killed_fork_server_is_replaced_and_takes_no_run_with_it(
-    service: Installation, hubspot: Simulator
+    service: Installation, hubspot: Simulator, held: Callable[[str], None]
 ) -> None:
-    worker = service.work()
-    service.start("running", batchSize=10)
-    hubspot.latency_ms = HELD
+    held("running")
     wait_for(lambda: service.members("tap-hubspot-deals"))
 
-    os.kill(fork_server(worker.pid).pid, signal.SIGKILL)
+    os.kill(fork_server(service).pid, signal.SIGKILL)
     hubspot.latency_ms = 0
     service.start("next")
 
