@@ -229,12 +229,12 @@ def test_every_answer_has_the_documents_keys(service: Installation) -> None:
         assert_has_keys(answer, response_of(heading), heading)
 
 
-def test_the_csv_has_the_documents_columns_in_its_order(service: Installation) -> None:
+def test_the_csv_has_the_documents_columns_in_its_order(client: Client, ledger: Ledger) -> None:
     (example,) = blocks("csv")
     expected = example.splitlines()[0].split(",")
-    service.start("columns")
-    service.finished("columns")
-    head = service.ask("GET", "/api/v1/scan/download/columns/csv").text.splitlines()[0]
+    client.start("columns")
+    ledger.complete("columns")
+    head = client.get("/api/v1/scan/download/columns/csv").text.splitlines()[0]
 
     columns = head.split(",")
     places = [columns.index(name) for name in expected]
