@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hubspot_simulator import Portal, Simulator
+    from service.kit import Client, Ledger
 
 DOCUMENT = Path(__file__).with_name("document.md").read_text(encoding="utf-8")
 HOST = "https://hubspot-deals-api.your-domain.com"
