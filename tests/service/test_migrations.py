@@ -43,7 +43,8 @@ def test_each_command_says_so(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("scan_service.commands.boot.keep_private", lambda: None)
+    for module in ("boot", "work"):
+        monkeypatch.setattr(f"scan_service.commands.{module}.keep_private", lambda: None)
     monkeypatch.setenv("DATABASE_URL", changed.get_secret_value())
     monkeypatch.setenv("SCAN_SERVICE_SECRET_KEYS", "M" * 43 + "=")
     monkeypatch.setenv("SCAN_SERVICE_HUBSPOT_BASE_URL", "http://127.0.0.1:1")

@@ -1,4 +1,4 @@
-"""Knows the processes of the service: a server, a worker, or both in one for development."""
+"""Knows the processes that answer requests: a server, or server and worker in one to develop."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ import uvicorn
 from service_base.connections import protocol
 from service_base.logs import configure, logger
 
-from scan_service.commands.watch import Unsignalled, answering, listen
-from scan_service.db import Database, connect
+from scan_service.commands.ready import insist
+from scan_service.commands.watch import Unsignalled
+from scan_service.commands.work import carry_out
+from scan_service.db import connect
 from scan_service.door.app import create_app
 from scan_service.engine.privacy import keep_private
 from scan_service.guard import auth
-from scan_service.guard.vault import Vault, new_key
-from scan_service.ledger.migrations import migrate, pending_when_there
-from scan_service.pipeline.folders import RunDirectoryError, prepare
-from scan_service.pipeline.worker import Worker
+from scan_service.guard.vault import new_key
+from scan_service.ledger.migrations import migrate
 from scan_service.settings import Settings, find_project
 from scan_service.web import site
 
@@ -34,15 +34,11 @@ if TYPE_CHECKING:
 _log = logger(__name__)
 
 
-class NotReadyError(Exception):
-    """The service cannot start as it is configured."""
-
-
 def serve(settings: Settings) -> int:
     """Answer requests until a signal comes."""
     keep_private()
     configure(settings.log_format)
-    asyncio.run(_check(settings, works=False))
+    asyncio.run(insist(settings, works=False))
     server = _server(settings)
     server.run()
     return 0 if server.started else 1
@@ -63,66 +59,6 @@ def _server(settings: Settings) -> _Server:
             timeout_graceful_shutdown=20,
         )
     )
-
-
-async def work(settings: Settings) -> int:
-    """Carry out scans until a signal comes, then hand the running ones over."""
-    keep_private()
-    configure(settings.log_format)
-    await _check(settings)
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    await _work(settings, stop)
-    return 0
-
-
-async def _work(settings: Settings, stop: asyncio.Event) -> None:
-    try:
-        ear = listen(settings)
-    except OSError as error:
-        raise NotReadyError(
-            f"SCAN_SERVICE_WORKER_PORT: {settings.host}:{settings.worker_port} cannot be listened"
-            f" on: {os.strerror(error.errno or 0)}"
-        ) from None
-    db = Database(settings.database_url, size=settings.connections + settings.concurrency)
-    await db.open()
-    try:
-        worker = Worker(settings, db, Vault(settings.secret_keys))
-        async with answering(settings, worker.numbers, ear):
-            await worker.work(stop)
-    finally:
-        await db.close()
-
-
-async def _check(settings: Settings, *, works: bool = True) -> None:
-    """Refuse to start where nothing could work, and say what is missing.
-
-    Args:
-        settings: of the process.
-        works: whether it carries out scans, and needs what runs need.
-    """
-    Vault(settings.secret_keys)
-    missing = await pending_when_there(settings.database_url)
-    if missing:
-        raise NotReadyError(
-            f"The database lacks {len(missing)} migrations; run `scan-service migrate` first"
-        )
-    if not works:
-        return
-    try:
-        prepare(settings.run_directory)
-    except OSError as error:
-        raise NotReadyError(
-            str(error.strerror)
-            if isinstance(error, RunDirectoryError)
-            else f"SCAN_SERVICE_RUN_DIRECTORY cannot be made: {error.strerror}"
-        ) from None
-    if not (settings.project_root / "meltano.yml").is_file():
-        raise NotReadyError(
-            "There is no meltano.yml here; set SCAN_SERVICE_PROJECT_ROOT to its folder"
-        )
 
 
 def dev(tenant_id: str, token: str) -> int:
@@ -165,7 +101,7 @@ async def _dev(settings: Settings, tenant_id: str, token: str) -> int:
     await migrate(settings.database_url)
     async with await connect(settings.database_url) as connection:
         key = await auth.create_key(connection, tenant_id, name="dev")
-    await _check(settings)
+    await insist(settings)
     stop = asyncio.Event()
     server = _DevServer(_server(settings).config)
 
@@ -175,7 +111,7 @@ async def _dev(settings: Settings, tenant_id: str, token: str) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, end)
-    working = asyncio.create_task(_work(settings, stop))
+    working = asyncio.create_task(carry_out(settings, stop))
     print(_welcome(settings, tenant_id, key, token), flush=True)  # noqa: T201 - for the person who started it
     await server.serve()
     stop.set()  # also when the port was taken

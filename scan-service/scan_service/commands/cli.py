@@ -11,9 +11,9 @@ import psycopg
 from pydantic import TypeAdapter, ValidationError
 from service_base.migrations import MigrationChangedError
 
-from scan_service.commands import boot, keys, tenants
-from scan_service.commands.check import check
+from scan_service.commands import keys, tenants
 from scan_service.commands.keys import say
+from scan_service.commands.ready import NotReadyError
 from scan_service.errors import ServiceError
 from scan_service.guard import auth
 from scan_service.guard.vault import VaultError, new_key
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             name = "_".join(str(part) for part in problem["loc"]).upper()
             said = problem["msg"].removeprefix("Value error, ")
             _complain(f"SCAN_SERVICE_{name.removeprefix('SCAN_SERVICE_')}: {said}")
-    except (VaultError, boot.NotReadyError, MigrationChangedError, ServiceError) as error:
+    except (VaultError, NotReadyError, MigrationChangedError, ServiceError) as error:
         _complain(str(error))
     except psycopg.OperationalError:
         # The library's message may hold the URL, and with it the password.
@@ -113,20 +113,35 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(chosen: argparse.Namespace) -> int:
+    if chosen.command in ("serve", "dev"):
+        return _serve(chosen)
     if chosen.command == "keys" and chosen.action == "secret":
         say(new_key())
         return 0
-    if chosen.command == "dev":
-        return boot.dev(chosen.tenant, chosen.token)
     settings = Settings.load()
-    if chosen.command == "serve":
-        return boot.serve(settings)
     if chosen.command == "migrate":
         applied = asyncio.run(migrate(settings.database_url))
         say(f"{len(applied)} migrations applied" if applied else "up to date")
         return 0
-    if chosen.command in ("work", "check"):
-        act = boot.work if chosen.command == "work" else check
-        return asyncio.run(act(settings))
+    return asyncio.run(_act(settings, chosen))
+
+
+def _serve(chosen: argparse.Namespace) -> int:
+    from scan_service.commands import boot  # noqa: PLC0415 - takes longer than the others need
+
+    if chosen.command == "dev":
+        return boot.dev(chosen.tenant, chosen.token)
+    return boot.serve(Settings.load())
+
+
+async def _act(settings: Settings, chosen: argparse.Namespace) -> int:
+    if chosen.command == "work":
+        from scan_service.commands.work import work  # noqa: PLC0415 - the same
+
+        return await work(settings)
+    if chosen.command == "check":
+        from scan_service.commands.check import check  # noqa: PLC0415 - the same
+
+        return await check(settings)
     acts = tenants.act if chosen.command == "tenant" else keys.act
-    return asyncio.run(acts(settings, chosen))
+    return await acts(settings, chosen)
