@@ -1,4 +1,4 @@
-"""How pages leave: the state first, where it is small, then links, histories and records."""
+"""How pages leave, and for which streams: their state first, where it is small."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing_extensions import override
 
 from tap_hubspot_deals.reading.packing import Mark
 from tap_hubspot_deals.streams.base import FedStream, TenantStream
-from tap_hubspot_deals.streams.history import Histories
+from tap_hubspot_deals.streams.history import Histories, HistoryStream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any
+
+    from hubspot_client.object_types import ObjectType
 
     from tap_hubspot_deals.reading.holdings import Holdings
     from tap_hubspot_deals.reading.progress import Progress
@@ -33,18 +35,56 @@ class FeedingStream(TenantStream):
 
     Args:
         account: The account that is read.
-        name: The stream's name.
-        key: The fields that identify a record within the tenant.
+        object_type: Which records.
+        linked: The object types whose links are read.
         properties: The fields' JSON schemas, the identity's left out.
     """
 
     def __init__(
-        self, account: Account, name: str, *, key: Sequence[str], properties: dict[str, Any]
+        self,
+        account: Account,
+        object_type: ObjectType,
+        linked: Sequence[ObjectType],
+        *,
+        properties: dict[str, Any],
     ) -> None:
+        self.object_type = object_type
+        self.linked = list(linked)
         self._links: dict[str, FedStream] = {}
         self._histories = Histories((), None)
         self._bookmark: Bookmark | None = None
-        super().__init__(account, name, key=key, properties=properties)
+        super().__init__(account, object_type.name, key=("id",), properties=properties)
+
+    @property
+    def is_asked_for(self) -> bool:
+        """Whether anything of it goes out: its records, their links or their histories."""
+        return self.selected or bool(self._links) or bool(self._histories.streams)
+
+    def find_children(self) -> list[HistoryStream]:
+        """Find the streams that this one feeds; gives those of histories."""
+        self._links = self._links_streams()
+        histories = self._history_streams()
+        self._histories = Histories(histories, None)
+        return histories
+
+    def _links_streams(self) -> dict[str, FedStream]:
+        """Where the links go, by the object type they lead to; deselected streams are left out."""
+        selected = {
+            s.name: s for s in self.child_streams if isinstance(s, FedStream) and s.selected
+        }
+        found = {}
+        for to_type in self.linked:
+            stream = selected.get(f"{self.name}_{to_type.name}") or selected.get("associations")
+            if stream is not None:
+                found[to_type.name] = stream
+        return found
+
+    def _history_streams(self) -> list[HistoryStream]:
+        return [
+            s
+            for s in self.child_streams
+            if isinstance(s, HistoryStream) and s.object_type == self.object_type and s.selected
+        ]
 
     def settle(self) -> None:
         """Bring the state up to date, to be written."""

@@ -11,10 +11,9 @@ from tap_hubspot_deals.reading.links import LinkReader
 from tap_hubspot_deals.reading.objects import MERGED_IDS, ObjectReader
 from tap_hubspot_deals.reading.runs import Run
 from tap_hubspot_deals.sdk import METRIC_INTERVAL
-from tap_hubspot_deals.streams.base import FedStream
 from tap_hubspot_deals.streams.bookmarks import Bookmark
 from tap_hubspot_deals.streams.feeding import FeedingStream
-from tap_hubspot_deals.streams.history import Histories, HistoryStream
+from tap_hubspot_deals.streams.history import Histories
 from tap_hubspot_deals.streams.outgoing import Composer
 from tap_hubspot_deals.streams.records import RecordFields
 from tap_hubspot_deals.streams.survey import Survey
@@ -63,10 +62,8 @@ class ObjectStream(FeedingStream):
         settings: Settings,
         linked: Sequence[ObjectType],
     ) -> None:
-        self.object_type = object_type
-        self.linked = list(linked)
         self._fields = RecordFields(definitions, settings, account.identity)
-        super().__init__(account, object_type.name, key=("id",), properties=self._fields.schema())
+        super().__init__(account, object_type, linked, properties=self._fields.schema())
         self.settings = settings
         self.bookmarks: tuple[str | None, str | None] = (None, None)
         self.not_compared: dict[str, int] = {}
@@ -76,25 +73,6 @@ class ObjectStream(FeedingStream):
     def partitions(self) -> list[dict[str, Any]]:
         """One bookmark per tenant, so that tenants may share a state."""
         return [{"_tenant_id": self.identity.tenant_id}]
-
-    def _links_streams(self) -> dict[str, FedStream]:
-        """Where the links go, by the object type they lead to; deselected streams are left out."""
-        selected = {
-            s.name: s for s in self.child_streams if isinstance(s, FedStream) and s.selected
-        }
-        found = {}
-        for to_type in self.linked:
-            stream = selected.get(f"{self.name}_{to_type.name}") or selected.get("associations")
-            if stream is not None:
-                found[to_type.name] = stream
-        return found
-
-    def _history_streams(self) -> list[HistoryStream]:
-        return [
-            s
-            for s in self.child_streams
-            if isinstance(s, HistoryStream) and s.object_type == self.object_type and s.selected
-        ]
 
     def survey(self, since: str | None = None) -> Survey:
         """What HubSpot has now, beside what went out; nothing is written.
@@ -162,18 +140,6 @@ class ObjectStream(FeedingStream):
         self._tell_unparsed()
         for each in histories:
             each.tell()
-
-    @property
-    def is_asked_for(self) -> bool:
-        """Whether anything of it goes out: its records, their links or their histories."""
-        return self.selected or bool(self._links) or bool(self._histories.streams)
-
-    def find_children(self) -> list[HistoryStream]:
-        """Find the streams that this one feeds; gives those of histories."""
-        self._links = self._links_streams()
-        histories = self._history_streams()
-        self._histories = Histories(histories, None)
-        return histories
 
     def own_state(self) -> dict[str, Any]:
         """The writable bookmark of the tenant."""
