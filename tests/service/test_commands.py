@@ -1,15 +1,18 @@
-"""The commands, as processes."""
+"""The commands: what they do, say and end with."""
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
+from contextlib import redirect_stderr, redirect_stdout
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 import requests
+from scan_service.commands import cli
 from scan_service.guard.vault import new_key
 from service.kit import TENANT, TOKEN, Client, Ledger, order
 from service.processes import BIN, Installation, free_port, wait_for
@@ -22,6 +25,26 @@ if TYPE_CHECKING:
 
 
 def scan_service(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """What a command says, in this process, which has imported it already."""
+    said, complained, code = io.StringIO(), io.StringIO(), 0
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        redirect_stdout(said),
+        redirect_stderr(complained),
+    ):
+        for name in os.environ.keys() - {"PATH", *environment}:
+            patch.delenv(name)
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        try:
+            cli.main(words)
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+    return subprocess.CompletedProcess(words, code, said.getvalue(), complained.getvalue())
+
+
+def process(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """What a command says that changes the process it is in."""
     return subprocess.run(
         [str(BIN / "scan-service"), *words],
         env={"PATH": os.environ["PATH"], **environment},
@@ -39,7 +62,7 @@ def environment(ledger: Ledger) -> dict[str, str]:
 def test_keys_are_made_listed_used_and_revoked(
     environment: dict[str, str], http: TestClient, ledger: Ledger
 ) -> None:
-    made = scan_service("keys", "create", "--tenant", "acme", "--days", "30", **environment)
+    made = process("keys", "create", "--tenant", "acme", "--days", "30", **environment)
     key = made.stdout.strip()
     before = Client(http, key).get("/api/v1/stats").status_code
     listed = scan_service("keys", "list", "--tenant", "acme", **environment).stdout
@@ -105,13 +128,13 @@ def test_a_tenants_slots_can_be_changed(
 
 
 def test_wrong_surroundings_are_named_without_their_secrets(environment: dict[str, str]) -> None:
-    nothing = scan_service("serve")
+    nothing = process("serve")
     away = scan_service(
         "migrate", DATABASE_URL="postgresql://u:hush@127.0.0.1:1/d", SCAN_SERVICE_SECRET_KEYS="x"
     )
     odd = scan_service("check", **{**environment, "DATABASE_URL": "postgres//u:hush@h/d"})
-    key = scan_service("work", **{**environment, "SCAN_SERVICE_SECRET_KEYS": "hush"})
-    project = scan_service("work", **environment, SCAN_SERVICE_PROJECT_ROOT="/nowhere")
+    key = process("work", **{**environment, "SCAN_SERVICE_SECRET_KEYS": "hush"})
+    project = process("work", **environment, SCAN_SERVICE_PROJECT_ROOT="/nowhere")
 
     assert "SCAN_SERVICE_DATABASE_URL: Field required" in nothing.stderr
     assert "SCAN_SERVICE_SECRET_KEYS: Field required" in nothing.stderr
@@ -128,10 +151,10 @@ def test_wrong_surroundings_are_named_without_their_secrets(environment: dict[st
 def test_a_worker_refuses_a_run_directory_that_is_not_its_own(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    shared = scan_service("work", **environment, SCAN_SERVICE_RUN_DIRECTORY="/dev/shm")  # noqa: S108
+    shared = process("work", **environment, SCAN_SERVICE_RUN_DIRECTORY="/dev/shm")  # noqa: S108
     (tmp_path / "documents").mkdir()
     tmp_path.chmod(0o700)
-    full = scan_service("work", **environment, SCAN_SERVICE_RUN_DIRECTORY=str(tmp_path))
+    full = process("work", **environment, SCAN_SERVICE_RUN_DIRECTORY=str(tmp_path))
 
     assert (shared.returncode, full.returncode) == (1, 1)
     assert "SCAN_SERVICE_RUN_DIRECTORY (/dev/shm)" in shared.stderr
@@ -153,7 +176,7 @@ def test_dev_serves_and_works_in_one_process_and_prints_lines_to_try(
 ) -> None:
     port = free_port()
     service = Installation(ledger.url, tmp_path, hubspot.url, port=port)
-    process = service.command("dev", "--token", TOKEN)
+    started = service.command("dev", "--token", TOKEN)
     service.url = f"http://127.0.0.1:{port}"
 
     def answers() -> bool:
@@ -171,7 +194,7 @@ def test_dev_serves_and_works_in_one_process_and_prints_lines_to_try(
         assert service.ask("POST", "/api/v1/scan/start", json=order("first")).status_code == 202
         assert service.finished("first")["status"] == "completed"
     finally:
-        process.send_signal(signal.SIGINT)
-        code = process.wait(30)
+        started.send_signal(signal.SIGINT)
+        code = started.wait(30)
     assert code == 0
     assert "worker stopped" in service.logs()
