@@ -411,9 +411,9 @@ def test_a_scope_that_is_taken_away_later_fails_the_scan_and_names_type_and_scop
 def test_cancelling_ends_a_scan_of_several_types_and_keeps_what_it_read(
     service: Installation, crm: Simulator
 ) -> None:
+    service.start("cancelled", objects=["contacts", "companies", "User"], batchSize=5)
     crm.latency_ms = 1500
     try:
-        service.start("cancelled", objects=["contacts", "companies", "User"], batchSize=5)
         wait_for(lambda: service.members("tap-hubspot-deals"), seconds=40)
         answer = service.ask("POST", "/api/v1/scan/cancel/cancelled").json()["data"]
         wait_for(lambda: not service.members(), seconds=15, why=service.logs()[-3000:])
