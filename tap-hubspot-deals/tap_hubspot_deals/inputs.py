@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from singer_sdk.singerlib import Catalog
 
 from tap_hubspot_deals.ending import SettingsError, StateError
-from tap_hubspot_deals.sdk import ConfigInput, load_json
+from tap_hubspot_deals.sdk import ConfigInput, load_json, without_schemas
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +41,7 @@ def read_catalog(file: IO[str] | None) -> dict[str, Any] | None:
     if file is None:
         return None
     try:
-        found = load_json(file.read())
+        found: dict[str, Any] = without_schemas(load_json(file.read()))
         Catalog.from_dict({"streams": found["streams"]})
     except (AttributeError, KeyError, OSError, TypeError, ValueError) as exc:
         sentence = (

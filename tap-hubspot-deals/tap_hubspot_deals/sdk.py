@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import singer_sdk.singerlib as singer
     from singer_sdk.helpers.types import Context
 
-__all__ = ["ConfigInput", "SingerStream", "SingerTap", "load_json"]
+__all__ = ["ConfigInput", "SingerStream", "SingerTap", "load_json", "without_schemas"]
 
 ConfigInput = _ConfigInput
 METRIC_INTERVAL = 2.0
@@ -43,10 +43,9 @@ METRIC_INTERVAL = 2.0
 
 def without_schemas(catalog: Any) -> Any:
     """A catalog of which the selection is wanted alone: the SDK takes long to read its schemas."""
-    if not isinstance(catalog, dict) or not isinstance(catalog.get("streams"), list):
-        return catalog
-    streams = [{**s, "schema": {}} if isinstance(s, dict) else s for s in catalog["streams"]]
-    return {**catalog, "streams": streams}
+    if isinstance(catalog, dict) and isinstance(every := catalog.get("streams"), list):
+        return {**catalog, "streams": [{**s, "schema": {}} for s in every]}
+    return catalog
 
 
 class SingerStream(Stream):
@@ -229,12 +228,13 @@ class SingerTap(Tap):
     def end_by(self, signum: int) -> None:
         """End, because a signal asked for it; called once, inside its handler."""
 
-    def selects(self, name: str) -> bool:
-        """Whether the catalog that was passed in, if any, wants a stream."""
+    def selects(self, name: str, field: str | None = None) -> bool:
+        """Whether the catalog that was passed in, if any, wants a stream, and a field of it."""
         if self.input_catalog is None:
             return True
         entry = self.input_catalog.get_stream(name)
-        return entry is not None and entry.metadata.resolve_selection()[()]
+        mask = entry.metadata.resolve_selection() if entry else None
+        return mask is not None and mask[()] and mask[("properties", field) if field else ()]
 
     @cached_property
     def prepared(self) -> None:

@@ -242,6 +242,35 @@ def test_deselected_streams_cost_no_request(serve: Serve) -> None:
     assert not [p for p in paths if "deals" in p or "contacts" in p or "owners" in p]
 
 
+def test_links_deselected_everywhere_need_no_scope_and_no_request(serve: Serve) -> None:
+    hubspot = serve(Portal.generate(30))
+    hubspot.portals[0].add_token("pat-na1-deals", scopes=["crm.objects.deals.read"])
+    catalog = discover(config_for(hubspot))
+    for name in ("associations", "owners"):
+        select(catalog, name, selected=False)
+    select(catalog, "deals", "associations", selected=False)
+    hubspot.requests.clear()
+
+    output = read(config_for(hubspot, access_token="pat-na1-deals"), catalog=catalog)
+
+    assert len(output.records()) == 30
+    assert hubspot.requests.all(endpoint="associations") == []
+
+
+@pytest.mark.parametrize("name", ["account_details", "owners", "deal_properties", None])
+def test_a_small_stream_may_be_selected_alone(serve: Serve, name: str | None) -> None:
+    hubspot = serve(Portal.generate(3))
+    catalog = discover(config_for(hubspot))
+    for stream in catalog["streams"]:
+        select(catalog, stream["tap_stream_id"], selected=stream["tap_stream_id"] == name)
+    hubspot.requests.clear()
+
+    output = read(config_for(hubspot), catalog=catalog)
+
+    assert {m["stream"] for m in output.of("RECORD")} == ({name} if name else set())
+    assert len(hubspot.requests.all()) <= 2
+
+
 def test_records_deselected_beside_others_are_not_read(serve: Serve) -> None:
     hubspot = serve(Portal.generate(30))
     config = config_for(hubspot, objects=["deals", "contacts"])

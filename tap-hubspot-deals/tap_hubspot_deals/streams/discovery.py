@@ -85,7 +85,8 @@ class Discovery:
         """Whether the catalog wants the links of a pair, as a stream or within the records."""
         per_pair = self._account.settings.associations_per_pair
         stream = f"{from_type}_{to_type}" if per_pair else "associations"
-        return self._account.tap.selects(stream) or self._account.tap.selects(from_type)
+        tap = self._account.tap
+        return tap.selects(stream) or tap.selects(from_type, "associations")
 
     def _refuse_forbidden(self, *, nothing_left: bool) -> None:
         if not self._inventory.forbidden:
@@ -152,6 +153,8 @@ class Discovery:
         return found
 
     def _association_streams(self, parents: list[ObjectStream]) -> list[AssociationsStream]:
+        if not parents:
+            return []
         if not self._account.settings.associations_per_pair:
             asked = {(one.name, name) for one in self._wanted for name in one.associations}
             read = sum(len(parent.linked) for parent in parents)
