@@ -31,96 +31,37 @@ def write_everything(portal: Portal) -> None:
     portal.change("deals", ids[6], {"dealname": "linked"})
 
 
-def test_first_run_mirrors_every_deal_value_and_link(
+def test_runs_mirror_everything_and_then_only_what_changed(
     hubspot: Simulator, make_project: Callable[..., Project], database_url: str
 ) -> None:
-    run = make_project(hubspot.portal(), "first").run()
-
+    project, portal = make_project(hubspot.portal(), "first"), hubspot.portal()
+    run = project.run()
     assert run.code == 0, run.text
-    assert differences(database_url, hubspot.portal(), tenant="first") == []
+    assert differences(database_url, portal, tenant="first") == []
     [summary] = [line["summary"] for line in run.log if "summary" in line]
-    assert summary["records"]["deals"] == len(hubspot.portal().ids())
+    assert summary["records"]["deals"] == len(portal.ids())
     assert summary["not_compared"] == {}
 
-
-def test_second_run_brings_created_changed_archived_merged_and_relinked_deals(
-    hubspot: Simulator, make_project: Callable[..., Project], database_url: str
-) -> None:
-    project, portal = make_project(hubspot.portal(), "first"), hubspot.portal()
-    assert project.run().code == 0
-    portal.behaviour.batch_resolves_merged = True
-    write_everything(portal)
-
-    run = project.run(TAP_HUBSPOT_DEALS_LOOKBACK_MINUTES=1)
-
-    assert run.code == 0, run.text
-    assert differences(database_url, portal, tenant="first") == []
-
-
-def test_second_run_reads_only_what_changed(
-    hubspot: Simulator, make_project: Callable[..., Project], database_url: str
-) -> None:
-    project, portal = make_project(hubspot.portal(), "first"), hubspot.portal()
-    assert project.run().code == 0
-    portal.change("deals", portal.ids("deals")[7], {"amount": "7"})
-
-    run = project.run()
-
-    assert run.code == 0, run.text
-    assert run.counted("deals") == 1
-    assert differences(database_url, portal, tenant="first") == []
-
-
-def test_run_with_nothing_to_do_writes_no_deal(
-    hubspot: Simulator, make_project: Callable[..., Project], database_url: str
-) -> None:
-    project = make_project(hubspot.portal(), "first")
-    assert project.run().code == 0
     before = snapshot(database_url)
-
     run = project.run()
-
     assert run.code == 0, run.text
     assert run.counted("deals") == 0
     assert snapshot(database_url) == before
 
+    portal.change("deals", portal.ids("deals")[7], {"amount": "7"})
+    run = project.run()
+    assert run.code == 0, run.text
+    assert run.counted("deals") == 1
+    assert differences(database_url, portal, tenant="first") == []
 
-def test_refresh_brings_links_and_deletions_that_touched_no_deal(
-    hubspot: Simulator, make_project: Callable[..., Project], database_url: str
-) -> None:
-    project, portal = make_project(hubspot.portal(), "first"), hubspot.portal()
-    assert project.run().code == 0
-    ids, companies = portal.ids("deals"), portal.ids("companies")
-    link = next(iter(portal.true_links("deals", "contacts")))
-    portal.unlink("deals", link.from_id, "contacts", link.to_id)
-    portal.link("deals", ids[10], "companies", companies[-1])
-    portal.delete("deals", ids[11])
-    portal.archive("deals", ids[12])
-    portal.restore("deals", ids[12])
-
-    run = project.run(**REFRESH)
-
+    portal.behaviour.batch_resolves_merged = True
+    write_everything(portal)
+    run = project.run(TAP_HUBSPOT_DEALS_LOOKBACK_MINUTES=1)
     assert run.code == 0, run.text
     assert differences(database_url, portal, tenant="first") == []
 
 
-def test_two_tenants_share_tables_with_one_property_name_in_two_types(
-    hubspot: Simulator, make_project: Callable[..., Project], database_url: str
-) -> None:
-    for portal, tenant in zip(hubspot.portals, ("first", "second"), strict=True):
-        run = make_project(portal, tenant).run()
-        assert run.code == 0, run.text
-    types = [
-        {d.name: d.type for d in p.records("deals").definitions.all() if not d.hubspot_defined}
-        for p in hubspot.portals
-    ]
-    assert any(types[0][name] != types[1].get(name) for name in types[0])
-
-    for portal, tenant in zip(hubspot.portals, ("first", "second"), strict=True):
-        assert differences(database_url, portal, tenant=tenant) == []
-
-
-def test_refresh_of_one_tenant_leaves_the_other_alone(
+def test_two_tenants_share_tables_and_a_refresh_of_one_leaves_the_other_alone(
     hubspot: Simulator, make_project: Callable[..., Project], database_url: str
 ) -> None:
     projects = [
@@ -128,11 +69,29 @@ def test_refresh_of_one_tenant_leaves_the_other_alone(
         for portal, tenant in zip(hubspot.portals, ("first", "second"), strict=True)
     ]
     for project in projects:
-        assert project.run().code == 0
+        run = project.run()
+        assert run.code == 0, run.text
+    types = [
+        {d.name: d.type for d in p.records("deals").definitions.all() if not d.hubspot_defined}
+        for p in hubspot.portals
+    ]
+    assert any(types[0][name] != types[1].get(name) for name in types[0])
+    for portal, tenant in zip(hubspot.portals, ("first", "second"), strict=True):
+        assert differences(database_url, portal, tenant=tenant) == []
 
-    assert projects[0].run(**REFRESH).code == 0
-
-    assert differences(database_url, hubspot.portal(1), tenant="second") == []
+    # Links and deletions that touched no deal.
+    portal = hubspot.portal()
+    ids, companies = portal.ids("deals"), portal.ids("companies")
+    link = next(iter(portal.true_links("deals", "contacts")))
+    portal.unlink("deals", link.from_id, "contacts", link.to_id)
+    portal.link("deals", ids[10], "companies", companies[-1])
+    portal.delete("deals", ids[11])
+    portal.archive("deals", ids[12])
+    portal.restore("deals", ids[12])
+    run = projects[0].run(**REFRESH)
+    assert run.code == 0, run.text
+    for one, tenant in zip(hubspot.portals, ("first", "second"), strict=True):
+        assert differences(database_url, one, tenant=tenant) == []
 
 
 def snapshot(url: str) -> list[dict[str, Any]]:
