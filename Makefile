@@ -39,7 +39,7 @@ test: setup lint ## linters, types and all tests but the heavy ones
 test-all: setup lint ## the heavy tests too
 	@$(RUN) pytest -m "not benchmark" --durations 10
 
-coverage: setup ## the tests again, with branch coverage of the three packages
+coverage: setup ## the tests again, with branch coverage
 	@$(RUN) coverage erase
 	@$(RUN) coverage run -m pytest
 	@$(RUN) coverage combine --quiet
@@ -72,7 +72,7 @@ simulator: setup ## a HubSpot to play with on http://127.0.0.1:8650
 	@$(RUN) hubspot-simulator
 
 service: setup ## the scan service with a demo tenant, its key, web pages and a HubSpot; prints their address
-	@$(RUN) hubspot-simulator --deals 100 --lives 400 & hubspot=$$!; \
+	@$(RUN) hubspot-simulator --deals 100 --lives 400 --limits & hubspot=$$!; \
 	trap 'kill $$hubspot 2>/dev/null' EXIT; trap 'exit 0' INT TERM; \
 	export DATABASE_URL="$${DATABASE_URL:-$$($(RUN) python -m target_deals_postgres.embedded start)}"; \
 	export SCAN_SERVICE_HUBSPOT_BASE_URL="$${SCAN_SERVICE_HUBSPOT_BASE_URL:-http://127.0.0.1:8650}"; \

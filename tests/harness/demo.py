@@ -180,7 +180,7 @@ def show(url: str) -> None:
     psql = project_server(ROOT).binaries / "psql"
     if psql.is_relative_to(ROOT):
         psql = psql.relative_to(ROOT)
-    say("Look for yourself (PostgreSQL stays up until `make clean`):")
+    say("Look for yourself (PostgreSQL stays up until `make database-stop`):")
     print(f'  {psql} "{url}" -c "select * from hubspot.deals limit 5"')
 
 

@@ -72,7 +72,7 @@ def main(arguments: list[str]) -> int:
         PAGE.write_text(BLOCK.sub(lambda m: f"{m[1]}{ended.stdout}{m[3]}", PAGE.read_text()))
     psql = project_server(ROOT).binaries / "psql"
     psql = psql.relative_to(ROOT) if psql.is_relative_to(ROOT) else psql
-    say("Look for yourself (PostgreSQL stays up until `make clean`):")
+    say("Look for yourself (PostgreSQL stays up until `make database-stop`):")
     print(f'  {psql} "{url}" -c "select * from callrail.calls limit 5"')
     say("With accounts of your own (docs/hub.md names the settings of each source):")
     print("  export TAP_CALLRAIL_API_KEY=... TAP_CALLRAIL_TENANT_ID=...")

@@ -43,6 +43,7 @@ def _act(action: str) -> str:
             shutil.rmtree(server.data, ignore_errors=True)
         case _:
             server.stop()
+            return f"The embedded PostgreSQL is stopped; what it holds stays in {server.data}\n"
     return ""
 
 
