@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from psycopg2.extensions import cursor
 
-    from target_deals_postgres.settings import Settings
+    from target_deals_postgres.config import Settings
     from target_deals_postgres.storing.commits import Commits
     from target_deals_postgres.storing.rejected import Rejections
     from target_deals_postgres.streams import Stream

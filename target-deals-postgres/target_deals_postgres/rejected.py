@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg2.sql import SQL, Identifier
 
+from target_deals_postgres.config import settings_of
 from target_deals_postgres.errors import TargetError
-from target_deals_postgres.settings import settings_of
 from target_deals_postgres.storing.database import Database
 from target_deals_postgres.storing.rejected_table import TABLE
 from target_deals_postgres.tables import catalog

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from singer_sdk.mapper import PluginMapper
 
-    from target_deals_postgres.settings import Settings
+    from target_deals_postgres.config import Settings
     from target_deals_postgres.storing.database import Database
 
 logger = logging.getLogger("target-deals-postgres")

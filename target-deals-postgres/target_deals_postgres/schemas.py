@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from psycopg2.extensions import cursor
     from singer_sdk.mapper import PluginMapper
 
+    from target_deals_postgres.config import Settings
     from target_deals_postgres.intake import Intake
-    from target_deals_postgres.settings import Settings
     from target_deals_postgres.storing.commits import Commits
     from target_deals_postgres.storing.database import Database
     from target_deals_postgres.storing.loads import Loads

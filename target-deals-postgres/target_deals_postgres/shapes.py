@@ -18,7 +18,7 @@ from target_deals_postgres.records.columns import (
 from target_deals_postgres.tables.sdc_columns import METADATA
 
 if TYPE_CHECKING:
-    from target_deals_postgres.settings import Settings
+    from target_deals_postgres.config import Settings
 
 
 @dataclass(eq=False)

@@ -13,12 +13,13 @@ from typing import IO, TYPE_CHECKING, Any, ClassVar
 from singer_sdk.helpers.capabilities import PluginCapabilities, TargetCapabilities
 from typing_extensions import override
 
+from target_deals_postgres.config import settings_of
 from target_deals_postgres.ending import tell
 from target_deals_postgres.errors import InterruptedRunError, SettingsError
 from target_deals_postgres.records.messages import Lines
 from target_deals_postgres.run import Run
 from target_deals_postgres.sdk import ByteTarget
-from target_deals_postgres.settings import SCHEMA, settings_of
+from target_deals_postgres.settings import SCHEMA
 from target_deals_postgres.storing.database import Database
 
 if TYPE_CHECKING:

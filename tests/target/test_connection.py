@@ -15,8 +15,9 @@ from urllib.parse import quote
 import pytest
 from psycopg2.extensions import parse_dsn
 from singer_sdk.exceptions import ConfigValidationError
+from target_deals_postgres.config import settings_of
 from target_deals_postgres.errors import DatabaseError
-from target_deals_postgres.settings import SCHEMA, settings_of
+from target_deals_postgres.settings import SCHEMA
 from target_deals_postgres.storing.database import Database
 from target_deals_postgres.storing.sentences import redacted
 

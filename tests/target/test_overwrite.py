@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from harness.database import connect
+from target_deals_postgres.config import settings_of
 from target_deals_postgres.errors import (
     DatabaseRefusedError,
     DatabaseUnreachableError,
@@ -15,7 +16,6 @@ from target_deals_postgres.errors import (
     InputError,
     RejectedRecordsError,
 )
-from target_deals_postgres.settings import settings_of
 from target_deals_postgres.target import TargetDealsPostgres
 
 if TYPE_CHECKING:

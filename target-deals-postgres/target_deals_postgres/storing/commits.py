@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from psycopg2.extensions import cursor
 
+    from target_deals_postgres.config import Settings
     from target_deals_postgres.records.batches import Batch
-    from target_deals_postgres.settings import Settings
     from target_deals_postgres.storing.database import Database
     from target_deals_postgres.storing.destinations import Counts, Destination
     from target_deals_postgres.storing.loads import Loads

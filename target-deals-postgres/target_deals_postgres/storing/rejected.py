@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from psycopg2.extensions import cursor
 
-    from target_deals_postgres.settings import Settings
+    from target_deals_postgres.config import Settings
     from target_deals_postgres.storing.keys import Key
 
 logger = logging.getLogger("target-deals-postgres")

@@ -12,7 +12,7 @@ from target_deals_postgres.tables import catalog, security
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor
 
-    from target_deals_postgres.settings import Settings
+    from target_deals_postgres.config import Settings
 
 logger = logging.getLogger("target-deals-postgres")
 
