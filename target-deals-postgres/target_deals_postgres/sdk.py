@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 from singer_sdk import Target
 from singer_sdk.configuration._dict_config import parse_environment_config
 from singer_sdk.exceptions import ConfigValidationError
-from singer_sdk.helpers._batch import BaseBatchFileEncoding, BatchFileFormat, StorageTarget
+from singer_sdk.helpers._batch import BatchFileFormat, StorageTarget
 from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.singerlib.encoding import GenericSingerReader
 from typing_extensions import override
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections import Counter
     from types import FrameType
 
-__all__ = ["BaseBatchFileEncoding", "BatchFileFormat", "ByteTarget", "StorageTarget"]
+__all__ = ["BatchFileFormat", "ByteTarget", "StorageTarget"]
 
 BOOLEANS = {"true", "1", "yes", "on", "false", "0", "no", "off"}
 

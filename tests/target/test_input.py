@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from target_deals_postgres.errors import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,6 +89,33 @@ def test_a_bad_line_is_one_sentence(pg: Loader, tmp_path: Path, bad: bytes, sent
     assert "Traceback" not in log
     assert done.stdout == b"1\n"
     assert pg.rows("SELECT id, v FROM hubspot.t") == [(1, "x")]
+
+
+def test_a_batch_that_cannot_be_read_is_one_sentence(pg: Loader, tmp_path: Path) -> None:
+    plain, broken = tmp_path / "plain.jsonl", tmp_path / "broken.gz"
+    plain.write_text('{"id": 1}\n')
+    packed = gzip.compress(b"".join(b'{"id": %d}\n' % at for at in range(9000)))
+    broken.write_bytes(packed[:2000] + b"\xff" * 500 + packed[2500:])
+    gz = {"format": "jsonl", "compression": "gzip"}
+    cases: list[tuple[Any, str, str]] = [
+        (None, plain.as_uri(), "is not in format jsonl"),
+        ({"compression": "gzip"}, plain.as_uri(), "is not in format jsonl"),
+        ({**gz, "compression": "zstd"}, plain.as_uri(), "has the compression zstd"),
+        (gz, plain.as_uri(), "Not a gzipped file"),
+        (gz, broken.as_uri(), "a file of a BATCH of stream t"),
+        ({"format": "jsonl"}, (tmp_path / "none").as_uri(), "No such file"),
+        ({"format": "jsonl"}, "s3://bucket/file", "a file of a BATCH of stream t"),
+        ({"format": "jsonl"}, "", "a file of a BATCH of stream t"),
+    ]
+    for encoding, file, sentence in cases:
+        batch = {"type": "BATCH", "stream": "t", "encoding": encoding, "manifest": [file]}
+        with pytest.raises(InputError, match=sentence):
+            pg.load(SCHEMA, batch)
+    more = {"format": "jsonl", "compression": "none", "of": "another tap"}
+    pg.load(
+        SCHEMA, {"type": "BATCH", "stream": "t", "encoding": more, "manifest": [plain.as_uri()]}
+    )
+    assert (1,) in pg.rows("SELECT id FROM hubspot.t")
 
 
 def test_input_may_have_any_chunks_blank_lines_carriage_returns_and_odd_bytes(

@@ -47,8 +47,7 @@ def test_the_input_and_the_signals_reach_the_target(told: Told) -> None:
 def test_the_overridden_members_are_the_sdks(told: Told) -> None:
     assert callable(Target._handle_termination)
     assert type(told)._handle_termination is not Target._handle_termination
-    encoding = sdk.BaseBatchFileEncoding.from_dict({"format": "jsonl", "compression": "gzip"})
-    assert (encoding.format, encoding.compression) == (sdk.BatchFileFormat.JSONL, "gzip")
+    assert sdk.BatchFileFormat("jsonl") is sdk.BatchFileFormat.JSONL
     assert sdk.StorageTarget.split_url("file:///a/b.json")[1] == "b.json"
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import zlib
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from target_deals_postgres.errors import InputError
-from target_deals_postgres.sdk import BaseBatchFileEncoding, BatchFileFormat, StorageTarget
+from target_deals_postgres.sdk import BatchFileFormat, StorageTarget
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,11 +20,18 @@ def records(message: Message) -> Iterator[bytes]:
     """Read the records of a BATCH, one line of JSON each.
 
     Raises:
-        InputError: the encoding is another one than JSON lines, or a file cannot be read.
+        InputError: the encoding is another one than JSON lines, plain or compressed by gzip, or a
+            file cannot be read.
     """
-    encoding = BaseBatchFileEncoding.from_dict(dict(message.encoding or {}))
-    if encoding.format != BatchFileFormat.JSONL:
+    encoding = message.encoding or {}
+    if encoding.get("format") != BatchFileFormat.JSONL:
         raise InputError(f"a BATCH of stream {message.stream} is not in format jsonl")
+    compression = encoding.get("compression") or "none"
+    if compression not in ("none", "gzip"):
+        raise InputError(
+            f"a BATCH of stream {message.stream} has the compression {compression!s:.60}, which is "
+            "neither gzip nor none"
+        )
     for url in message.manifest or ():
         try:
             with contextlib.ExitStack() as opened:
@@ -31,10 +39,10 @@ def records(message: Message) -> Iterator[bytes]:
                 file: IO[Any] = opened.enter_context(
                     StorageTarget.from_url(head).open(tail, mode="rb")
                 )
-                if encoding.compression == "gzip":
+                if compression == "gzip":
                     file = opened.enter_context(cast("IO[Any]", gzip.GzipFile(fileobj=file)))
                 for line in file:
                     if not line.isspace():
                         yield line
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error, ImportError, ValueError, IndexError) as error:
             raise InputError(f"a file of a BATCH of stream {message.stream}: {error}") from None
