@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 DEALS = int(os.environ.get("BENCH_DEALS", "200000"))
 LINKS_PER_DEAL = 2
+FEWEST = 20_000
+"""Of fewer deals mostly the start of Python is measured: 0.89 of 0.96 s of CPU with 1,000."""
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
 LIMITS = {"text": 1.3, "undeclared": 2, "loose": 2}
 """What a deal may cost at most, beside one of plain ASCII."""
@@ -143,6 +145,7 @@ def test_it_is_many_times_faster_than_its_peers(
         if target is targets[0]:
             assert peak < 150
         drop(server, url)
+    judge_no_start()
     ours = deals_per_second.pop(targets[0].name)
     for name, speeds in deals_per_second.items():
         ratios = [mine / theirs for mine, theirs in zip(ours, speeds, strict=True)]
@@ -171,8 +174,15 @@ def test_what_people_write_costs_little_more_than_plain_ascii(folder: Path, serv
             f"| {best[kind] / best['plain']:.2f} | {peak:.0f} |",
             flush=True,
         )
+    judge_no_start()
     for kind, most in LIMITS.items():
         assert best[kind] / best["plain"] <= most
+
+
+def judge_no_start() -> None:
+    # The tables are shown and their rows were compared; which is faster, the start says, not they.
+    if DEALS < FEWEST:
+        pytest.skip(f"{DEALS:,} deals measure how Python starts; from {FEWEST:,} on it is judged")
 
 
 def drop(server: str, url: str) -> None:
