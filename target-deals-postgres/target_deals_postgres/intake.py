@@ -145,6 +145,8 @@ class Intake:
         stream.counts.failed += 1
         if rejected.tenant is not None:
             stream.counts.tenants.add(rejected.tenant)
+        if stream.destination.waits(rejected.key):
+            self._commits.submit()  # it comes after that row, and no later one has overtaken it
         self._commits.reject(rejected)
 
     def _nulled(self, stream: Stream, message: Message, unfit: Mapping[str, str]) -> Rejected:

@@ -281,6 +281,8 @@ class Model:
     active: dict[str, int] = dataclasses.field(default_factory=dict)
     lenient: bool = False
     nulled: list[str] = dataclasses.field(default_factory=list)  # whose records have such a value
+    listed: list[list[Any]] = dataclasses.field(default_factory=list)
+    """Of the records in both lists: whose, the key, and whether a later one was stored."""
     text: bool = False  # whether the column `a` is text: the first SCHEMA decides
     _numbers: Iterator[int] = dataclasses.field(default_factory=itertools.count)
 
@@ -340,6 +342,12 @@ class Model:
         else:
             self.begun.add(version)
         bad = self._unfit(record)
+        spelled = enumerate(KEYS[self.stream.kind][1] if self.stream.keyed else ())
+        key: Any = next(
+            ((record["_tenant_id"], at) for at, keys in spelled if record.get("k") in keys), None
+        )
+        if bad:
+            self.listed.append([record["_tenant_id"], key, False])
         if bad and (not self.lenient or "k" in bad):
             self.rejected.append((record["_tenant_id"], version))
             return
@@ -347,10 +355,9 @@ class Model:
             self.nulled.append(record["_tenant_id"])
             record = record | dict.fromkeys(bad)
         self.written.add(record["_tenant_id"])
-        key: Any = next(self._numbers)
-        if self.stream.keyed:
-            [at] = [at for at, keys in enumerate(KEYS[self.stream.kind][1]) if record["k"] in keys]
-            key = (record["_tenant_id"], at)
+        for one in self.listed if self.stream.keyed and not bad else ():
+            one[2] |= one[1] == key
+        key = key or next(self._numbers)
         marked = record.get("_sdc_deleted_at") is not None
         row = self.rows.setdefault(key, Row(record["_tenant_id"]))
         declared = {"a", "d", "o", *("s" if self.schema["s"] else "")}
@@ -537,15 +544,20 @@ class Tables:
         [at] = [at for at, keys in enumerate(KEYS[kind][1]) if value in keys]
         return at
 
-    def listed(self, cur: cursor) -> dict[str, tuple[list[Any], list[str]]]:
-        """Whose records of each stream were rejected, of which version; whose have a null."""
-        found: dict[str, tuple[list[Any], list[str]]] = {one: ([], []) for one in self._streams}
+    def listed(self, cur: cursor) -> dict[str, tuple[list[Any], list[str], list[Any]]]:
+        """Whose records of each stream were rejected, of which version; whose have a null.
+
+        And whose of both a later one has overtaken.
+        """
+        found: dict[str, tuple[list[Any], list[str], list[Any]]]
+        found = {one: ([], [], []) for one in self._streams}
         cur.execute(
-            "SELECT stream, _tenant_id, version, nulled IS NULL "
+            "SELECT stream, _tenant_id, version, nulled IS NULL, overtaken IS NOT NULL "
             f"FROM {self._schema}._rejected_records"
         )
-        for stream, tenant, version, is_rejected in cur.fetchall():
-            rejected, nulled = found[stream]
+        for stream, tenant, version, is_rejected, is_overtaken in cur.fetchall():
+            rejected, nulled, listed = found[stream]
+            listed.append((tenant, is_overtaken))
             if is_rejected:
                 rejected.append((tenant, version))
             else:
@@ -625,9 +637,10 @@ def trial(cur: cursor, url: str, folder: Path, place: Place, sequence: Sequence)
         Model(one, hard=first["hard_delete"], lenient=first["lenient_values"])
         for one in sequence.streams
     ]
-    killed = False
+    killed = overwritten = False
     for one in sequence.runs:
         run = one
+        overwritten |= bool(one.options["overwrite"])
         if one.end == "killed":
             killed = True
             messages = _before_kill(one.messages)
@@ -644,13 +657,15 @@ def trial(cur: cursor, url: str, folder: Path, place: Place, sequence: Sequence)
         for model in models:
             model.run(run)
             assert tables.rows(cur, model.stream) == model.table()
-            rejected, nulled = listed[model.stream.name]
+            rejected, nulled, overtaken = listed[model.stream.name]
             if killed:  # what comes twice is rejected twice
                 assert set(rejected) == set(model.rejected)
                 assert set(nulled) == set(model.nulled)
             else:
                 assert sorted(rejected, key=repr) == sorted(model.rejected, key=repr)
                 assert sorted(nulled) == sorted(model.nulled)
+            if not killed and not overwritten:  # which overtakes all that was listed before
+                assert sorted(overtaken) == sorted((whose, it) for whose, _, it in model.listed)
 
 
 def _before_kill(messages: list[Record]) -> list[Record]:

@@ -111,6 +111,36 @@ def test_a_tenant_is_forgotten_where_nothing_was_ever_loaded(pg: Loader, tmp_pat
     assert done.stdout == "0 rejected records are off the list\n"
 
 
+@pytest.mark.parametrize("lenient", [False, True])
+@pytest.mark.parametrize("batch", [1, 2, 100])
+def test_a_record_that_comes_last_is_tried_again_whatever_was_stored_before(
+    pg: Loader, batch: int, *, lenient: bool
+) -> None:
+    # The target finds 5, PostgreSQL the last day of February.
+    date, bad = {"type": ["string", "null"], "format": "date"}, ("2026-02-30", 5)
+    stream: list[Any] = []
+    for kind, keys in (("integer", [1, 1]), ("number", [1, 1.0])):
+        name = kind[0]
+        stream.append(pg.schema(name, {"id": kind, "d": date, "v": "string"}, ["id"]))
+        for at, wrong in enumerate(bad):
+            first, second = (10 * at + one for one in keys)
+            good: dict[str, Any] = {"id": first, "d": "2026-01-01"}
+            last: dict[str, Any] = {"id": second, "d": wrong, "v": "last"}
+            stream += pg.records(name, good, last)
+            stream += pg.records(name, *({**one, "id": one["id"] + 1} for one in (last, good)))
+    pg.load(*stream, batch_size_rows=batch, max_rejected_records=-1, lenient_values=lenient)
+    loose = {"d": {"type": ["string", "integer"]}, "v": "string"}
+    again = [pg.schema(kind[0], {"id": kind, **loose}, ["id"]) for kind in ("integer", "number")]
+    pg.load(*again, **AGAIN)
+    for name in "in":
+        assert pg.rows(f"SELECT id, d::text, d__text FROM hubspot.{name} ORDER BY id") == [
+            (1, None, "2026-02-30"),
+            (2, "2026-01-01", None),
+            (11, None, "5"),
+            (12, "2026-01-01", None),
+        ]
+
+
 def test_all_listed_spellings_of_a_key_are_overtaken(pg: Loader, schema: Any) -> None:
     # The target lists the key as it came, PostgreSQL's refusals have its text.
     wrong = {**one(1, "x"), "v": 5}

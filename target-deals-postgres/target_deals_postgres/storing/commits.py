@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from singer_sdk import metrics
 
@@ -45,6 +45,11 @@ class _Part:
     destination: Destination
     batch: Batch
     noted: list[tuple[bytes, Rejected]]
+
+
+class _Done(NamedTuple):
+    part: _Part
+    outcome: Outcome
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ class Commits:
         self._holding = False
         self.held: bytes | None = None
         self._worker = ThreadPoolExecutor(1, "commit")
-        self._running: Future[list[tuple[_Part, Outcome]]] | None = None
+        self._running: Future[list[_Done]] | None = None
 
     def grow(
         self,
@@ -98,7 +103,6 @@ class Commits:
         """
         if noted is not None:
             self._rejections.tally_nulled(noted[1])
-            self._rejected.append(noted[1])
             destination.noted.append(noted)
         if destination not in self._destinations:
             self._destinations.append(destination)
@@ -209,16 +213,19 @@ class Commits:
 
     # In the thread
 
-    def _execute(self, commit: _Commit) -> list[tuple[_Part, Outcome]]:
+    def _execute(self, commit: _Commit) -> list[_Done]:
         counts: Mapping[str, Counts] = {}
 
-        def work(cur: cursor) -> list[tuple[_Part, Outcome]]:
+        def work(cur: cursor) -> list[_Done]:
             nonlocal counts
-            done, listed = _load_all(cur, commit)
-            if listed:
-                self._rejections.insert(cur, listed)
+            if commit.rejected:
+                self._rejections.insert(cur, commit.rejected)
             counts = {name: replace(one) for name, one in commit.counts.items()}
-            for part, outcome in done:
+            done = []
+            for part in commit.parts:
+                outcome, listed = part.destination.settle(part.noted, _load(cur, part))
+                done.append(_Done(part, outcome))
+                self._list(cur, part, listed)
                 if part.destination.stream in counts:
                     counts[part.destination.stream].add(outcome)
             for further in commit.then:
@@ -226,7 +233,6 @@ class Commits:
                     if name in counts:
                         counts[name].add(outcome)
             self._loads.store(cur, counts)
-            self._overtake(cur, done, [one for one in listed if one.nulled])
             return done
 
         done = []
@@ -239,35 +245,19 @@ class Commits:
             _emit(commit.state)
         return done
 
-    def _overtake(
-        self, cur: cursor, done: list[tuple[_Part, Outcome]], nulled: list[Rejected]
-    ) -> None:
-        for part, outcome in done:
-            destination = part.destination
-            if destination.repeatable and self._rejections.has_open(destination.stream):
-                later = destination.later(part.batch, outcome, nulled)
-                keys = self._rejections.of(destination.stream, later, destination.kinds)
-                if destination.held:
-                    self._rejections.keep_overtaken(destination.stream, keys)
-                else:
-                    self._rejections.overtake(cur, destination.stream, keys)
-
-
-def _load_all(cur: cursor, commit: _Commit) -> tuple[list[tuple[_Part, Outcome]], list[Rejected]]:
-    # What became of the rows, and the records to list.
-    done: list[tuple[_Part, Outcome]] = []
-    instead: dict[int, Rejected | None] = {}
-    for part in commit.parts:
-        outcome, others = part.destination.settle(part.noted, _load(cur, part))
-        done.append((part, outcome))
-        instead |= others
-    before = [instead.get(id(one), one) for one in commit.rejected]
-    listed = [one for one in before if one is not None]
-    for part, outcome in done:
-        listed += [part.destination.rejected(*one) for one in outcome.refused]
-    for part, outcome in done:
-        listed += [part.destination.nulled(*one) for one in outcome.nulled]
-    return done, listed
+    def _list(self, cur: cursor, part: _Part, listed: list[tuple[bytes, Rejected]]) -> None:
+        # What is listed before a later record of its key was stored is overtaken; the rest is not.
+        destination, stream = part.destination, part.destination.stream
+        last = [one for _, one in listed]
+        if destination.repeatable and (listed or self._rejections.has_open(stream)):
+            stored, first, last = destination.sort(part.batch, listed)
+            self._rejections.insert(cur, first)
+            keys = self._rejections.of(stream, stored, destination.kinds)
+            if destination.held:
+                self._rejections.keep_overtaken(stream, keys)
+            else:
+                self._rejections.overtake(cur, stream, keys)
+        self._rejections.insert(cur, last)
 
 
 def _load(cur: cursor, part: _Part) -> Outcome:

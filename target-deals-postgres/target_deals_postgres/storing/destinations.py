@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -99,6 +98,8 @@ class Destination:
     held: bool = False
     batch: Batch = field(init=False)
     noted: list[tuple[bytes, Rejected]] = field(default_factory=list)
+    _waiting: set[Key] = field(default_factory=set)  # the keys of so many rows
+    _seen: int = 0
 
     def __post_init__(self) -> None:
         """Begin with no row."""
@@ -113,26 +114,46 @@ class Destination:
         """Give the waiting rows away, and what is noted of them."""
         batch, self.batch = self.batch, Batch(self.layout, removing=self.removing)
         noted, self.noted = self.noted, []
+        self._waiting, self._seen = set(), 0
         return batch, noted
 
-    def later(self, batch: Batch, outcome: Outcome, nulled: Iterable[Rejected]) -> set[Key]:
-        """Of which keys a record was stored that is not listed by itself.
+    def waits(self, key: str) -> bool:
+        """Whether a row waits that has a key, as a rejected record has it, in some spelling."""
+        if not self.kinds:
+            return False
+        self._waiting.update(map(self._key, self.batch.rows[self._seen :]))
+        self._seen = len(self.batch.rows)
+        return keys.comparable(keys.texts_of(key), self.kinds) in self._waiting
+
+    def sort(
+        self, batch: Batch, listed: Iterable[tuple[bytes, Rejected]]
+    ) -> tuple[set[Key], list[Rejected], list[Rejected]]:
+        """Tell which records of a batch are listed before a later one of their key was stored.
 
         Args:
-            batch: the records.
-            outcome: what became of them.
-            nulled: the records of the transaction that are listed for a NULL.
+            batch: all of them.
+            listed: those that are listed, by their lines.
+
+        Returns:
+            The keys of which one was stored that is not listed, those listed before the last such
+            one of their key, and the others.
         """
-        listed = Counter(self._key(one.rows[number]) for one, number, _ in outcome.refused)
-        listed.update(
-            keys.comparable(keys.texts_of(one.key), self.kinds)
-            for one in nulled
-            if one.stream == self.stream
-        )
-        came: Counter[Key] = Counter()
-        for number, line in enumerate(batch.rows):
-            came[self._key(line)] += len(batch.parts.get(number, (line,)))
-        return set(came - listed)
+        waiting: dict[bytes, list[Rejected]] = {}
+        for line, one in listed:
+            waiting.setdefault(line, []).append(one)
+        stored: set[Key] = set()
+        before: list[Rejected] = []
+        after: dict[Key, list[Rejected]] = {}
+        for number, row in enumerate(batch.rows):
+            key = self._key(row)
+            for line, _ in batch.parts.get(number, ((row, None),)):
+                if known := waiting.get(line):
+                    after.setdefault(key, []).append(known.pop(0))
+                else:
+                    stored.add(key)
+                    before += after.pop(key, ())
+        before += [one for known in waiting.values() for one in known]
+        return stored, before, [one for each in after.values() for one in each]
 
     def _key(self, line: bytes) -> Key:
         texts = texts_of(line)
@@ -148,38 +169,39 @@ class Destination:
 
     def settle(
         self, noted: Iterable[tuple[bytes, Rejected]], outcome: Outcome
-    ) -> tuple[Outcome, dict[int, Rejected | None]]:
-        """Let a record of which a value is NULL already be listed once, whatever PostgreSQL finds.
+    ) -> tuple[Outcome, list[tuple[bytes, Rejected]]]:
+        """List each record once, whatever the target and PostgreSQL find of its values.
 
         Args:
-            noted: what was noted of the rows.
-            outcome: what became of them.
+            noted: the records of which the target found a value, by their lines.
+            outcome: what became of the rows.
 
         Returns:
-            What became of the other rows, and how those that were noted are listed, by their
-            identities: None where a row was refused, which is listed by itself.
+            What became of them, with the noted ones counted, and the records to list, by their
+            lines.
         """
         waiting: dict[bytes, list[Rejected]] = {}
         for line, one in noted:
             waiting.setdefault(line, []).append(one)
-        instead: dict[int, Rejected | None] = {}
+        listed: list[tuple[bytes, Rejected]] = []
         nulled = []
+        count = 0
+        for batch, number, why in outcome.refused:
+            line = batch.rows[number]
+            if known := waiting.get(line):
+                known.pop()
+            listed.append((line, self.rejected(batch, number, why)))
         for batch, number, reasons in outcome.nulled:
-            if known := waiting.get(batch.rows[number]):
-                one, more = known.pop(), self.nulled(batch, number, reasons)
-                instead[id(one)] = replace(
-                    one,
-                    reason=f"{one.reason}; {more.reason}",
-                    nulled=(*one.nulled, *more.nulled),
-                )
+            line, more = batch.rows[number], self.nulled(batch, number, reasons)
+            if known := waiting.get(line):
+                one, count = known.pop(), count + 1
+                why = f"{one.reason}; {more.reason}"
+                more = replace(one, reason=why, nulled=(*one.nulled, *more.nulled))
             else:
                 nulled.append((batch, number, reasons))
-        for batch, number, _ in outcome.refused:
-            if known := waiting.get(batch.rows[number]):
-                instead[id(known.pop())] = None
-        count = sum(len(known) for known in waiting.values())
-        count += sum(one is not None for one in instead.values())
-        return replace(outcome, noted=count, nulled=nulled), instead
+            listed.append((line, more))
+        rest = [(line, one) for line, known in waiting.items() for one in known]
+        return replace(outcome, noted=count + len(rest), nulled=nulled), listed + rest
 
     def rejected(self, batch: Batch, number: int, why: str) -> Rejected:
         """Describe a row that PostgreSQL refused."""

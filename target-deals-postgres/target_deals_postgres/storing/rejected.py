@@ -131,6 +131,8 @@ class Rejections:
 
     def insert(self, cur: cursor, rejected: Sequence[Rejected]) -> None:
         """Store records, in the transaction of the batch that they come from."""
+        if not rejected:
+            return
         self._versions |= {
             (one.stream, one.version, one.tenant) for one in rejected if not one.nulled
         }
@@ -166,7 +168,7 @@ class Rejections:
 
     def of(self, stream: str, stored: Iterable[Key], kinds: Sequence[str]) -> set[str]:
         """The keys of listed records of a stream that are one of some, see `Listed.of`."""
-        return self._open[stream].of(stored, kinds)
+        return self._open[stream].of(stored, kinds) if stream in self._open else set()
 
     def overtake(self, cur: cursor, stream: str, keys: Collection[str]) -> None:
         """Note that later records of some keys are stored: the listed ones are not tried again.
