@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from harness.singer import TAP, Output, config_for, discover, finished, run, start
 from hubspot_simulator import Portal
-from tap_hubspot_deals.ending import ending_of
+from tap_hubspot_deals.ending import SettingsError, StateError, ending_of
+from tap_hubspot_deals.inputs import read_catalog, read_config, read_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,40 +139,62 @@ def test_discovery_ends_with_a_code_too(
     assert told(output)[0] == "hubspot_unauthorized"
 
 
+def written(folder: Path, content: bytes | None) -> Path:
+    """A file; None: one that is not there."""
+    file = folder / "odd"
+    if content is not None:
+        file.write_bytes(content)
+    return file
+
+
 @pytest.mark.parametrize(
-    ("option", "content", "code"),
+    ("option", "content", "code", "status"),
     [
-        ("config", b'{"tenant_id":', "settings_invalid"),
-        ("config", b"[1, 2]", "settings_invalid"),
-        ("config", b'{"tenant_id": "\xe9"}', "settings_invalid"),
-        ("config", None, "settings_invalid"),
-        ("catalog", b"{", "settings_invalid"),
-        ("catalog", b'{"streams": [{"schema": {}}]}', "settings_invalid"),
-        ("catalog", b"{}", "settings_invalid"),
-        ("catalog", None, "settings_invalid"),
-        ("state", b"", "state_invalid"),
-        ("state", b"[]", "state_invalid"),
-        ("state", None, "state_invalid"),
-        ("nonsense", b"", "settings_invalid"),
+        ("config", b"[1, 2]", "settings_invalid", 1),
+        ("catalog", b"{", "settings_invalid", 1),
+        ("state", b"[]", "state_invalid", 1),
+        ("state", None, "state_invalid", 2),
+        ("nonsense", None, "settings_invalid", 2),
     ],
 )
-def test_a_file_that_cannot_be_used_is_told(
+def test_a_file_or_option_that_cannot_be_used_is_told(
     hubspot: Simulator,
     tmp_path: Path,
     structured: dict[str, str],
     option: str,
     content: bytes | None,
     code: str,
+    status: int,
 ) -> None:
-    file = tmp_path / "odd"
-    if content is not None:
-        file.write_bytes(content)
+    file = written(tmp_path, content)
 
     output = run(tmp_path, config_for(hubspot), f"--{option}", str(file), environment=structured)
 
-    of_command_line = option == "nonsense" or (content is None and option != "config")
-    assert output.code == (2 if of_command_line else 1)
+    assert output.code == status
     assert told(output)[:2] == (code, False)
+
+
+@pytest.mark.parametrize("content", [b'{"tenant_id":', b'{"tenant_id": "\xe9"}', b'"x"', None])
+def test_a_config_that_is_none_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    with pytest.raises(SettingsError, match="A file of --config cannot be read"):
+        read_config([str(written(tmp_path, content))])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[]", b"null", b"\xff", b"{}", b'{"streams": "x"}', b'{"streams": [{"schema": {}}]}'],
+)
+def test_a_catalog_that_is_none_is_refused(tmp_path: Path, content: bytes) -> None:
+    file = written(tmp_path, content)
+    with file.open(encoding="utf-8") as opened, pytest.raises(SettingsError, match="--catalog"):
+        read_catalog(opened)
+
+
+@pytest.mark.parametrize("content", [b"", b"5", b"null", b"{", b"\xff"])
+def test_a_state_that_is_none_is_refused(tmp_path: Path, content: bytes) -> None:
+    file = written(tmp_path, content)
+    with file.open(encoding="utf-8") as opened, pytest.raises(StateError, match="--state"):
+        read_state(opened)
 
 
 def holds_signals(process: subprocess.Popen[bytes]) -> bool:
