@@ -47,7 +47,9 @@ def copy_of_the_tree(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: r.stem)
-def test_a_recipes_example_applies_and_its_tests_pass(recipe: Path, tmp_path: Path) -> None:
+def test_a_recipes_example_applies_and_its_tests_pass(
+    recipe: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     copy = copy_of_the_tree(tmp_path)
     applied = subprocess.run(
         ["git", "apply", "--recount", "-C1", "-"],
@@ -60,11 +62,17 @@ def test_a_recipes_example_applies_and_its_tests_pass(recipe: Path, tmp_path: Pa
     )
     assert applied.returncode == 0, applied.stderr
 
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(str(copy / p) for p in PACKAGES),
+    }
     for line in block(recipe, "bash").splitlines():
+        if "tests/service/" in line:  # they need a server: this session has one
+            environment["DATABASE_URL"] = request.getfixturevalue("postgres_server")
         done = subprocess.run(
             [sys.executable, *line.removeprefix(".venv/bin/python ").split()],
             cwd=copy,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(str(copy / p) for p in PACKAGES)},
+            env=environment,
             capture_output=True,
             text=True,
             check=False,
