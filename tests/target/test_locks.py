@@ -60,9 +60,12 @@ def test_a_lock_that_does_not_end_ends_the_run(
         pg.load(schema("t", PROPERTIES, KEYS), record("a", 2), lock_timeout_seconds=1)
 
 
-def test_a_second_signal_ends_a_run_that_waits(start: Start, pg: Loader, other: connection) -> None:
+@pytest.mark.parametrize("what", LOCKS)  # a SCHEMA waits for the table, a commit for the row
+def test_a_second_signal_ends_a_run_that_waits(
+    start: Start, pg: Loader, other: connection, what: str
+) -> None:
     with other.cursor() as cursor:
-        cursor.execute(LOCKS["row"])
+        cursor.execute(LOCKS[what])
     process = start(pg.url, lock_timeout_seconds=300)
     process.send(schema("t", PROPERTIES, KEYS), record("a", 1, "y"), {"type": "STATE", "value": 1})
     until(lambda: "Waiting for hubspot.t" in process.log())

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 import psycopg2
@@ -103,6 +104,13 @@ class Database:
             DatabaseError: the database cannot be reached or refuses the work.
             InterruptedRunError: `cancel` was called.
         """
+        if threading.current_thread() is not threading.main_thread():
+            return self._transact(work, repeatable=repeatable)
+        # Python hears of signals in its main thread alone, and not while that waits inside libpq.
+        with ThreadPoolExecutor(1, "transaction") as thread:
+            return thread.submit(self._transact, work, repeatable=repeatable).result()
+
+    def _transact(self, work: Callable[[cursor], T], *, repeatable: bool) -> T:
         for pause in (*PAUSES, None):
             committing = False
             try:
