@@ -564,3 +564,11 @@ def test_what_left_while_deals_were_deselected_is_known_when_they_come_again(
     links_alone = Asked(stage=1, archived=True, per_pair=True, deselected=("deals",))
     later = Asked(created=(3, None))
     walk(hubspot, [CLEAN, replace(CLEAN, asked=links_alone), replace(CLEAN, asked=later)])
+
+
+def test_what_a_cut_run_of_other_settings_sent_is_read_again_with_those_before(
+    hubspot: Simulator,
+) -> None:
+    before = Asked(per_pair=True, page_size=3)
+    other = replace(CLEAN, asked=replace(before, per_pair=False), cut_at=0.8)
+    walk(hubspot, [replace(CLEAN, asked=before), other, replace(CLEAN, asked=before)])

@@ -59,8 +59,14 @@ class Due:
 
     @property
     def asks_for_something_else(self) -> bool:
-        """Whether the last runs read another selection, so that their bookmark says nothing."""
-        return bool(self._state.get("selection", self._selection) != self._selection)
+        """Whether the last runs read another selection, so that their bookmark says nothing.
+
+        One that was cut counts, too: what it sent lies over what went out before.
+        """
+        cut = self._state.get("progress") or {}
+        return any(
+            read.get("selection") not in {None, self._selection} for read in (self._state, cut)
+        )
 
     def reads(
         self, now: Callable[[], datetime], *, is_dear: Callable[[Sequence[str]], bool]
