@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.singer import Mirroring, config_for, output_of, read
+import pytest
+from harness.singer import Mirroring, Output, config_for, output_of, read
 from hubspot_simulator import Portal
 from tap_hubspot_deals.streams import feeding
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import pytest
     from hubspot_simulator import Simulator
 
     Serve = Callable[..., Simulator]
@@ -74,3 +74,39 @@ def test_a_run_that_comes_to_its_end_leaves_no_doubt(
     output = read(config_for(serve(Portal.generate(900, custom_properties=0)), **ASKED))
 
     assert "doubtful_since" not in partition(output.state)
+
+
+@pytest.mark.parametrize("kills", [1, 2])
+@pytest.mark.parametrize("edit", ["restore", "link"])
+def test_what_only_a_comparison_finds_goes_out_after_a_kill_before_it(
+    serve: Serve, edit: str, kills: int
+) -> None:
+    """No search finds it again: a restore and a link move no modified date."""
+    hubspot = serve(Portal.generate(12, contacts=8, custom_properties=0, archived=1))
+    mirroring = Mirroring(hubspot)
+    portal = mirroring.portal
+    mirroring.run()
+    if edit == "restore":
+        (deal,) = portal.ids("deals", archived=True)
+        portal.restore("deals", deal)
+    else:
+        deal = portal.ids()[3]
+        linked = {str(contact) for contact in portal.live_links("deals", int(deal), "contacts")}
+        other = next(contact for contact in portal.ids("contacts") if contact not in linked)
+        portal.link("deals", deal, "contacts", other)
+    for _ in range(kills):
+        hubspot.advance(3600)
+        output = read(config_for(hubspot), state=mirroring.mirror.state)
+        mirroring.mirror.take(cut_before_records_of(deal, output.content))
+        assert mirroring.differences() != []
+    hubspot.advance(3600)
+    mirroring.run()
+
+    assert mirroring.differences() == []
+
+
+def cut_before_records_of(deal: str, content: bytes) -> Output:
+    """A run's output up to the first record that names a deal."""
+    lines = content.splitlines(keepends=True)
+    named = (n for n, line in enumerate(lines) if b'"RECORD"' in line and deal.encode() in line)
+    return output_of(b"".join(lines[: next(named)]))

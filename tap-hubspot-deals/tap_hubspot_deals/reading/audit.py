@@ -81,7 +81,7 @@ class Audit:
         if held.doubtful_since is not None:
             yield from self._unknown(progress, held, held.doubtful_since)
         if progress.mode == "full":
-            unseen = held.unseen("live", "archived", "untold")
+            unseen = held.unseen("live", "archived", "untold", "doubtful")
             yield from self.resolve(unseen, progress)
             if unattached := _texts(held.unattached()):
                 read_at = iso(self._reader.client.clock.now())
@@ -89,6 +89,7 @@ class Audit:
                 yield LinkedPage(page, None, None, read_at, progress, unattached=unattached)
             self._turns.tell(held)
             return
+        yield from self.resolve(held.unseen("doubtful"), progress)
         census = Census(self._reader, self._filters)
         if self._settings.compare_everything:
             vanished, appeared = census.all_differences(held.live, self._pool)

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from tap_hubspot_deals.reading.link_keys import LinkKey
     from tap_hubspot_deals.reading.links import Links
 
-KINDS: tuple[Kind, ...] = ("live", "archived", "merged", "untold")
+KINDS: tuple[Kind, ...] = ("live", "archived", "merged", "untold", "doubtful")
 LINK_LIMIT = 200_000
 """Links that are kept: beyond it a link's `read_at` alone says whether it is current."""
 
@@ -150,6 +150,7 @@ class Holdings:
     def expect(self, marks: Iterable[Mark]) -> None:
         """Note what may have gone out, or not: what was known before may be so still."""
         for mark in marks:
+            self.ids["doubtful"].add([mark.id])
             if mark.kind in {"live", "archived"}:
                 self.ids[mark.kind].add([mark.id])
             coming = unpack_keys(mark.links or b"", per_pair=self.per_pair)

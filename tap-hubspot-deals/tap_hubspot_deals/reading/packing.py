@@ -19,8 +19,9 @@ from tap_hubspot_deals.reading.link_keys import KINDS, LENGTH, NUMBERS, LinkKey,
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-Kind = Literal["live", "archived", "merged", "gone", "untold"]
-"""`untold`: gone or merged while records did not go out, so that no row of theirs says so."""
+Kind = Literal["live", "archived", "merged", "gone", "untold", "doubtful"]
+"""`untold`: gone or merged while records did not go out, so that no row of theirs says so.
+`doubtful`: about to go out when a run was killed, as something that it may be or not."""
 
 AS: tuple[Kind | None, ...] = (None, "live", "archived", "merged", "gone", "untold")
 PLACES = {kind: place for place, kind in enumerate(AS)}
