@@ -199,12 +199,18 @@ def test_a_sample_stops_at_its_limit_and_keeps_no_bookmark(crm: Simulator) -> No
 
 
 @pytest.mark.parametrize("number", [1, 101])
-def test_a_sample_has_the_links_of_its_own_deals_alone(number: int) -> None:
+def test_a_sample_has_the_links_and_histories_of_its_own_deals_alone(number: int) -> None:
     with Simulator([Portal.generate(250)]) as hubspot:
-        output = read(config_for(hubspot, max_records=number))
+        config = config_for(hubspot, max_records=number, history=["dealstage"])
+        output, catalog = read(config), discover(config)
+        select(catalog, "deals", selected=False)
+        links_alone = read(config, catalog=catalog)
     links = {r["from_id"] for r in output.records("associations")}
     assert len(output.ids()) == number
     assert links == {r["id"] for r in output.records() if any(r["associations"].values())}
+    assert {r["record_id"] for r in output.records("deal_property_history")} == set(output.ids())
+    for stream in ("associations", "deal_property_history"):
+        assert len(links_alone.records(stream)) == len(output.records(stream)) > 0
 
 
 def test_links_of_given_ids_are_read_without_reading_the_portal(crm: Simulator) -> None:

@@ -125,7 +125,7 @@ class FeedingStream(TenantStream):
             if write:
                 self.write_page(page)
             yield page
-            emitted += len(page.records)
+            emitted += len(page.ids)
             if not whole:
                 self.stop_at_limit(emitted)
             reached = page.progress
@@ -201,16 +201,18 @@ class FeedingStream(TenantStream):
 
     def _cut(self, page: OutgoingPage, emitted: int) -> bool:
         """Leave of a page what may still go out; whether that is all of it."""
-        before = len(page.records)
-        page.records = page.records[: self.records_left(emitted)]
-        if len(page.records) == before:
+        ids = page.ids[: self.records_left(emitted)]
+        if len(ids) == len(page.ids):
             return True
-        kept = {record["id"] for record in page.records}
+        kept = set(ids)
+        page.ids, page.records = ids, page.records[: len(ids)]
         page.marks = [mark for mark in page.marks if str(mark.id) in kept]
         for to_type, links in page.links.items():
             page.links[to_type] = [link for link in links if link.from_id in kept]
         for to_type, gone in page.unlinked.items():
             page.unlinked[to_type] = [link for link in gone if link["from_id"] in kept]
+        for stream, records in page.histories.items():
+            page.histories[stream] = [one for one in records if one["record_id"] in kept]
         return False
 
     def records_left(self, emitted: int) -> int | None:

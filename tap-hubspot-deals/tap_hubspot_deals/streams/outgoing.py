@@ -29,7 +29,8 @@ class OutgoingPage:
     """One page as it goes out.
 
     Args:
-        records: The records of the object type, markers included.
+        records: The records of the object type, markers included; none where it is not selected.
+        ids: Whose page it is, markers included, in the order of the records.
         links: Their links, by the object type they lead to, without what all of a page have.
         of_links: What all links of the page have; each besides the type that it leads to.
         marks: What of it the next run has to know.
@@ -41,6 +42,7 @@ class OutgoingPage:
     """
 
     records: list[dict[str, Any]]
+    ids: list[str]
     links: dict[str, list[LinkRecord]]
     of_links: dict[str, Any]
     marks: list[Mark]
@@ -117,6 +119,7 @@ class Composer:
         """
         page = OutgoingPage(
             records=[],
+            ids=[],
             links={to_type: [] for to_type in self._to_types},
             of_links={**self._head, "read_at": found.read_at, **self._present},
             marks=[],
@@ -151,6 +154,7 @@ class Composer:
             for kind, ids in ends
             for i in ids
         ]
+        page.ids = [record["id"] for record in page.records]
         if not self._selected:
             page.records = []
             page.marks = [
