@@ -1,9 +1,11 @@
-"""Settings from the environment: what form the text of each must have."""
+"""The form that settings must have: each in the environment, and secrets wherever they stand."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Any
+
+from singer_sdk.exceptions import ConfigValidationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,6 +25,23 @@ def malformed(schemas: Mapping[str, Mapping[str, Any]], prefix: str) -> Iterator
         text = os.environ.get(variable)
         if text is not None and (wanted := _lacking(text, schema)):
             yield f"`{name}` (from {variable}) is {text!r}, which is no {wanted}."
+
+
+def refuse_odd_secrets(schemas: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Refuse secrets that are no text, which the SDK's own sentence would show.
+
+    Args:
+        schemas: The JSON schemas of all settings, by name.
+        config: The settings.
+
+    Raises:
+        ConfigValidationError: If there is one; the message names the setting alone.
+    """
+    secrets = [name for name, schema in schemas.items() if schema.get("writeOnly")]
+    wrong = [each for each in secrets if not isinstance(config.get(each), str | None)]
+    if wrong:
+        errors = [f"{name} must be a text." for name in wrong]
+        raise ConfigValidationError("Config validation failed", errors=errors)
 
 
 def _lacking(text: str, schema: Mapping[str, Any]) -> str:

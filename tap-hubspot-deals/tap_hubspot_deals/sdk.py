@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from singer_sdk import Stream, Tap
 from singer_sdk.configuration._dict_config import parse_environment_config
-from singer_sdk.exceptions import ConfigValidationError, StreamMapConfigError
+from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.helpers._catalog import get_selected_schema
 from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.helpers._util import load_json
@@ -26,7 +26,8 @@ from singer_sdk.singerlib.catalog import Metadata
 from singer_sdk.singerlib.messages import StateMessage
 from typing_extensions import override
 
-from tap_hubspot_deals.environment import malformed
+from tap_hubspot_deals import stream_maps
+from tap_hubspot_deals.environment import malformed, refuse_odd_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -158,10 +159,8 @@ class SingerStream(Stream):
             StreamMapConfigError: If a map fails on it.
         """
         self._stream_version = version
-        try:
+        with stream_maps.applied(self.name):
             self._write_record_message(record)
-        except (ArithmeticError, LookupError, TypeError, ValueError) as exc:
-            raise StreamMapConfigError(f"{type(exc).__name__} in {self.name}") from exc
 
     @cached_property
     def is_plain(self) -> bool:
@@ -266,7 +265,7 @@ class SingerTap(Tap):
         for stream in self.streams.values():
             mask = stream.metadata.resolve_selection()
             selected = get_selected_schema(stream.name, stream.schema, mask)
-            self.mapper.register_raw_stream_schema(stream.name, selected, stream.primary_keys)
+            stream_maps.register(self.mapper, stream.name, selected, stream.primary_keys)
 
     @classproperty
     def _env_var_config(cls) -> dict[str, Any]:  # noqa: N805
@@ -276,13 +275,14 @@ class SingerTap(Tap):
             ConfigValidationError: If something has: the SDK would stumble, or take it for false.
         """
         cls.append_builtin_config(cls.config_jsonschema)
-        schemas = cls.config_jsonschema["properties"]
-        if errors := list(malformed(schemas, cls._env_var_prefix)):
+        if errors := list(malformed(cls.config_jsonschema["properties"], cls._env_var_prefix)):
             raise ConfigValidationError("Config validation failed", errors=errors)
         return parse_environment_config(cls.config_jsonschema, cls._env_var_prefix)
 
     @override
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+        stream_maps.judge(self._config)
+        refuse_odd_secrets(self.config_jsonschema["properties"], self._config)
         errors = super()._validate_config(raise_errors=False)
         only_tenant = self._config.get("tenant_id") is None and len(errors) == 1
         if not errors or only_tenant:

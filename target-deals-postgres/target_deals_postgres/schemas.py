@@ -10,6 +10,7 @@ import msgspec
 from singer_sdk.exceptions import InvalidJSONSchema
 from singer_sdk.mapper import RemoveRecordTransform
 
+from target_deals_postgres import stream_maps
 from target_deals_postgres.errors import InputError, SchemaMissingError
 from target_deals_postgres.records.messages import Message
 from target_deals_postgres.records.values import loads
@@ -120,7 +121,7 @@ class Schemas:
         if not self._settings.mapped:
             self._open(name, name, _Part(schema, keys))
             return
-        self._mapper.register_raw_stream_schema(name, schema, list(keys))
+        stream_maps.register(self._mapper, name, schema, list(keys))
         for stream_map in self._mapper.stream_maps[name]:
             if not isinstance(stream_map, RemoveRecordTransform):
                 part = _Part(

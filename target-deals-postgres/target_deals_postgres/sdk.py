@@ -18,6 +18,7 @@ from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.singerlib.encoding import GenericSingerReader
 from typing_extensions import override
 
+from target_deals_postgres import stream_maps
 from target_deals_postgres.process import release_signals
 
 if TYPE_CHECKING:
@@ -80,6 +81,17 @@ class ByteTarget(Target):
         if errors:
             raise ConfigValidationError("Config validation failed", errors=errors)
         return found
+
+    @override
+    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+        stream_maps.judge(self._config)
+        schemas = self.config_jsonschema["properties"]
+        secrets = [name for name, schema in schemas.items() if schema.get("writeOnly")]
+        wrong = [one for one in secrets if not isinstance(self._config.get(one), str | None)]
+        if wrong:  # the SDK's sentence would show them
+            errors = [f"{name} must be a text" for name in wrong]
+            raise ConfigValidationError("Config validation failed", errors=errors)
+        return super()._validate_config(raise_errors=raise_errors)
 
     @override
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from harness.singer import TAP, Output, config_for, discover, finished, run, start
 from hubspot_simulator import Portal
+from singer_sdk.exceptions import StreamMapConfigError
 from tap_hubspot_deals.ending import SettingsError, StateError, ending_of
 from tap_hubspot_deals.inputs import read_catalog, read_config, read_state
+from tap_hubspot_deals.stream_maps import judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,6 +67,8 @@ def told(output: Output) -> tuple[str, bool, str]:
             "stream_map_failed",
             False,
         ),
+        ({"stream_maps": {"__else__": "odd"}}, {}, "stream_map_failed", False),
+        ({"stream_maps": {"deals": {"__alias__": "1 / 0"}}}, {}, "stream_map_failed", False),
     ],
 )
 def test_an_end_has_one_code(
@@ -84,6 +88,42 @@ def test_an_end_has_one_code(
 
     assert output.code == 1
     assert told(output)[:2] == (code, retryable)
+
+
+@pytest.mark.parametrize(
+    ("maps", "sentence"),
+    [
+        ({"__else__": "odd"}, '__else__ must be null or "__NULL__"'),
+        ({"__else__": {}}, "__else__ must be null"),
+        ({"deals": {"__else__": ["a"]}}, "__else__ of deals must be null"),
+        ({"deals": 1}, 'deals must be null or "__NULL__", or an object'),
+        ({"deals": {"name": 1}}, "name of deals must be null .* or an expression"),
+        ({"deals": {"name": " "}}, "name of deals must be"),
+        ({"deals": {"__key_properties__": "id"}}, "__key_properties__ of deals .* a list of names"),
+    ],
+)
+def test_a_stream_map_of_another_shape_is_named(maps: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(StreamMapConfigError, match=sentence) as refused:
+        judge({"stream_maps": maps})
+    assert ending_of(refused.value).code == "stream_map_failed"
+
+
+@pytest.mark.parametrize("changes", [{"access_token": 4711}, {"client_secret": ["4711"]}])
+def test_a_secret_that_is_no_text_is_named_and_not_shown(
+    hubspot: Simulator, tmp_path: Path, structured: dict[str, str], changes: dict[str, Any]
+) -> None:
+    output = run(tmp_path, config_for(hubspot, **changes), environment=structured)
+
+    [name] = changes
+    assert told(output) == ("settings_invalid", False, f"{name} must be a text.")
+    assert "4711" not in output.log
+
+
+def test_stream_maps_may_be_null() -> None:
+    config: dict[str, Any] = {"stream_maps": None, "tenant_id": "acme"}
+    judge(config)
+    assert config == {"tenant_id": "acme"}
+    judge({"stream_maps": {"a": None, "b": {"__else__": None, "id": "id"}, "__else__": "__NULL__"}})
 
 
 def test_a_state_that_no_run_wrote_is_told(

@@ -75,6 +75,7 @@ def endings(process: subprocess.Popen[bytes], *messages: Any) -> list[tuple[str,
         ({}, [{"type": "NONSENSE"}], "input_invalid"),
         ({}, [record("a", 1)], "schema_missing"),
         ({"stream_maps": {"t": {"v": "=="}}}, [SCHEMA], "stream_map_failed"),
+        ({"stream_maps": {"__else__": "odd"}}, [], "stream_map_failed"),
         ({"readers": ["nobody_here"]}, [SCHEMA], "database_refused"),
         ({}, [SCHEMA, {**record("a", 1), "record": {"_tenant_id": "a"}}], "key_missing"),
         (

@@ -20,6 +20,7 @@ from target_deals_postgres.errors import DatabaseError
 from target_deals_postgres.settings import SCHEMA
 from target_deals_postgres.storing.database import Database
 from target_deals_postgres.storing.sentences import redacted
+from target_deals_postgres.target import TargetDealsPostgres
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -256,3 +257,14 @@ def test_a_password_with_spaces_and_quotes_is_not_shown() -> None:
         Database(url).check()
     assert not {"two", "words"} & set(str(unreachable.value).replace("'", " ").split())
     assert redacted("password two words' end", url) == "password ***"
+
+
+@pytest.mark.parametrize("name", ["password", "database_url"])
+@pytest.mark.parametrize("value", [4711, ["4711"]])
+def test_a_secret_that_is_no_text_is_named_and_not_shown(
+    capsys: pytest.CaptureFixture[str], name: str, value: Any
+) -> None:
+    with pytest.raises(ConfigValidationError) as raised:
+        TargetDealsPostgres(config={"host": "h", "dbname": "d", name: value})
+    assert raised.value.errors == [f"{name} must be a text"]
+    assert "4711" not in capsys.readouterr().err

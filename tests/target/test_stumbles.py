@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from harness.database import connect
 from harness.loading import KEYS, PROPERTIES, record, schema, until
+from singer_sdk.exceptions import StreamMapConfigError
 from target_deals_postgres.errors import (
     DatabaseRefusedError,
     InputError,
@@ -57,6 +58,34 @@ def test_a_stream_map_that_fails_costs_one_rejected_row(pg: Loader) -> None:
     assert pg.rows("SELECT count(*) FROM hubspot.t") == [(1,)]
     assert pg.rows("SELECT count(*) FROM hubspot._rejected_records") == [(2,)]
     assert "secret" not in pg.log
+
+
+@pytest.mark.parametrize(
+    ("maps", "sentence"),
+    [
+        ({"__else__": "odd"}, '__else__ must be null or "__NULL__"'),
+        ({"__else__": {}}, "__else__ must be null"),
+        ({"t": {"__else__": ["a"]}}, "__else__ of t must be null"),
+        (
+            {"t": 1, "u": {"v": ""}},
+            "t must be null .* or an object; .* v of u must be",
+        ),
+        ({"t": {"__key_properties__": "id"}}, "__key_properties__ of t .* a list of names"),
+        ({"t": {"__alias__": "1"}}, "__alias__ of t gives no name"),
+        ({"t": {"__alias__": "1 / 0"}}, "ZeroDivisionError in the maps of t"),
+        ({"t": {"__source__": None}}, "TypeError in the maps of t"),
+    ],
+)
+def test_a_stream_map_of_another_shape_is_told(
+    pg: Loader, maps: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(StreamMapConfigError, match=sentence):
+        pg.load(pg.schema("t", {"id": "integer"}, ["id"]), stream_maps=maps)
+
+
+def test_stream_maps_may_be_null(pg: Loader) -> None:
+    pg.load(pg.schema("t", {"id": "integer"}), pg.records("t", {"id": 1}), stream_maps=None)
+    assert pg.rows("SELECT id FROM hubspot.t") == [(1,)]
 
 
 def test_two_streams_with_one_alias_share_a_table_of_both(pg: Loader) -> None:

@@ -1,0 +1,100 @@
+"""What `stream_maps` may say: the SDK stumbles over other shapes, or tells them of no setting."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from singer_sdk.exceptions import StreamMapConfigError
+from singer_sdk.mapper import (
+    MAPPER_ELSE_OPTION,
+    MAPPER_KEY_PROPERTIES_OPTION,
+    NULL_STRING,
+    PluginMapper,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+NULL = f'null or "{NULL_STRING}"'
+
+
+def judge(config: dict[str, Any]) -> None:
+    """Look at the shape of `stream_maps`.
+
+    Args:
+        config: The settings; `stream_maps` leaves them where it is null, which the SDK cannot read.
+
+    Raises:
+        StreamMapConfigError: If a part of it is no map; the message names all such parts.
+    """
+    maps = config.get("stream_maps")
+    if maps is None:
+        config.pop("stream_maps", None)
+    elif isinstance(maps, dict) and (faults := list(_faults(maps))):
+        raise StreamMapConfigError("; ".join(faults))
+
+
+def _faults(maps: Mapping[str, Any]) -> Iterator[str]:
+    for stream, parts in maps.items():
+        if isinstance(parts, Mapping) and stream != MAPPER_ELSE_OPTION:
+            for name, part in parts.items():
+                if wanted := _lacking(name, part):
+                    yield f"stream_maps: {name} of {stream} must be {wanted}"
+        elif not _removes(parts):
+            more = "" if stream == MAPPER_ELSE_OPTION else ", or an object"
+            yield f"stream_maps: {stream} must be {NULL}{more}"
+
+
+def _lacking(name: str, part: Any) -> str:
+    if _removes(part):
+        return ""
+    if name == MAPPER_ELSE_OPTION:
+        return NULL
+    if name == MAPPER_KEY_PROPERTIES_OPTION:
+        good = isinstance(part, list) and all(isinstance(one, str) for one in part)
+        return "" if good else f"{NULL}, or a list of names"
+    return "" if isinstance(part, str) and part.strip() else f"{NULL}, or an expression"
+
+
+def _removes(part: Any) -> bool:
+    return part is None or part == NULL_STRING
+
+
+def register(
+    mapper: PluginMapper, stream: str, schema: dict[str, Any], keys: Sequence[str]
+) -> None:
+    """Let the maps of a stream be made.
+
+    Args:
+        mapper: The SDK's.
+        stream: As HubSpot's type is called here.
+        schema: Its JSON schema.
+        keys: Its key properties.
+
+    Raises:
+        MapExpressionError: If an expression cannot be read.
+        StreamMapConfigError: If a map fails, or names its stream by something else than a text.
+    """
+    with applied(stream):
+        mapper.register_raw_stream_schema(stream, schema, keys)
+    if any(not _is_name(one.stream_alias) for one in mapper.stream_maps[stream]):
+        raise StreamMapConfigError(f"__alias__ of {stream} gives no name")
+
+
+def _is_name(alias: object) -> bool:
+    return isinstance(alias, str) and bool(alias)
+
+
+@contextlib.contextmanager
+def applied(stream: str) -> Iterator[None]:
+    """Tell of a map that fails by its kind: the SDK's sentence may quote a value.
+
+    Raises:
+        StreamMapConfigError: If a map fails.
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as exc:
+        raise StreamMapConfigError(f"{type(exc).__name__} in the maps of {stream}") from exc
