@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import re
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from pyarrow import parquet
 from scan_service.commands import boot
 from scan_service.door.app import create_app
 from scan_service.web import assets, site
@@ -230,6 +233,24 @@ def test_files_are_those_of_the_api(pages: Browser) -> None:
 
     assert file.content.startswith(b"\xef\xbb\xbf")
     assert file.content[3:] == pages.api().get("/api/v1/scan/download/first/csv").content
+
+
+def test_parquet_is_offered_where_it_is_installed(
+    pages: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages.api().start("first")
+    pages.ledger.make_results("first", [{"id": "1", "dealname": "one"}])
+    pages.ledger.complete("first")
+
+    link = re.search(r'href="(/scans/first/download/parquet[^"]*)"', pages.get("/scans/first").text)
+    assert link
+    file = pages.get(link[1].replace("&amp;", "&"))
+    monkeypatch.setitem(sys.modules, "pyarrow", None)  # as if it were not installed
+    without = pages.get("/scans/first").text
+
+    table = parquet.read_table(io.BytesIO(file.content)).to_pylist()
+    assert [(row["deal_id"], row["dealname"]) for row in table] == [("1", "one")]
+    assert re.findall(r"/download/(\w+)\?", without) == ["excel", "csv", "json", "ndjson"]
 
 
 def test_whoever_watches_is_told_of_each_change_and_of_the_end(pages: Browser) -> None:

@@ -187,6 +187,11 @@ def part_of(scan: Mapping[str, Any], name: str) -> Part:
     return found[name]
 
 
+def formats() -> list[str]:
+    """Return the forms of files that this server can write."""
+    return [form for form in files.MEDIA_TYPES if form != "parquet" or parquet.is_installed()]
+
+
 async def download(service: Service, request: Request, caller: Caller) -> Response:
     """GET /api/v1/scan/download/{scan_id}/{format}."""
     form = request.path_params["format"]
@@ -195,9 +200,9 @@ async def download(service: Service, request: Request, caller: Caller) -> Respon
             "format", f"must be one of {', '.join(files.MEDIA_TYPES)}",
             message="Invalid format specified",
         )  # fmt: skip
-    if form == "parquet" and not parquet.is_installed():
+    if form not in formats():
         raise InvalidRequestError.field(
-            "format", "parquet is not installed here: the server needs scan-service[parquet]",
+            "format", f"{form} is not installed here: the server needs scan-service[{form}]",
             message="Invalid format specified",
         )  # fmt: skip
     query = read_query(DownloadQuery, request.query_params)

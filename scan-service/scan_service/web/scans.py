@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from service_base.database import AWAY
 from starlette.responses import StreamingResponse
 
+from scan_service.door.endpoints import formats
 from scan_service.errors import (
     InvalidRequestError,
     NotFoundError,
@@ -35,7 +36,9 @@ _PAUSE_SECONDS = 2.0
 _HEARTBEAT_SECONDS = 15.0
 ENDED = ("completed", "failed", "cancelled")
 STATES = ("all", "pending", "running", *ENDED)
-FORMATS = (("excel", "Excel"), ("csv", "CSV"), ("json", "JSON"), ("ndjson", "NDJSON"))
+_FORMATS = {
+    "excel": "Excel", "csv": "CSV", "parquet": "Parquet", "json": "JSON", "ndjson": "NDJSON",
+}  # fmt: skip
 REFUSED = "VALIDATION_ERROR"
 
 
@@ -93,7 +96,7 @@ def shown(visit: Visit, scan: Mapping[str, Any]) -> dict[str, Any]:
         "has_results": scan["timing"]["startedAt"] is not None and "verification" not in scan,
         "refused": [each for each in errors if each["code"] == REFUSED],
         "errors": [each for each in errors if each["code"] != REFUSED],
-        "formats": FORMATS,
+        "formats": [(form, _FORMATS[form]) for form in _FORMATS if form in formats()],
         "may_change": visit.may("extract"),
         "may_download": visit.may("download"),
     }
