@@ -8,6 +8,7 @@ import gzip
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,9 @@ from scan_service.db import Database
 from scan_service.ledger import scans
 from scan_service.records import files, workbook
 from scan_service.records.objects import parts
+from scan_service.records.projection import value as value_of
 from scan_service.records.rows import END
+from scan_service.records.table import Column, csv_line
 from service.kit import TENANT
 
 if TYPE_CHECKING:
@@ -127,6 +130,16 @@ def test_csv_keeps_numbers_and_phone_numbers_and_guards_formulas_of_every_kind(
         assert row[name] == ODD[name]
     for name in ("huge", "tiny", "exact"):
         assert Decimal(row[name]) == ODD[name]
+
+
+def test_what_prints_a_line_of_csv_is_planned_once_however_many_columns_it_has() -> None:
+    def functions(width: int) -> list[str]:
+        columns = [
+            Column(f"c{n}", value_of(f"c{n}"), ("json", "moment")[n % 2]) for n in range(width)
+        ]
+        return re.findall(r"csv_\w+", csv_line(columns).as_string())
+
+    assert functions(17_000) == functions(2) == ["csv_quoted", "csv_value"]
 
 
 def test_csv_begins_with_a_byte_order_mark_when_told(asked: Client) -> None:

@@ -24,7 +24,7 @@ from scan_service.records.objects import table_of
 from scan_service.records.projection import BY_ID, record_json, unpacked
 from scan_service.records.rows import END
 from scan_service.records.storage import columns, insist
-from scan_service.records.table import file_columns
+from scan_service.records.table import csv_line, file_columns
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping
@@ -133,10 +133,9 @@ async def _csv(
     yield (",".join(_quoted(entry.heading) for entry in table) + "\r\n").encode()
     if rows is None:
         return
-    line = sql.SQL("array_to_string(array[{}]::text[], ',', '')").format(
-        sql.SQL(", ").join(sql.SQL("csv_quoted({})").format(entry.text) for entry in table)
+    statement = sql.SQL("copy (select {} {}) to stdout with (format binary)").format(
+        csv_line(table), rows
     )
-    statement = sql.SQL("copy (select {} {}) to stdout with (format binary)").format(line, rows)
     async with connection.cursor() as cursor, cursor.copy(statement) as copy:
         async for (row,) in copy.rows():
             yield bytes(row) + b"\r\n"

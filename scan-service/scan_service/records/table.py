@@ -62,17 +62,25 @@ class Column:
 
     Attributes:
         heading: its first line.
-        text: how CSV prints it.
-        cell: how it goes to the writers of workbooks and of Parquet.
-        kind: how they read it.
+        shown: its value: JSON if that is its kind, else text.
+        kind: how the writers of workbooks and of Parquet read it.
         declared: the type that the account gives the property.
     """
 
     heading: str
-    text: sql.Composable
-    cell: sql.Composable
+    shown: sql.Composable
     kind: str
     declared: str = "text"
+
+    @property
+    def json(self) -> sql.Composable:
+        """How it goes to CSV."""
+        return self.shown if self.kind == "json" else sql.SQL("to_jsonb({})").format(self.shown)
+
+    @property
+    def cell(self) -> sql.Composable:
+        """How it goes to the writers of workbooks and of Parquet."""
+        return sql.SQL("{}::text").format(self.shown) if self.kind == "json" else self.shown
 
 
 def file_columns(
@@ -101,10 +109,23 @@ def file_columns(
             column("associations", present), sql.Literal(links)
         )
         # A record may have a property of that name, and two columns of one name help nobody.
-        found.append(Column(_free(links, taken, "associated_"), ids, ids, "text"))
+        found.append(Column(_free(links, taken, "associated_"), ids, "text"))
     for name, kind in kinds_of(scan, part, CUSTOM).items() if custom else ():
         found.append(_property(_free(name, taken, "custom_"), name, CUSTOM, kind))
     return found
+
+
+def csv_line(table: list[Column]) -> sql.Composable:
+    """Return the SQL that prints one unpacked record `d` as a line of CSV without its end.
+
+    The functions that print stand in it once, whatever the width: PostgreSQL reads a function's
+    body anew at every place where it stands, which took half a millisecond for each column.
+    """
+    return sql.SQL(
+        "array_to_string(array(select csv_quoted(cell) from ("
+        "select csv_value(value) as cell from unnest(array[{}]::jsonb[]) as value offset 0"
+        ") as cells), ',', '')"
+    ).format(sql.SQL(", ").join(entry.json for entry in table))
 
 
 def _free(heading: str, taken: set[str], prefix: str = "property_") -> str:
@@ -122,19 +143,12 @@ def _first(heading: str, name: str, present: Mapping[str, str]) -> Column:
         shown, kind = sql.SQL("{}::text").format(shown), "boolean"
     elif name.endswith("_at"):
         shown, kind = moment(name, present), "moment"
-    return Column(heading, shown, shown, kind)
+    return Column(heading, shown, kind)
 
 
 def _property(heading: str, name: str, of: str, kind: str) -> Column:
     if kind in ("moment", "day"):
         shown = moment_property(name, of) if kind == "moment" else text(name, of)
-        return Column(heading, sql.SQL("csv_text({})").format(shown), shown, kind)
+        return Column(heading, shown, kind)
     # All others say by their JSON what they are, whatever the definition says by now.
-    found = value(name, of)
-    return Column(
-        heading,
-        sql.SQL("csv_value({})").format(found),
-        sql.SQL("{}::text").format(found),
-        "json",
-        kind,
-    )
+    return Column(heading, value(name, of), "json", kind)
