@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
+from pydantic import ValidationError
 from scan_service.door.accounts import CALLBACK
 from scan_service.door.app import OPERATIONS
 from scan_service.door.models import (
@@ -24,6 +25,7 @@ from scan_service.door.models import (
 )
 from scan_service.errors import ServiceError
 from scan_service.ledger.extraction import ASSOCIATIONS
+from scan_service.ledger.words import Model
 from service.kit import api
 
 if TYPE_CHECKING:
@@ -93,6 +95,40 @@ def test_the_bodies_described_are_the_bodies_read() -> None:
         described = api()["components"]["schemas"]
 
         assert fields(described[name], described) == fields(read, read["$defs"])
+
+
+def optional(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The fields of a body that need not be said, by their names."""
+    schema = resolved(schema, definitions)
+    found: dict[str, dict[str, Any]] = {}
+    for name, inner in schema.get("properties", {}).items():
+        found |= {} if name in schema.get("required", ()) else {name: inner}
+        found |= optional(inner, definitions)
+        for item in alternatives(resolved(inner, definitions).get("items", {})):
+            found |= optional(item, definitions)
+    return found
+
+
+def test_null_is_taken_for_what_is_not_said_wherever_that_may_be() -> None:
+    described = api()["components"]["schemas"]
+    for body in (StartScan, CreateSchedule, ChangeSchedule, CreateConnection, CreateWebhook):
+        for name, schema in optional(described[body.__name__], described).items():
+            whole = {**schema, "components": api()["components"]}
+            assert jsonschema.Draft202012Validator(whole).is_valid(None), name
+    for model in subclasses(Model):
+        unsaid = {
+            field.alias or name: None
+            for name, field in model.model_fields.items()
+            if not field.is_required()
+        }
+        try:
+            model.model_validate(unsaid)
+        except ValidationError as error:
+            assert {each["type"] for each in error.errors()} == {"missing"}, model  # noqa: PT017
+
+
+def subclasses(model: type[BaseModel]) -> list[type[BaseModel]]:
+    return [each for one in model.__subclasses__() for each in (one, *subclasses(one))]
 
 
 def test_the_queries_described_are_the_queries_read() -> None:

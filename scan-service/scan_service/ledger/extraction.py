@@ -156,12 +156,6 @@ class Extraction(Model):
     # How long the scan stays after its end; null: until it is removed.
     keep_days: Annotated[Whole | None, Field(alias="keepDays", ge=1, le=3650)] = None
 
-    @field_validator("batch_size", "rate_limit_delay", mode="before")
-    @classmethod
-    def _or_default(cls, value: object) -> object:
-        """Take null for what is not said, as every other optional field does."""
-        return _DEFAULT_PACE if value is None else value
-
     @field_validator("objects")
     @classmethod
     def _distinct(cls, value: list[ObjectItem] | None) -> list[ObjectItem] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -13,6 +13,7 @@ from pydantic import (
     Field,
     SecretStr,
     StringConstraints,
+    model_validator,
 )
 
 from scan_service.moments import read_moment
@@ -66,6 +67,21 @@ class Model(BaseModel):
     model_config = ConfigDict(
         extra="forbid", strict=True, hide_input_in_errors=True, frozen=True, populate_by_name=True
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_not_said(cls, value: Any) -> Any:
+        """Take null for what is not said, in every field that need not be said."""
+        if not isinstance(value, dict):
+            return value
+        unsaid = {
+            field.alias or name
+            for name, field in cls.model_fields.items()
+            if not field.is_required() and field.default is not None
+        }
+        return {
+            name: said for name, said in value.items() if said is not None or name not in unsaid
+        }
 
 
 def _printable(value: SecretStr) -> SecretStr:
