@@ -11,7 +11,7 @@ from hubspot_client.decoding import decode
 from hubspot_client.errors import InconsistentError, MissingScopeError
 from hubspot_client.properties import Definitions
 from hubspot_simulator import Portal, Simulator
-from tap_hubspot_deals.reading import census
+from tap_hubspot_deals.reading import census, objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,10 +122,13 @@ def test_a_day_of_creation_that_is_none_is_kept_as_text(serve: Serve, text: str)
     assert row["unparsed_properties"]["createdate"] == text
 
 
+@pytest.mark.parametrize("room", [None, 100_000], ids=["whole pages", "pages of few records"])
 def test_searches_that_do_not_tell_how_many_there_are_lose_nothing(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, room: int | None
 ) -> None:
     monkeypatch.setattr(census, "SMALL", 100)
+    if room is not None:
+        monkeypatch.setattr(objects, "PAGE_ROOM", room)
     mirroring = Mirroring(serve(Portal.generate(450, custom_properties=0)))
     portal = mirroring.portal
     portal.behaviour.search_totals = False

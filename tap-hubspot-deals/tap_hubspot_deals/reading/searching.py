@@ -99,8 +99,9 @@ class SearchSource:
         )
         ids = [o.id for o in page.objects]
         self._refuse_gaps(position, ids, page.total)
-        # Without a total (observed), a whole page says that there may be more.
-        more = len(ids) == SEARCH_PAGE if page.total is None else page.total > len(ids)
+        # Without a total (observed), only an empty page says that there is no more: what a whole
+        # one is follows the width of records, and HubSpot may give less.
+        more = page.total is None or page.total > len(ids)
         following = ids[-1] if ids and more else None
         if inline:
             return ObjectPage(page.objects, following, page.raws)
