@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from singer_sdk.singerlib import Catalog
 
+from tap_hubspot_deals.catalogs import reduced
 from tap_hubspot_deals.ending import SettingsError, StateError
-from tap_hubspot_deals.sdk import ConfigInput, load_json, without_schemas
+from tap_hubspot_deals.sdk import ConfigInput, load_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +42,7 @@ def read_catalog(file: IO[str] | None) -> dict[str, Any] | None:
     if file is None:
         return None
     try:
-        found: dict[str, Any] = without_schemas(load_json(file.read()))
+        found: dict[str, Any] = reduced(load_json(file.read()))
         Catalog.from_dict({"streams": found["streams"]})
     except (AttributeError, KeyError, OSError, TypeError, ValueError) as exc:
         sentence = (

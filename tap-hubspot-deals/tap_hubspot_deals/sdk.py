@@ -27,6 +27,7 @@ from singer_sdk.singerlib.messages import StateMessage
 from typing_extensions import override
 
 from tap_hubspot_deals import stream_maps
+from tap_hubspot_deals.catalogs import FULL_TABLE, reduced
 from tap_hubspot_deals.environment import malformed, refuse_odd_secrets
 
 if TYPE_CHECKING:
@@ -36,17 +37,10 @@ if TYPE_CHECKING:
     import singer_sdk.singerlib as singer
     from singer_sdk.helpers.types import Context
 
-__all__ = ["ConfigInput", "SingerStream", "SingerTap", "load_json", "without_schemas"]
+__all__ = ["ConfigInput", "SingerStream", "SingerTap", "load_json"]
 
 ConfigInput = _ConfigInput
 METRIC_INTERVAL = 2.0
-
-
-def without_schemas(catalog: Any) -> Any:
-    """A catalog of which the selection is wanted alone: the SDK takes long to read its schemas."""
-    if isinstance(catalog, dict) and isinstance(every := catalog.get("streams"), list):
-        return {**catalog, "streams": [{**s, "schema": {}} for s in every]}
-    return catalog
 
 
 class SingerStream(Stream):
@@ -113,8 +107,7 @@ class SingerStream(Stream):
         self._mask = None
         entry = catalog.get_stream(self.name)
         if entry is not None:
-            method = entry.replication_method or entry.metadata.root.forced_replication_method
-            self.wants_all = method == "FULL_TABLE"
+            self.wants_all = entry.replication_method == FULL_TABLE
 
     @property
     @override
@@ -217,7 +210,7 @@ class SingerTap(Tap):
     def __init__(self, **kwargs: Any) -> None:
         given = kwargs.get("state")
         self.given_state: dict[str, Any] = given if isinstance(given, dict) else {}
-        super().__init__(**{**kwargs, "catalog": without_schemas(kwargs.get("catalog"))})
+        super().__init__(**{**kwargs, "catalog": reduced(kwargs.get("catalog"))})
 
     @abc.abstractmethod
     def faults(self, config: Mapping[str, Any]) -> list[str]:

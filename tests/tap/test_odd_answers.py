@@ -286,12 +286,17 @@ def test_records_deselected_beside_others_are_not_read(serve: Serve) -> None:
     assert sum("contacts" in path for path in lists) <= 1  # may the token read them?
 
 
-def test_full_table_reads_everything_at_every_run(mirroring: Mirroring) -> None:
+@pytest.mark.parametrize("name", ["", "replication-method", "forced-replication-method"])
+def test_full_table_reads_everything_at_every_run(mirroring: Mirroring, name: str) -> None:
     catalog = discover(config_for(mirroring.hubspot))
     entry = next(s for s in catalog["streams"] if s["tap_stream_id"] == "deals")
     for _ in range(2):
         assert len(mirroring.run(catalog=catalog).ids()) in {250, 0}
-    entry["replication_method"] = "FULL_TABLE"
+    if name:  # in the metadata alone, beside the method that discovery wrote
+        root = next(each for each in entry["metadata"] if not each["breadcrumb"])
+        root["metadata"][name] = "FULL_TABLE"
+    else:
+        entry["replication_method"] = "FULL_TABLE"
     for _ in range(2):
         assert len(mirroring.run(catalog=catalog).ids()) == 250
 

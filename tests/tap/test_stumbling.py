@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hubspot_simulator import Simulator
 
 DEALS = ["crm.objects.deals.read", "crm.objects.contacts.read", "crm.objects.companies.read"]
+TENANTS = {"context": {"_tenant_id": "acme"}}
 
 
 def limited(hubspot: Simulator, *scopes: str) -> dict[str, Any]:
@@ -70,6 +71,15 @@ def test_a_typing_error_is_none_of_a_scope(hubspot: Simulator) -> None:
     assert "Did you mean 'contacts'?" in raised.value.errors[0]
 
 
+def test_an_object_type_of_the_accounts_own_is_skipped_without_its_scope(
+    hubspot: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = {"objects": ["deals", "boats"], "on_missing_scope": "skip"}
+    output = read(config_for(hubspot, **settings, **limited(hubspot, *DEALS)))
+    assert len(output.ids()) == 250
+    assert "Skipped: The token may not read custom object schemas" in caplog.text
+
+
 def test_a_run_of_which_nothing_is_left_ends_in_a_sentence(
     hubspot: Simulator, tmp_path: Path
 ) -> None:
@@ -84,7 +94,15 @@ def test_a_run_of_which_nothing_is_left_ends_in_a_sentence(
 
 
 @pytest.mark.parametrize(
-    "state", [{"bookmarks": {"deals": "text"}}, {"bookmarks": []}, {"deals": 1}]
+    "state",
+    [
+        {"bookmarks": {"deals": "text"}},
+        {"bookmarks": []},
+        {"deals": 1},
+        {"bookmarks": {"deals": {"partitions": [{**TENANTS, "selection": []}]}}},
+        {"bookmarks": {"deals": {"partitions": [{**TENANTS, "progress": "text"}]}}},
+        {"bookmarks": {"deals": {"partitions": [{**TENANTS, "recent": 5}]}}},
+    ],
 )
 def test_an_odd_state_ends_in_a_sentence_or_is_left_alone(
     hubspot: Simulator, tmp_path: Path, state: dict[str, Any]

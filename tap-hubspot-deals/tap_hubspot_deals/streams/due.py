@@ -65,7 +65,7 @@ class Due:
         """
         cut = self._state.get("progress") or {}
         return any(
-            read.get("selection") not in {None, self._selection} for read in (self._state, cut)
+            read.get("selection") not in (None, self._selection) for read in (self._state, cut)
         )
 
     def reads(

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 SENSITIVITIES = ("sensitive", "highly_sensitive")
 """The kinds of properties that HubSpot's list of definitions leaves out unless asked for them."""
 
+TYPING_ERROR = 0.75
+"""How like a known name one has to be to be taken for it: "contcts", but not "boats"."""
+
 
 class _Schema(msgspec.Struct, rename="camel"):
     name: str
@@ -61,7 +64,7 @@ class Inventory:
         schemas = self._custom_schemas()
         if schemas is None:
             # Who may not read them is told so, and not that the name is wrong - unless it looks so.
-            if hint := _hint(name, list(STANDARD_TYPES)):
+            if hint := _hint(name, list(STANDARD_TYPES), likeness=TYPING_ERROR):
                 self.faults.append(
                     f"`{setting}` names '{name}', no object type that every account has.{hint} (An "
                     "object type of the account's own needs crm.schemas.custom.read, or its id.)"
@@ -217,6 +220,6 @@ class Inventory:
         return found
 
 
-def _hint(name: str, known: list[str]) -> str:
-    close = get_close_matches(name, known, n=1)
+def _hint(name: str, known: list[str], likeness: float = 0.6) -> str:
+    close = get_close_matches(name, known, n=1, cutoff=likeness)
     return f" Did you mean '{close[0]}'?" if close else ""

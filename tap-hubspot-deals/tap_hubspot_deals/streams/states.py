@@ -9,6 +9,9 @@ from tap_hubspot_deals.ending import StateError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+SHAPES = {"progress": dict, "recent": list}
+"""What a partition may hold besides numbers and texts."""
+
 
 def check_state(state: Any) -> None:
     """Refuse a state that no run can have written.
@@ -27,6 +30,9 @@ def check_state(state: Any) -> None:
             isinstance(each, dict) and isinstance(each.get("context"), dict) for each in partitions
         ):
             _refuse(f"`bookmarks.{stream}.partitions` of the state is")
+        for name, shape in SHAPES.items():
+            if not all(isinstance(each.get(name) or shape(), shape) for each in partitions):
+                _refuse(f"`{name}` in `bookmarks.{stream}.partitions` of the state is")
 
 
 def lacking(state: dict[str, Any], streams: Iterable[str], tenant: str) -> Iterator[str]:
