@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from crm_taps.errors import InconsistentError, RefusedError, UnauthorizedError
-from crm_taps.sources.callrail import TapCallRail, months_before
+from crm_taps.sources.callrail import TapCallRail
+from crm_taps.sources.callrail_retention import first_kept, months_before
 from harness.vendors.callrail import CallRail
 from harness.vendors.running import load, read, rows
+from hypothesis import given
+from hypothesis import strategies as st
 from singer_sdk.testing import SuiteConfig, get_tap_test_class
 
 if TYPE_CHECKING:
@@ -233,6 +236,20 @@ def test_full_reads_end_with_a_version_after_their_records(callrail: CallRail) -
     assert kinds.count("ACTIVATE_VERSION") == 1
     assert [k for k in kinds if k != "SCHEMA"][-1] == "ACTIVATE_VERSION"
     assert not output.of("ACTIVATE_VERSION", "calls")
+
+
+@given(
+    now=st.datetimes(datetime(2025, 1, 1), datetime(2032, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
+    east=st.integers(-12, 14),
+)
+def test_the_first_day_asked_for_began_within_the_retention_wherever_the_account_is(
+    now: datetime, east: int
+) -> None:
+    zone = timezone(timedelta(hours=east))
+    month = months_before(now.date(), 25)
+
+    first = datetime.combine(first_kept(now), time(), zone)
+    assert timedelta(0) <= first - datetime.combine(month, now.timetz()) < timedelta(days=3)
 
 
 def test_months_before_ends_on_a_day_that_exists() -> None:

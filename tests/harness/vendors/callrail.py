@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from calendar import monthrange
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -19,7 +20,6 @@ ENVELOPES = {
     "users": ("users", None),
     "tags": ("tags", None),
 }
-KEPT = timedelta(days=25 * 30.4375)
 MAX_PAGE = 250
 DEFAULT_FIELDS = 18
 NAMES = ("Zoë O'Brien", "李雷", "Łukasz 🚀 Nowak", "", None)
@@ -120,7 +120,7 @@ class CallRail(Vendor):
         if dated:
             zone = ZoneInfo(self.accounts[account]["zone"])
             start = _start(request.first("start_date"), zone)
-            if start < datetime.now(UTC) - KEPT:
+            if start < kept_since(datetime.now(UTC)):
                 return Answer({"error": "start_date is beyond the retention of 25 months"}, 400)
             rows = [r for r in rows if datetime.fromisoformat(r[dated]) >= start]
             rows = sorted(rows, key=lambda r: datetime.fromisoformat(r[dated]), reverse=True)
@@ -163,6 +163,13 @@ class CallRail(Vendor):
             self._issued.add(target)
         body = {"has_next_page": more, "calls": rows[offset * size : (offset + 1) * size]}
         return Answer(body | ({"next_page": self.url + target} if more else {}))
+
+
+def kept_since(now: datetime) -> datetime:
+    """25 months ago, to the second."""
+    year, month = divmod(now.year * 12 + now.month - 1 - 25, 12)
+    last = monthrange(year, month + 1)[1]
+    return now.replace(year=year, month=month + 1, day=min(now.day, last))
 
 
 def _start(text: str, zone: ZoneInfo) -> datetime:

@@ -19,7 +19,7 @@ from crm_taps.sources.salesrabbit import TapSalesRabbit
 
 from harness.vendors.arrivy import Arrivy
 from harness.vendors.athena import TABLES, Athena
-from harness.vendors.callrail import ENVELOPES, KEPT, CallRail
+from harness.vendors.callrail import ENVELOPES, CallRail, kept_since
 from harness.vendors.five9 import Five9
 from harness.vendors.leadconduit import BEGIN, LeadConduit
 from harness.vendors.marketsharp import MarketSharp
@@ -76,7 +76,7 @@ def _callrail(size: int) -> CallRail:
 
 def _callrail_holds(vendor: CallRail, since: datetime) -> Keys:
     found: Keys = {"accounts": {(name,) for name in vendor.accounts}}
-    kept = max(since, datetime.now(UTC) - KEPT + timedelta(days=2))
+    kept = max(since, kept_since(datetime.now(UTC)) + timedelta(days=3))
     for (account, kind), rows in vendor.lists.items():
         dated = ENVELOPES[kind][1]
         found.setdefault(kind.replace("-", "_"), set()).update(

@@ -27,6 +27,7 @@ from crm_taps.sources.callrail_columns import (
     TRACKERS,
     USERS,
 )
+from crm_taps.sources.callrail_retention import first_kept
 from crm_taps.tap import SourceTap
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from crm_taps.streams import Row
 
 PAGE_SIZE = 250
-RETENTION_MONTHS = 25
 
 
 class HeaderToken(APIKeyAuthenticator):
@@ -122,7 +122,7 @@ class DatedStream(CallRailStream):
 
     def first_day(self, context: Mapping[str, Any] | None) -> date:
         """The first day to ask for."""
-        kept = months_before(datetime.now(UTC).date(), RETENTION_MONTHS) + timedelta(days=1)
+        kept = first_kept(datetime.now(UTC))
         since = self.since(context)
         return kept if since is None else max(kept, since.date() - timedelta(days=1))
 
@@ -284,14 +284,3 @@ class TapCallRail(SourceTap):
                 f"The key does not see all of the setting `account_ids`: {', '.join(unseen)}."
             )
         return [found[name] for name in asked]
-
-
-def months_before(day: date, months: int) -> date:
-    """The day of the same number so many months earlier, or that month's last one."""
-    year, month = divmod(day.year * 12 + day.month - 1 - months, 12)
-    for number in (day.day, 30, 29, 28):
-        try:
-            return date(year, month + 1, number)
-        except ValueError:
-            continue
-    raise AssertionError
