@@ -84,7 +84,7 @@ def test_without_it_a_run_compares_some_in_turn_and_tells_when_all_had_theirs(
 
     assert large.differences(only=["dealname"], all_archived=True)
     assert "at all within 2 runs or by a full read" in caplog.text
-    [summary] = [vars(each)["summary"] for each in caplog.records if "summary" in vars(each)]
+    summary = [vars(each)["summary"] for each in caplog.records if "summary" in vars(each)][-1]
     left = {"links_of": LIVE - 1000, "archived": ARCHIVED - 300}
     assert summary["not_compared"] == {"deals": left}
     state = large.mirror.state["bookmarks"]["deals"]["partitions"][0]
