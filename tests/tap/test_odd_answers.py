@@ -80,6 +80,25 @@ def test_ids_that_a_batch_leaves_out_end_the_run_and_are_read_by_the_next(
     assert mirroring.differences() == []
 
 
+@pytest.mark.parametrize("settings", [{}, {"associations_per_pair": True}])
+def test_a_page_of_links_that_does_not_come_ends_the_run_and_is_read_by_the_next(
+    mirroring: Mirroring, settings: dict[str, Any]
+) -> None:
+    mirroring.portal.behaviour.association_page = 1
+    mirroring.hubspot.fail(
+        "silent", endpoint="associations", times=1, when=lambda asked: b'"after"' in asked.body
+    )
+    with pytest.raises(InconsistentError, match="did not bring the next page"):
+        mirroring.run(**settings)
+    mirroring.run(**settings)
+    tables = ("deals_contacts", "deals_companies") if settings else ("associations",)
+    rows = [row for table in tables for row in mirroring.mirror.rows(table)]
+    links = {(row["to_object_type"], row["from_id"], row["to_id"], row["type_id"]) for row in rows}
+    names = ("contacts", "companies")
+    true = [link for name in names for link in mirroring.portal.true_links("deals", name)]
+    assert len(links) == len(true)
+
+
 def test_a_null_that_is_not_documented_is_a_field_that_is_not_there() -> None:
     content = b"""{"results": [{"name": "tier", "type": "string", "label": "Tier",
         "description": null, "groupName": null, "options": null}], "paging": null}"""

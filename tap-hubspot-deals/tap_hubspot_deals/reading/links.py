@@ -10,7 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from hubspot_client.errors import ErrorBody, refuse_partial
+from hubspot_client.errors import ErrorBody, InconsistentError, refuse_partial
 from hubspot_client.paging import Cursors, Paging, after
 
 if TYPE_CHECKING:
@@ -91,6 +91,8 @@ class LinkReader:
 
         Raises:
             HubSpotError: If HubSpot names an error other than "no associations".
+            InconsistentError: If a page that HubSpot named does not come. Of a record that is
+                neither in the answer nor among its errors at first there are no links.
         """
         found: dict[str, dict[str, list[LinkType]]] = {}
         cursors = Cursors(self._what)
@@ -105,6 +107,7 @@ class LinkReader:
                 if (following := after(result.paging)) is not None:
                     cursors.check(f"{record_id} {asked.get(record_id)}", f"{record_id} {following}")
                     inputs.append({"id": record_id, "after": following})
+            self._refuse_silence({i for i, cursor in asked.items() if cursor is not None}, answer)
         return {
             record_id: [{"id": to_id, "types": types} for to_id, types in linked.items()]
             for record_id, linked in found.items()
@@ -147,6 +150,18 @@ class LinkReader:
         )
         refuse_partial(answer.errors, what=self._what)
         return answer
+
+    def _refuse_silence(self, promised: set[str], answer: _Answer) -> None:
+        """Each next page has to come, unless the record has no links any more."""
+        accounted = {str(result.from_.id) for result in answer.results}
+        accounted.update(
+            str(i) for error in answer.errors for i in error.context.get("fromObjectId") or ()
+        )
+        if silent := sorted(promised - accounted):
+            raise InconsistentError(
+                f"HubSpot's answer for {self._what} did not bring the next page of {len(silent)} "
+                f"records (the first is {silent[0]}); nothing was skipped. Run again."
+            )
 
     def _add(self, targets: list[_To], linked: dict[str, list[LinkType]]) -> None:
         """Merge one page of one record's links; the same link may come on two pages."""
