@@ -418,7 +418,10 @@ def _config_schema() -> dict[str, Any]:
         hidden = {"secret": True, "writeOnly": True} if setting.secret else {}
         properties[setting.name] = {**setting.schema(setting.name), **default, **words, **hidden}
     for name, setting in FORMER.items():
-        words = {"title": setting.title, "description": f"The former name of `{setting.name}`."}
+        # Who writes `start_date` reads here that it is no beginning for changes.
+        first = re.split(r"[:;.](?= |$)", setting.description)[0]
+        description = f"{first}. The former name of `{setting.name}`."
+        words = {"title": setting.title, "description": description}
         properties[name] = {**setting.schema(name), **words}
     required = [setting.name for setting in TABLE if setting.required]
     return {"type": "object", "properties": properties, "required": required}

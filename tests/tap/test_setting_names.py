@@ -61,6 +61,12 @@ def test_a_state_survives_the_new_name(mirroring: Mirroring) -> None:
     assert output.ids() == []
 
 
+@pytest.mark.parametrize("name", ["created_from", "created_until", "start_date", "end_date"])
+def test_a_date_says_first_that_it_is_of_creation(name: str) -> None:
+    description = tap_settings.CONFIG_SCHEMA["properties"][name]["description"]
+    assert description.startswith("Only deals created ")
+
+
 @pytest.mark.parametrize("setting", [s for s in TABLE if not s.required], ids=lambda s: s.name)
 def test_an_unset_setting_is_its_default(setting: tap_settings.Setting) -> None:
     if setting.name == "access_token":
