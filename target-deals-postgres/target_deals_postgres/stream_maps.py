@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from singer_sdk.exceptions import StreamMapConfigError
+from singer_sdk.exceptions import MapExpressionError, StreamMapConfigError
 from singer_sdk.mapper import (
     MAPPER_ELSE_OPTION,
     MAPPER_KEY_PROPERTIES_OPTION,
     NULL_STRING,
     PluginMapper,
 )
+
+from target_deals_postgres.errors import StreamMapError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,13 +28,13 @@ def judge(config: dict[str, Any]) -> None:
         config: the settings; `stream_maps` leaves them where it is null, which the SDK cannot read.
 
     Raises:
-        StreamMapConfigError: a part of it is no map; the message names all such parts.
+        StreamMapError: a part of it is no map; the message names all such parts.
     """
     maps = config.get("stream_maps")
     if maps is None:
         config.pop("stream_maps", None)
     elif isinstance(maps, dict) and (faults := list(_faults(maps))):
-        raise StreamMapConfigError("; ".join(faults))
+        raise StreamMapError("; ".join(faults))
 
 
 def _faults(maps: Mapping[str, Any]) -> Iterator[str]:
@@ -73,15 +75,17 @@ def register(
         keys: its key properties.
 
     Raises:
-        MapExpressionError: an expression cannot be read.
-        StreamMapConfigError: a map fails, or names its stream by something else than a text.
+        StreamMapError: a map cannot be read, fails, or names its stream by something else than a
+            text.
     """
     try:
         mapper.register_raw_stream_schema(stream, schema, keys)
+    except (MapExpressionError, StreamMapConfigError) as error:
+        raise StreamMapError(str(error)) from error
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise StreamMapConfigError(f"{type(error).__name__} in the maps of {stream}") from error
+        raise StreamMapError(f"{type(error).__name__} in the maps of {stream}") from error
     if any(not _is_name(one.stream_alias) for one in mapper.stream_maps[stream]):
-        raise StreamMapConfigError(f"__alias__ of {stream} gives no name")
+        raise StreamMapError(f"__alias__ of {stream} gives no name")
 
 
 def _is_name(alias: object) -> bool:

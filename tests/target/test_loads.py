@@ -9,7 +9,12 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 from harness.database import connect
 from harness.loading import until
-from target_deals_postgres.errors import DatabaseError, InputError, RejectedRecordsError
+from target_deals_postgres.errors import (
+    DatabaseError,
+    InputError,
+    RejectedRecordsError,
+    StreamMapError,
+)
 
 if TYPE_CHECKING:
     from harness.loading import Start
@@ -106,6 +111,16 @@ def test_a_run_that_fails_says_so_with_what_it_stored(pg: Loader) -> None:
         pg.load(deals, deal(pg, "a", 1), "nonsense")
 
     assert loads(pg, "processed, created, state, code") == [(1, 1, "failed", "input_invalid")]
+
+
+def test_a_run_that_a_stream_map_ends_says_so(pg: Loader) -> None:
+    deals = pg.schema("deals", PROPERTIES, ["_tenant_id", "id"])
+    other = pg.schema("other", {"id": "integer"}, ["id"])
+    for parts in ({"id": "=="}, {"__key_properties__": ["x"]}):
+        with pytest.raises(StreamMapError):
+            pg.load(deals, deal(pg, "a", 1), other, stream_maps={"other": parts})
+
+    assert loads(pg, "stream, state, code") == [("deals", "failed", "stream_map_failed")] * 2
 
 
 def test_a_stream_whose_table_cannot_be_made_has_its_row_too(pg: Loader) -> None:
