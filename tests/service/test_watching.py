@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
+from scan_service.door import prometheus
 from scan_service.door.app import create_app
 from service.kit import TENANT, TOKEN, Client, hold_to_description
 from service_base.logs import configure
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from hubspot_simulator import Simulator
     from scan_service.settings import Settings
+    from service.kit import Ledger
 
 
 def test_health_is_public_and_remembered_for_ten_seconds(
@@ -73,6 +75,26 @@ def test_metrics_are_the_ledgers_and_name_no_tenant(client: Client) -> None:
     assert found["scan_service_requests_total", started] >= 7
     assert TENANT not in answer.text
     assert "scan-0" not in answer.text
+
+
+def test_a_scrape_reads_no_row_of_the_scans_that_ended(client: Client, ledger: Ledger) -> None:
+    client.start()
+    ledger.run(  # on disk, or vacuum would not yet call its pages visible to all
+        "set synchronous_commit = on;"
+        " insert into scan (tenant_id, scan_id, status, config, fingerprint, runs)"
+        " select tenant_id, n::text, 'completed',"
+        "  jsonb_build_object('properties', (select string_agg(md5(n || '/' || m), '')"
+        "   from generate_series(1, 30) as m)), '', 2"
+        " from tenant, generate_series(1, 3000) as n"
+    )
+    ledger.run("vacuum analyze scan")
+
+    for statement in (prometheus.LEDGER, prometheus.QUEUE):
+        plan = "\n".join(line for (line,) in ledger.run(f"explain {statement}"))
+        assert "Seq Scan" not in plan, plan
+    found = values(client.http.get("/metrics").text)
+    assert found["scan_service_scans", (("status", "completed"),)] == 3000
+    assert found["scan_service_repeated_runs", ()] == 3000
 
 
 def test_metrics_may_ask_for_a_token_and_are_local_without_one(settings: Settings) -> None:

@@ -12,19 +12,20 @@ if TYPE_CHECKING:
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # No tenant among the labels: whoever may read the metrics need not know the customers.
-_LEDGER = """
-select status, count(*) as scans from scan group by status
+# Of what has ended the index `scan_told` alone is read, however long the history is.
+LEDGER = """
+select status, count(*) as scans, coalesce(sum(greatest(runs - 1, 0)), 0)::float8 as repeated
+from scan group by status
 """
-_QUEUE = """
+QUEUE = """
 select count(*) filter (where status = 'pending') as waiting,
     count(slot) as slots,
     count(run_id) as places,
     coalesce(extract(epoch from clock_timestamp()
         - min(created_at) filter (where status = 'pending')), 0)::float8 as oldest,
     coalesce(extract(epoch from clock_timestamp()
-        - min(seen_at) filter (where run_id is not null)), 0)::float8 as silent,
-    coalesce(sum(greatest(runs - 1, 0)), 0)::float8 as repeated
-from scan
+        - min(seen_at) filter (where run_id is not null)), 0)::float8 as silent
+from scan where status = 'pending' or slot is not null
 """
 _DELIVERIES = """
 select count(*) as untold,
@@ -86,10 +87,11 @@ class Metrics:
     async def text(self) -> bytes:
         """Ask the ledger, and return everything in Prometheus' words."""
         async with self._db.system() as connection:
-            scans = await (await connection.execute(_LEDGER)).fetchall()
-            queue = await (await connection.execute(_QUEUE)).fetchone() or {}
+            scans = await (await connection.execute(LEDGER)).fetchall()
+            queue = await (await connection.execute(QUEUE)).fetchone() or {}
             told = await (await connection.execute(_DELIVERIES)).fetchone() or {}
             numbers = {**queue, **told, "workers": await self._engine.workers(connection)}
+        numbers["repeated"] = sum(row["repeated"] for row in scans)
         for status in ("pending", "running", "completed", "failed", "cancelled"):
             self._scans.labels(status).set(0)
         for row in scans:
