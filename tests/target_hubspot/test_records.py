@@ -291,6 +291,14 @@ def test_settings_are_refused_by_name(settings: dict[str, Any], said: str) -> No
     assert any(said in each for each in refused.value.errors)
 
 
+@pytest.mark.parametrize("name", ["access_token", "client_secret", "refresh_token"])
+def test_a_secret_that_is_no_text_is_named_and_not_shown(name: str) -> None:
+    with pytest.raises(ConfigValidationError) as refused:
+        TargetHubSpot(config={name: 4711})
+
+    assert refused.value.errors == [f"{name} must be a text"]
+
+
 def test_a_state_goes_out_to_the_last_digit_as_it_came(target: Target) -> None:
     value = b'{"a": 1700000000.250, "b": 123456789012345678901}'
     with target.start() as process:

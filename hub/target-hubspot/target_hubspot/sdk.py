@@ -7,6 +7,7 @@ from abc import abstractmethod
 from typing import IO, TYPE_CHECKING, Any
 
 from singer_sdk import Target
+from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.singerlib.encoding import GenericSingerReader
 from typing_extensions import override
 
@@ -37,6 +38,16 @@ class LineTarget(Target):
     @abstractmethod
     def heed(self, number: int) -> None:
         """Take note of a signal to stop; called between two instructions of anything."""
+
+    @override
+    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+        schemas = self.config_jsonschema["properties"]
+        secrets = [name for name, schema in schemas.items() if schema.get("writeOnly")]
+        wrong = [each for each in secrets if not isinstance(self._config.get(each, ""), str)]
+        if wrong:  # the SDK's sentence would show them
+            errors = [f"{name} must be a text" for name in wrong]
+            raise ConfigValidationError("Config validation failed", errors=errors)
+        return super()._validate_config(raise_errors=raise_errors)
 
     @override
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
