@@ -33,7 +33,7 @@ def read_config(paths: Sequence[str]) -> ConfigInput:
         raise SettingsError(f"A file of --config cannot be read as a JSON object: {exc}") from exc
 
 
-def read_catalog(file: IO[str] | None) -> dict[str, Any] | None:
+def read_catalog(file: IO[str] | None) -> Catalog | None:
     """The catalog of a file; None: there is no file.
 
     Raises:
@@ -42,15 +42,13 @@ def read_catalog(file: IO[str] | None) -> dict[str, Any] | None:
     if file is None:
         return None
     try:
-        found: dict[str, Any] = reduced(load_json(file.read()))
-        Catalog.from_dict({"streams": found["streams"]})
+        return Catalog.from_dict({"streams": reduced(load_json(file.read()))["streams"]})
     except (AttributeError, KeyError, OSError, TypeError, ValueError) as exc:
         sentence = (
             f"The file of --catalog holds no Singer catalog ({type(exc).__name__}): "
             "make it again with --discover."
         )
         raise SettingsError(sentence) from exc
-    return found
 
 
 def read_state(file: IO[str] | None) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ import uvicorn
 from service_base.connections import protocol
 from service_base.logs import configure, logger
 
-from scan_service.commands.ready import insist
+from scan_service.commands.ready import refuse_unready
 from scan_service.commands.watch import Unsignalled
 from scan_service.commands.work import carry_out
 from scan_service.db import connect
@@ -38,7 +38,7 @@ def serve(settings: Settings) -> int:
     """Answer requests until a signal comes."""
     keep_private()
     configure(settings.log_format)
-    asyncio.run(insist(settings, works=False))
+    asyncio.run(refuse_unready(settings, works=False))
     server = _server(settings)
     server.run()
     return 0 if server.started else 1
@@ -101,7 +101,7 @@ async def _dev(settings: Settings, tenant_id: str, token: str) -> int:
     await migrate(settings.database_url)
     async with await connect(settings.database_url) as connection:
         key = await auth.create_key(connection, tenant_id, name="dev")
-    await insist(settings)
+    await refuse_unready(settings)
     stop = asyncio.Event()
     server = _DevServer(_server(settings).config)
 

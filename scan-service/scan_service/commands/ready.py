@@ -16,7 +16,7 @@ class NotReadyError(Exception):
     """The service cannot start as it is configured."""
 
 
-async def insist(settings: Settings, *, works: bool = True) -> None:
+async def refuse_unready(settings: Settings, *, works: bool = True) -> None:
     """Refuse to start where nothing could work, and say what is missing.
 
     Args:

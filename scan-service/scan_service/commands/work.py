@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from service_base.logs import configure
 
-from scan_service.commands.ready import NotReadyError, insist
+from scan_service.commands.ready import NotReadyError, refuse_unready
 from scan_service.commands.watch import answering, listen
 from scan_service.db import Database
 from scan_service.engine.privacy import keep_private
@@ -24,7 +24,7 @@ async def work(settings: Settings) -> int:
     """Carry out scans until a signal comes, then hand the running ones over."""
     keep_private()
     configure(settings.log_format)
-    await insist(settings)
+    await refuse_unready(settings)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

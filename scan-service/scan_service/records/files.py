@@ -23,7 +23,7 @@ from scan_service.errors import InternalError
 from scan_service.records.objects import table_of
 from scan_service.records.projection import BY_ID, record_json, unpacked
 from scan_service.records.rows import END
-from scan_service.records.storage import columns, insist
+from scan_service.records.storage import columns, refuse_removed
 from scan_service.records.table import csv_line, file_columns
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ async def opened(
         NotFoundError: the scan has been removed.
     """
     async with db.export(scan["tenant_id"]) as connection:
-        await insist(connection, scan)
+        await refuse_removed(connection, scan)
         present = await columns(connection, table_of(part.name))
         rows = unpacked(part, present, scan, rest=BY_ID) if present else None
         if form in ("json", "ndjson"):

@@ -33,10 +33,10 @@ async def reading(db: Database, scan: Mapping[str, Any]) -> AsyncIterator[Connec
     """
     async with db.tenant(scan["tenant_id"]) as connection:
         yield connection
-        await insist(connection, scan)
+        await refuse_removed(connection, scan)
 
 
-async def insist(connection: Connection, scan: Mapping[str, Any]) -> None:
+async def refuse_removed(connection: Connection, scan: Mapping[str, Any]) -> None:
     """Make sure that what was read of a scan before this, or in one snapshot with it, is whole.
 
     A removed scan's row in the ledger goes first, and those of its results step by step.

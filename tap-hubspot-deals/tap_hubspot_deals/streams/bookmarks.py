@@ -113,6 +113,11 @@ class Bookmark:
         return self._settings.scan_id is None
 
     @property
+    def tells(self) -> bool:
+        """Whether the state is written in the course of the run."""
+        return self.kept or self.remembers
+
+    @property
     def _compares_all(self) -> bool:
         return self.mirrors and self._settings.compare_everything
 

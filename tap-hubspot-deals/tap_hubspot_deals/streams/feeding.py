@@ -117,7 +117,6 @@ class FeedingStream(TenantStream):
         held = bookmark.holdings(progress)
         pages = self._pages(run, progress, held, composer)
         reached, emitted = progress, 0
-        told = bookmark.kept or bookmark.remembers
         page, failure = _next(pages)
         while page is not None:
             whole = self._cut(page, emitted)
@@ -135,12 +134,12 @@ class FeedingStream(TenantStream):
             page.release()
             page, failure = _next(pages)
         if failure is not None:
-            if told and reached is not progress:
+            if bookmark.tells and reached is not progress:
                 self.put_state()
             raise failure
         self._activate(progress, bookmark, held)
         bookmark.finish(progress, "updated_at", held)
-        if told:
+        if bookmark.tells:
             self.put_state()
 
     def _tell_beforehand(self, page: OutgoingPage, progress: Progress, bookmark: Bookmark) -> None:
@@ -153,7 +152,7 @@ class FeedingStream(TenantStream):
         length = self.writer.state_length
         enough = self.writer.written_since_state >= DATA_PER_STATE * length
         small = length <= SMALL_STATE and (page.records or page.count_of_links())
-        if (bookmark.kept or bookmark.remembers) and (enough or small):
+        if bookmark.tells and (enough or small):
             bookmark.leave_open(is_open=length > SMALL_STATE)
             self.put_state()
             bookmark.leave_open(is_open=False)

@@ -101,7 +101,7 @@ class Histories:
             held: What went out before.
         """
         made: dict[str, list[dict[str, Any]]] = {stream.name: [] for stream in self.streams}
-        for one in found.page.objects if made else ():
+        for one in found.page.objects:
             history = found.histories.get(one.id)
             if history is not None:
                 since = self._since if int(one.id) in held else None
