@@ -10,29 +10,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from harness.singer import (
-    Mirror,
-    Output,
-    Row,
-    config_for,
-    discover,
-    output_of,
-    select,
-    tried,
-    value_differences,
-)
-from hubspot_client.errors import HubSpotError
+from harness.singer import Row, discover, select, value_differences
+from harness.walking import SEED, Step, Walk, is_standing, take_walks
 from hubspot_client.properties import OF_STAGE
 from hubspot_simulator import Portal, Simulator
 from hubspot_simulator.instants import iso
-from hypothesis import HealthCheck, given, note, seed, settings
 from hypothesis import strategies as st
 from tap_hubspot_deals.reading import audit, census, turns
+from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -242,18 +231,6 @@ def token_without(*types: str) -> str:
     return f"pat-na1-no-{'-'.join(types)}"
 
 
-@dataclass(frozen=True)
-class Step:
-    """Edits, then a run."""
-
-    edits: list[Edit]
-    asked: Asked | None
-    cut_at: float | None
-    fail_at: int | None
-    meanwhile: Edit | None
-    after: int = 7
-
-
 ASKED = st.builds(
     Asked,
     pipeline=st.sampled_from([0, 0, 1, 2]),
@@ -293,51 +270,14 @@ STEP = st.builds(
     meanwhile=st.none() | EDIT,
     after=st.integers(1, 20),
 )
-CLEAN = Step([], None, None, None, None)
+CLEAN: Step[Asked] = Step([], None)
 
 
-@dataclass
-class Walk:
-    """One mirror and its portal on their way."""
+class DealsWalk(Walk[Asked]):
+    """One mirror of deals, and of contacts beside them."""
 
-    hubspot: Simulator
-    mirror: Mirror = field(default_factory=Mirror)
-    asked: Asked = field(default_factory=Asked)
-    everywhere: dict[str, Any] = field(default_factory=dict)
-    """Settings of all runs."""
-
-    @property
-    def portal(self) -> Portal:
-        return self.hubspot.portals[0]
-
-    def take(self, step: Step) -> None:
-        for edit in step.edits:
-            edit.carry_out(self.portal)
-        self.asked = step.asked or self.asked
-        self.hubspot.advance(300)
-        if step.fail_at is not None:
-            self.hubspot.fail("status", status=404, nth=step.fail_at, times=1)
-        if step.meanwhile is not None:
-            edit = step.meanwhile
-            self.hubspot.after(step.after, lambda: edit.carry_out(self.portal))
-        asked = self.asked.settings(self.portal)
-        config = config_for(self.hubspot, **asked, **self.everywhere)
-        try:
-            catalog = self._catalog(config)
-            output, failure = tried(config, state=self.mirror.state or None, catalog=catalog)
-        except HubSpotError as exc:
-            output, failure = Output([]), exc
-        self.hubspot.heal()
-        self.hubspot.answer_hooks.clear()
-        if failure is not None and not isinstance(failure, HubSpotError):
-            raise failure
-        if step.cut_at is not None:
-            output = output_of(output.content[: int(step.cut_at * len(output.content))])
-        self.mirror.take(output)
-        if failure is None and step.cut_at is None and step.meanwhile is None:
-            assert self.differences() == []
-
-    def _catalog(self, config: dict[str, Any]) -> dict[str, Any] | None:
+    @override
+    def catalog(self, config: dict[str, Any]) -> dict[str, Any] | None:
         """What was discovered for settings and properties like these, with a selection."""
         if not self.asked.deselected:
             return None
@@ -358,8 +298,8 @@ class Walk:
                     select(catalog, "deals", name, selected=False)
         return catalog
 
+    @override
     def differences(self) -> list[str]:
-        """What the tables say otherwise than HubSpot, of what was asked."""
         truth = self.portal.truth("deals")
         selected = "deals" not in self.asked.deselected
         wanted = {i for i, r in truth.live.items() if self.asked.wants(r, self.portal)}
@@ -367,12 +307,12 @@ class Walk:
         found = self._deal_differences(truth, wanted, binned) if selected else []
         if "associations" not in self.asked.deselected:
             ends = self.asked.links(*self.asked.linked)
-            found += self._link_differences("deals", wanted, ends, by_time=selected)
+            found += self._links_of("deals", wanted, ends, by_time=selected)
         if self.asked.contacts:
             contacts = self.portal.truth("contacts").live.keys()
             if "associations" not in self.asked.deselected:
                 ends = self.asked.links("companies")
-                found += self._link_differences("contacts", set(contacts), ends)
+                found += self._links_of("contacts", set(contacts), ends)
             standing = {r["id"] for r in self.mirror.rows("contacts") if is_standing(r)}
             if standing != contacts:
                 found.append(f"contacts differ: {sorted(standing ^ contacts)}")
@@ -419,35 +359,13 @@ class Walk:
         ]
         return value_differences(row, true, definitions)
 
-    def _link_differences(
+    def _links_of(
         self, start: str, wanted: set[str], ends: tuple[str, ...], *, by_time: bool = True
     ) -> list[str]:
-        """Links by their own marker, and of deals by the time at which they were read, too."""
         found = []
-        names = ("from_id", "to_id", "category", "type_id")
         for end in ends:
             stream = f"{start}_{end}" if self.asked.per_pair else "associations"
-            rows = [
-                r
-                for r in self.mirror.rows(stream)
-                if (r["from_object_type"], r["to_object_type"]) == (start, end)
-            ]
-            told = {tuple(r[n] for n in names) for r in rows if is_standing(r)}
-            live = {r["id"]: r for r in self.mirror.rows(start) if is_standing(r)}
-            current = {
-                tuple(r[n] for n in names)
-                for r in rows
-                if r["from_id"] in live and r.get("read_at") == live[r["from_id"]]["read_at"]
-            }
-            true = {
-                (t.from_id, t.to_id, t.category, t.type_id)
-                for t in self.portal.true_links(start, end)
-                if t.from_id in wanted
-            }
-            found += [f"{stream} {link} is in the tables only" for link in told - true]
-            found += [f"{stream} {link} is missing" for link in true - told]
-            if by_time:
-                found += [f"{stream} {link} is wrong by `read_at`" for link in true ^ current]
+            found += self.link_differences(stream, start, end, wanted, by_time=by_time)
         return found
 
 
@@ -456,18 +374,13 @@ def is_field(definition: PropertyDefinition) -> bool:
     return definition.hubspot_defined and not OF_STAGE.fullmatch(definition.name)
 
 
-def is_standing(row: Row) -> bool:
-    """Whether a row stands for something that HubSpot has, and has live."""
-    return not any(row.get(mark) for mark in ("archived", "merged_into", "removed_at"))
-
-
 @pytest.fixture(name="hubspot", scope="module")
 def _hubspot() -> Iterator[Simulator]:
     with Simulator([Portal.generate(1)]) as simulator:
         yield simulator
 
 
-def walk(hubspot: Simulator, steps: list[Step], **everywhere: Any) -> None:
+def walk(hubspot: Simulator, steps: list[Step[Asked]], **everywhere: Any) -> None:
     portal = Portal.generate(14, contacts=8, companies=4, custom_properties=2, archived=2)
     for lacks in LACKS:
         scopes = [f"crm.objects.{name}.read" for name in SCOPED if name not in lacks]
@@ -475,56 +388,36 @@ def walk(hubspot: Simulator, steps: list[Step], **everywhere: Any) -> None:
     portal.add_label("deals", "contacts", LABEL)
     hubspot.portals[0] = portal
     hubspot.requests.clear()
-    on_its_way = Walk(hubspot, everywhere=everywhere)
+    on_its_way = DealsWalk(hubspot, Asked(), everywhere=everywhere)
     for step in [*steps, CLEAN, CLEAN]:
         on_its_way.take(step)
-
-
-quiet = settings(
-    deadline=None,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
 
 
 PARTS = 8
 """In which the walks of a suite are taken: processes share them."""
 
-SEED = int(os.environ.get("SEED", secrets.randbits(32)))
-"""Of the walks of the heavy suite: others at each time, unless it is given."""
 
-
-def take_walks(hubspot: Simulator, part: int, number: int, longest: int, **everywhere: Any) -> None:
-    """Random walks, the same ones at every time for one part.
-
-    Args:
-        hubspot: Where.
-        part: Chooses the walks.
-        number: How many walks all parts take together.
-        longest: Steps of a walk at the most.
-        everywhere: Settings of all runs.
-    """
-
-    @seed(part)
-    @settings(quiet, max_examples=max(1, number // PARTS))
-    @given(steps=st.lists(STEP, min_size=1, max_size=longest))
-    def take_one(steps: list[Step]) -> None:
-        note(f"part {part}: {steps!r}")
-        walk(hubspot, steps, **everywhere)
-
-    take_one()
+def take(hubspot: Simulator, start: int, number: int, longest: int, **everywhere: Any) -> None:
+    """A part of so many random walks, with settings of all runs."""
+    take_walks(
+        STEP,
+        lambda steps: walk(hubspot, steps, **everywhere),
+        start=start,
+        number=number // PARTS,
+        longest=longest,
+    )
 
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_the_mirror_is_true_after_every_run(hubspot: Simulator, part: int) -> None:
-    take_walks(hubspot, part, 200, longest=3)
+    take(hubspot, part, 200, longest=3)
 
 
 @pytest.mark.heavy
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("part", range(PARTS))
 def test_the_mirror_is_true_after_every_run_of_long_walks(hubspot: Simulator, part: int) -> None:
-    take_walks(hubspot, SEED + part, int(os.environ.get("WALKS", "5000")), longest=6)
+    take(hubspot, SEED + part, int(os.environ.get("WALKS", "5000")), longest=6)
 
 
 @pytest.fixture
@@ -544,7 +437,7 @@ def test_the_mirror_of_a_large_account_is_true_where_everything_is_compared(
     hubspot: Simulator, part: int
 ) -> None:
     walks = int(os.environ.get("WALKS", "500"))
-    take_walks(hubspot, SEED + part, walks, longest=6, compare_everything=True)
+    take(hubspot, SEED + part, walks, longest=6, compare_everything=True)
 
 
 def test_what_was_coming_stays_known_when_the_next_run_is_cut_too(hubspot: Simulator) -> None:
@@ -554,7 +447,7 @@ def test_what_was_coming_stays_known_when_the_next_run_is_cut_too(hubspot: Simul
         Edit("link", 2016, 577),
     ]
     late = Edit("merge", 315, 976422)
-    first = Step(edits, None, cut_at=0.6, fail_at=13, meanwhile=None)
+    first: Step[Asked] = Step(edits, None, cut_at=0.6, fail_at=13, meanwhile=None)
     walk(hubspot, [first, Step([], None, cut_at=0.3, fail_at=None, meanwhile=late), first])
 
 

@@ -8,18 +8,17 @@ their histories, and samples and runs for a few records in between.
 from __future__ import annotations
 
 import os
-import secrets
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from harness.singer import Mirror, Output, Row, config_for, discover, output_of, tried
+from harness.singer import Row, discover
 from harness.singer import value_differences as flat_differences
-from hubspot_client.errors import HubSpotError
+from harness.walking import SEED, Step, Walk, is_standing, take_walks
 from hubspot_client.properties import OF_STAGE
 from hubspot_simulator import Portal, Simulator
-from hypothesis import HealthCheck, given, note, seed, settings
 from hypothesis import strategies as st
+from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -185,18 +184,6 @@ class Asked:
         return {**item, "association_ids": portal.ids(item["name"])[-self.sample :]}
 
 
-@dataclass(frozen=True)
-class Step:
-    """Edits, then a run."""
-
-    edits: list[Edit]
-    asked: Asked | None
-    cut_at: float | None = None
-    fail_at: int | None = None
-    meanwhile: Edit | None = None
-    after: int = 7
-
-
 OF = {
     name: st.builds(
         Of,
@@ -235,52 +222,22 @@ STEP = st.builds(
 )
 
 
-@dataclass
-class Walk:
-    """One mirror and its portal on their way."""
+class TypesWalk(Walk[Asked]):
+    """One mirror of several object types."""
 
-    hubspot: Simulator
-    mirror: Mirror = field(default_factory=Mirror)
-    asked: Asked = field(default_factory=Asked)
-
-    @property
-    def portal(self) -> Portal:
-        return self.hubspot.portals[0]
-
-    def take(self, step: Step) -> None:
-        for edit in step.edits:
-            edit.carry_out(self.portal)
-        self.asked = step.asked or self.asked
-        self.hubspot.advance(300)
-        if step.fail_at is not None:
-            self.hubspot.fail("status", status=404, nth=step.fail_at, times=1)
-        if step.meanwhile is not None:
-            edit = step.meanwhile
-            self.hubspot.after(step.after, lambda: edit.carry_out(self.portal))
-        config = config_for(self.hubspot, **self.asked.settings(self.portal))
-        try:
-            catalog = self._full_table(config) if self.asked.full_table else None
-            output, failure = tried(config, state=self.mirror.state or None, catalog=catalog)
-        except HubSpotError as exc:
-            output, failure = Output([]), exc
-        self.hubspot.heal()
-        self.hubspot.answer_hooks.clear()
-        if failure is not None and not isinstance(failure, HubSpotError):
-            raise failure
-        if step.cut_at is not None:
-            output = output_of(output.content[: int(step.cut_at * len(output.content))])
-        self.mirror.take(output)
-        if failure is None and step.cut_at is None and step.meanwhile is None:
-            assert self.asked.sample or self.differences() == []
-
-    def _full_table(self, config: dict[str, Any]) -> dict[str, Any]:
+    @override
+    def catalog(self, config: dict[str, Any]) -> dict[str, Any] | None:
+        if not self.asked.full_table:
+            return None
         catalog = discover(config)
         for entry in catalog["streams"]:
             entry["replication_method"] = "FULL_TABLE"
         return catalog
 
+    @override
     def differences(self) -> list[str]:
-        """What the tables say otherwise than HubSpot, of what was asked."""
+        if self.asked.sample:
+            return []  # the next run that is none makes it good
         found: list[str] = []
         for of in self.asked.types:
             truth = self.portal.truth(of.name)
@@ -294,7 +251,8 @@ class Walk:
                 found += self._value_differences(of, live[i], truth.live[i])
             found += self._marker_differences(of, rows, truth.merged, binned)
             for end in of.linked:
-                found += self._link_differences(of.name, end, live, wanted)
+                stream = f"{of.name}_{end}" if self.asked.per_pair else "associations"
+                found += self.link_differences(stream, of.name, end, wanted)
         return found[:10]
 
     def _marker_differences(
@@ -327,37 +285,6 @@ class Walk:
             row = {name: value for name, value in row.items() if name not in own}
         return flat_differences(row, true, definitions)
 
-    def _link_differences(
-        self, start: str, end: str, live: dict[str, Row], wanted: set[str]
-    ) -> list[str]:
-        """Links by their own marker, and by the time at which they were read."""
-        stream = f"{start}_{end}" if self.asked.per_pair else "associations"
-        names = ("from_id", "to_id", "category", "type_id")
-        rows = [
-            r
-            for r in self.mirror.rows(stream)
-            if (r["from_object_type"], r["to_object_type"]) == (start, end)
-        ]
-        told = {tuple(r[n] for n in names) for r in rows if is_standing(r)}
-        current = {
-            tuple(r[n] for n in names)
-            for r in rows
-            if r["from_id"] in live and r.get("read_at") == live[r["from_id"]]["read_at"]
-        }
-        true = {
-            (t.from_id, t.to_id, t.category, t.type_id)
-            for t in self.portal.true_links(start, end)
-            if t.from_id in wanted
-        }
-        found = [f"{stream} {link} is in the tables only" for link in told - true]
-        found += [f"{stream} {link} is missing" for link in true - told]
-        return found + [f"{stream} {link} is wrong by `read_at`" for link in true ^ current]
-
-
-def is_standing(row: Row) -> bool:
-    """Whether a row stands for something that HubSpot has, and has live."""
-    return not any(row.get(mark) for mark in ("archived", "merged_into", "removed_at"))
-
 
 @pytest.fixture(name="hubspot", scope="module")
 def _hubspot() -> Iterator[Simulator]:
@@ -365,7 +292,7 @@ def _hubspot() -> Iterator[Simulator]:
         yield simulator
 
 
-def walk(hubspot: Simulator, steps: list[Step]) -> None:
+def walk(hubspot: Simulator, steps: list[Step[Asked]]) -> None:
     hubspot.portals[0] = Portal.generate(
         8,
         contacts=6,
@@ -376,37 +303,20 @@ def walk(hubspot: Simulator, steps: list[Step]) -> None:
         custom_objects=["pets"],
     )
     hubspot.requests.clear()
-    on_its_way = Walk(hubspot)
+    on_its_way = TypesWalk(hubspot, Asked())
     for step in steps:
         on_its_way.take(step)
     for _ in range(2):
         on_its_way.take(Step([], replace(on_its_way.asked, sample=0)))
 
 
-quiet = settings(
-    deadline=None,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
 PARTS = 4
-SEED = int(os.environ.get("SEED", secrets.randbits(32)))
-
-
-def take_walks(hubspot: Simulator, start: int, number: int, longest: int) -> None:
-    """Random walks, the same ones at every time for one beginning."""
-
-    @seed(start)
-    @settings(quiet, max_examples=max(1, number))
-    @given(steps=st.lists(STEP, min_size=1, max_size=longest))
-    def take_one(steps: list[Step]) -> None:
-        note(f"seed {start}: {steps!r}")
-        walk(hubspot, steps)
-
-    take_one()
 
 
 @pytest.mark.heavy
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("part", range(PARTS))
 def test_all_types_are_true_after_every_run(hubspot: Simulator, part: int) -> None:
-    take_walks(hubspot, SEED + part, int(os.environ.get("WALKS", "1000")) // PARTS, longest=5)
+    number = int(os.environ.get("WALKS", "1000")) // PARTS
+    start = SEED + part
+    take_walks(STEP, lambda steps: walk(hubspot, steps), start=start, number=number, longest=5)
