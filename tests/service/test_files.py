@@ -270,7 +270,7 @@ def test_who_leaves_in_the_middle_of_a_file_holds_no_connection(
         db = Database(settings.database_url, exports=1)
         await db.open()
         try:
-            scan = await scans.find(db, TENANT, "odd")
+            scan = await scans.find(db, TENANT, "odd", of="deals")
             async with asyncio.timeout(30), files.opened(
                 db, scan, parts(scan["config"])["deals"], form,
                 associations=False, custom=True, mark=False,

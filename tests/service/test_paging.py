@@ -13,7 +13,7 @@ from scan_service.door import answers
 from scan_service.door.printed import Printed
 from scan_service.errors import NotFoundError
 from scan_service.ledger import scans
-from scan_service.records import figures, files, histories, pages
+from scan_service.records import figures, files, histories, pages, spool, summaries
 from scan_service.records.objects import parts
 from service.kit import TENANT
 
@@ -102,7 +102,10 @@ async def read_file(db: Database, scan: Mapping[str, Any], part: Part) -> None:
 
 
 async def read_page(db: Database, scan: Mapping[str, Any], part: Part) -> None:
-    await pages.page(db, scan, part, pages.Place(0), size=10, associations=False, raw=False)
+    await pages.page(
+        db, scan, part, pages.Place(0), size=10, associations=False, raw=False,
+        summaries=summaries.Summaries(),
+    )  # fmt: skip
 
 
 async def read_record(db: Database, scan: Mapping[str, Any], part: Part) -> None:
@@ -131,7 +134,7 @@ def test_what_is_read_while_a_scan_is_removed_is_whole_or_not_there(
         db = Database(settings.database_url)
         await db.open()
         try:
-            scan = await scans.find(db, TENANT, "gone")
+            scan = await scans.find(db, TENANT, "gone", of="deals")
             await asyncio.to_thread(client.delete, "/api/v1/scan/remove/gone?confirm=true")
             await asyncio.to_thread(client.start, "gone", **config)  # its name, not itself
             with pytest.raises(NotFoundError):
@@ -164,21 +167,27 @@ def test_a_page_of_any_size_is_held_in_memory_about_once(
     )  # fmt: skip
     ledger.complete("wide")
     sent: list[int] = []
+    held: list[int] = []
 
     async def send(message: Message) -> None:
         sent.append(len(message.get("body", b"")))
+        held.append(tracemalloc.get_traced_memory()[0])
+
+    async def printed(db: Database, scan: Mapping[str, Any], part: Part) -> Printed:
+        found = await pages.page(
+            db, scan, part, pages.Place(0), size=100, associations=False, raw=False,
+            summaries=summaries.Summaries(),
+        )  # fmt: skip
+        return Printed(*answers.page(scan, part, found, number=1, size=100))
 
     async def read() -> int:
         db = Database(settings.database_url)
         await db.open()
         try:
-            scan = await scans.find(db, TENANT, "wide")
+            scan = await scans.find(db, TENANT, "wide", of="deals")
             part = parts(scan["config"])["deals"]
             tracemalloc.start()
-            found = await pages.page(
-                db, scan, part, pages.Place(0), size=100, associations=False, raw=False
-            )
-            answer = Printed(*answers.page(scan, part, found, number=1, size=100))
+            answer = await printed(db, scan, part)
             await answer({"type": "http"}, None, send)  # type: ignore[arg-type] # asks for nothing
             return tracemalloc.get_traced_memory()[1]
         finally:
@@ -192,5 +201,61 @@ def test_a_page_of_any_size_is_held_in_memory_about_once(
     assert sum(sent) > 8_000_000
     assert max(sent) <= 256 * 1024
     assert most < 1.5 * sum(sent)
+    assert max(held) < 2_000_000, "of what a slow reader has still to read, little is in memory"
     assert int(plain.headers["Content-Length"]) == len(plain.content)
     assert packed.json()["data"] == plain.json()["data"]
+
+
+def test_a_page_that_is_printed_in_steps_is_the_same(
+    client: Client, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(client, ledger, "many")
+    at_once = page(client, "many", "page_size=1000"), page(client, "many", "page=3&page_size=77")
+
+    monkeypatch.setattr(pages, "_FIRST_STEP", 7)
+    monkeypatch.setattr(pages, "_STEP_OCTETS", 5000)
+    in_steps = page(client, "many", "page_size=1000"), page(client, "many", "page=3&page_size=77")
+
+    assert in_steps == at_once
+
+
+@pytest.mark.parametrize("lengths", [[], [0], [1], [10, 20], [30, 1, 70], [100], [64, 0, 1, 200]])
+def test_a_spool_gives_back_what_it_took(
+    lengths: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool, "_IN_MEMORY", 64)
+    content = bytes(range(256)) * 2
+
+    async def write_and_read() -> list[bytes]:
+        kept, told = spool.Spool(), 0
+        try:
+            for length in lengths:
+                await kept.append(content[told : told + length])
+                told += length
+                assert kept.length == told
+                assert await kept.read(0, 1000) == content[:told]
+            return [kept.whole(), *[await kept.read(place, 7) for place in range(0, told + 7, 7)]]
+        finally:
+            kept.close()
+
+    whole, *pieces = asyncio.run(write_and_read())
+
+    assert whole == b"".join(pieces) == content[: sum(lengths)]
+
+
+@pytest.mark.parametrize(("quick", "told"), [(1e9, [1, 2]), (-1.0, [1, 1])])
+def test_what_takes_long_is_not_added_up_anew_for_each_page_of_a_scan_that_runs(
+    quick: float, told: list[int], client: Client, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(summaries, "_QUICK_SECONDS", quick)
+    monkeypatch.setattr(summaries, "_TIMES", 1e9)
+    client.start("runs")
+    ledger.run("update scan set status = 'running', started_at = now()")
+    found = []
+    for number in ("1", "2"):
+        ledger.make_results("runs", [{"id": number}])
+        data = client.get("/api/v1/scan/result/runs").json()["data"]
+        assert len(data["deals"]) == int(number)
+        found.append(data["summary"]["totalDeals"])
+
+    assert found == told

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from scan_service.records.objects import Part
     from scan_service.records.pages import Page
+    from scan_service.records.spool import Spool
 
 
 _SHOWN_ERRORS = 100
@@ -206,7 +207,7 @@ def listed(scan: Mapping[str, Any]) -> dict[str, Any]:
 
 def page(
     scan: Mapping[str, Any], part: Part, found: Page, *, number: int, size: int
-) -> tuple[bytes, bytes, bytes]:
+) -> tuple[bytes, Spool, bytes]:
     """Return one page of results as JSON text in three parts; PostgreSQL has printed the second."""
     head = f'"scanId":{json.dumps(scan["scan_id"])},"scanStatus":{json.dumps(scan["status"])}'
     # Deals look as in the document; other types say what they are.

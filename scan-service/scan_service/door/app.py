@@ -50,6 +50,7 @@ from scan_service.errors import (
 from scan_service.guard import auth
 from scan_service.guard.addresses import Addresses
 from scan_service.guard.vault import Vault
+from scan_service.records.summaries import Summaries
 from scan_service.shares import Shares
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def create_app(
         settings, db, Engine(), Vault(settings.secret_keys), hubspot,
         downloads=Shares(settings.tenant_downloads, seconds=_DOWNLOAD_WAIT_SECONDS),
         addresses=Addresses(), news=News(db, most=settings.page_viewers),
-        warehouse=warehouse,
+        warehouse=warehouse, summaries=Summaries(),
     )  # fmt: skip
     health, numbers = Health(settings, hubspot.is_reachable), Metrics(db, service.engine)
 

@@ -7,13 +7,12 @@ client as fast as that reads: nobody holds a connection, or the snapshot of it, 
 from __future__ import annotations
 
 import asyncio
-import os
-import tempfile
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from anyio import to_thread
 from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
+
+from scan_service.records.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Mapping
@@ -67,9 +66,7 @@ class Download(StreamingResponse):
         self._making = making
         self._holding = holding
         self._pieces = pieces
-        # It has no name: whatever happens to this process, nothing stays behind.
-        self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed in __call__
-        self._written = 0
+        self._spool = Spool()
         self._news = asyncio.Event()
         self._over = False
         self._failure: BaseException | None = None
@@ -83,13 +80,13 @@ class Download(StreamingResponse):
             finally:
                 filling.cancel()
                 await asyncio.gather(filling, return_exceptions=True)
-                self._file.close()
+                self._spool.close()
 
     async def _fill(self) -> None:
         try:
             async with self._making:
                 async for piece in self._pieces:
-                    await to_thread.run_sync(self._append, piece)
+                    await self._spool.append(piece)
                     self._news.set()
         except BaseException as error:
             self._failure = error
@@ -98,19 +95,12 @@ class Download(StreamingResponse):
             self._over = True
             self._news.set()
 
-    def _append(self, piece: bytes) -> None:
-        left = memoryview(piece)
-        while left:
-            done = os.pwrite(self._file.fileno(), left, self._written)
-            self._written += done
-            left = left[done:]
-
     async def _read(self) -> AsyncIterator[bytes]:
         sent = 0
         while True:
             self._news.clear()
-            if sent < self._written:
-                piece = await to_thread.run_sync(os.pread, self._file.fileno(), _PIECE, sent)
+            if sent < self._spool.length:
+                piece = await self._spool.read(sent, _PIECE)
                 sent += len(piece)
                 yield piece
             elif self._over:

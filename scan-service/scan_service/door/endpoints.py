@@ -26,7 +26,7 @@ from scan_service.door.models import (
     read_body,
     read_query,
 )
-from scan_service.door.printed import Printed
+from scan_service.door.printed import Printed, printed
 from scan_service.errors import ConflictError, InvalidRequestError, NotFoundError
 from scan_service.guard import audit
 from scan_service.ledger import history, removals, scans
@@ -135,7 +135,7 @@ async def cancel_scan(service: Service, request: Request, caller: Caller) -> Res
 async def scan_result(service: Service, request: Request, caller: Caller) -> Response:
     """GET /api/v1/scan/result/{scan_id}."""
     query = read_query(ResultQuery, request.query_params)
-    scan = await scans.find(service.db, caller.tenant_id, name_in(request))
+    scan = await scans.find(service.db, caller.tenant_id, name_in(request), of=query.object)
     if scan["started_at"] is None:
         raise NotFoundError("No results available: the scan has not started")
     part = part_of(scan, query.object)
@@ -143,6 +143,7 @@ async def scan_result(service: Service, request: Request, caller: Caller) -> Res
     found = await pages.page(
         service.db, scan, part, place, size=query.page_size,
         associations=query.include_associations, raw=query.include_raw,
+        summaries=service.summaries,
     )  # fmt: skip
     number = place.before // query.page_size + 1
     return Printed(*answers.page(scan, part, found, number=number, size=query.page_size))
@@ -151,7 +152,7 @@ async def scan_result(service: Service, request: Request, caller: Caller) -> Res
 async def scan_record(service: Service, request: Request, caller: Caller) -> Response:
     """GET /api/v1/scan/result/{scan_id}/{record_id}."""
     query = read_query(RecordQuery, request.query_params)
-    scan = await scans.find(service.db, caller.tenant_id, name_in(request))
+    scan = await scans.find(service.db, caller.tenant_id, name_in(request), of=query.object)
     part = part_of(scan, query.object)
     record = await pages.record(
         service.db, scan, part, name_in(request, "record_id", "Record"), raw=query.include_raw
@@ -159,7 +160,7 @@ async def scan_record(service: Service, request: Request, caller: Caller) -> Res
     if record is None:
         raise NotFoundError("Record not found")
     head = {"scanId": scan["scan_id"], "object": part.name}
-    return Printed(*answers.with_text(head, "record", record))
+    return await printed(*answers.with_text(head, "record", record))
 
 
 def _place(query: ResultQuery, scan: Mapping[str, Any], part: Part) -> pages.Place:
@@ -206,7 +207,7 @@ async def download(service: Service, request: Request, caller: Caller) -> Respon
             message="Invalid format specified",
         )  # fmt: skip
     query = read_query(DownloadQuery, request.query_params)
-    scan = await scans.find(service.db, caller.tenant_id, name_in(request))
+    scan = await scans.find(service.db, caller.tenant_id, name_in(request), of=query.object)
     if scan["status"] in scans.ACTIVE or scan["run_id"] is not None:
         raise ConflictError("Scan is not finished yet")
     if scan["started_at"] is None:

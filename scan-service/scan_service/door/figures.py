@@ -8,7 +8,7 @@ from scan_service.door import answers
 from scan_service.door.asked import name_in
 from scan_service.door.endpoints import part_of
 from scan_service.door.models import PipelineQuery, read_query
-from scan_service.door.printed import Printed
+from scan_service.door.printed import printed
 from scan_service.errors import ConflictError, NotFoundError, ServiceError
 from scan_service.guard.vault import VaultError
 from scan_service.ledger import connections, scans
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 async def pipeline(service: Service, request: Request, caller: Caller) -> Response:
     """GET /api/v1/scan/pipeline/{scan_id}."""
     query = read_query(PipelineQuery, request.query_params)
-    scan = await scans.find(service.db, caller.tenant_id, name_in(request))
+    scan = await scans.find(service.db, caller.tenant_id, name_in(request), of=DEALS)
     part = part_of(scan, DEALS)
     if scan["started_at"] is None:
         raise NotFoundError("No results available: the scan has not started")
@@ -42,7 +42,7 @@ async def pipeline(service: Service, request: Request, caller: Caller) -> Respon
         "stalledAfterDays": query.stalled_days,
         "labels": await labels_of(service, scan) if query.include_labels else {},
     }
-    return Printed(*answers.with_text(head, "figures", text.encode()))
+    return await printed(*answers.with_text(head, "figures", text.encode()))
 
 
 async def labels_of(service: Service, scan: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,63 +1,69 @@
-"""Knows how long answers go out: unread where PostgreSQL has printed them, in pieces, packed.
+"""Knows how JSON that PostgreSQL has printed goes out: unread, in pieces, packed.
 
 A page may have tens of megabytes, and each copy of them is memory of a server that others use too.
 """
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
+from service_base.pieces import PIECE, Pieces, takes_gzip
 from starlette.datastructures import Headers
 from starlette.middleware.gzip import GZipMiddleware, IdentityResponder
-from starlette.responses import Response
+
+from scan_service.records.spool import Spool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import AsyncIterator
 
     from starlette.types import Receive, Scope, Send
 
-# Long enough that the middleware packs it in a thread.
-_PIECE = 256 * 1024
-_REFUSED = re.compile(r"gzip\s*;\s*q=0(\.0*)?\s*(,|$)", re.IGNORECASE)
 
-
-class Printed(Response):
-    """An answer in JSON, of parts that follow one another.
+class Printed(Pieces):
+    """An answer in JSON, most of which waits in a spool.
 
     Args:
-        parts: its text.
+        before: its text up to what was printed.
+        printed: what was printed; closed when it is sent.
+        after: the rest.
     """
 
-    media_type = "application/json"
+    def __init__(self, before: bytes, printed: Spool, after: bytes) -> None:
+        length = len(before) + printed.length + len(after)
+        super().__init__(b"", media_type="application/json", length=length)
+        self._before, self._printed, self._after = before, printed, after
 
-    def __init__(self, *parts: bytes) -> None:
-        super().__init__()
-        self._parts: Sequence[bytes] = parts
-        self._length = sum(map(len, parts))
-        self.headers["Content-Length"] = str(self._length)
-
-    @property
     def whole(self) -> bytes:
-        """The text in one, for whoever reads it in this process."""
-        return b"".join(self._parts)
+        """Return the text in one, for whoever reads it in this process instead of sending it."""
+        try:
+            return self._before + self._printed.whole() + self._after
+        finally:
+            self._printed.close()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        """Send it."""
-        start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
-        await send(start)
-        left = self._length
-        for piece in self._pieces():
-            left -= len(piece)
-            await send({"type": "http.response.body", "body": piece, "more_body": left > 0})
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it; nothing of it is left, however that ends."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._printed.close()
 
-    def _pieces(self) -> Iterator[bytes]:
-        if self._length <= _PIECE:
-            yield self.whole
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        if self._length <= PIECE:
+            yield self._before + self._printed.whole() + self._after
             return
-        for part in self._parts:
-            for begin in range(0, len(part), _PIECE):
-                yield part[begin : begin + _PIECE]
+        yield self._before
+        sent = 0
+        while piece := await self._printed.read(sent, PIECE):
+            sent += len(piece)
+            yield piece
+        yield self._after
+
+
+async def printed(before: bytes, text: bytes, after: bytes) -> Printed:
+    """Return an answer in three parts, the second of which PostgreSQL has printed."""
+    spool = Spool()
+    await spool.append(text)
+    return Printed(before, spool, after)
 
 
 class Packing(GZipMiddleware):
@@ -65,7 +71,7 @@ class Packing(GZipMiddleware):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
-        if scope["type"] == "http" and _REFUSED.search(
+        if scope["type"] == "http" and not takes_gzip(
             Headers(scope=scope).get("Accept-Encoding", "")
         ):
             await IdentityResponder(self.app, self.minimum_size)(scope, receive, send)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from scan_service.guard.addresses import Addresses
     from scan_service.guard.vault import Vault
     from scan_service.ledger.extraction import Extraction
+    from scan_service.records.summaries import Summaries
     from scan_service.settings import Settings
     from scan_service.shares import Shares
 
@@ -30,6 +31,7 @@ class Service:
     addresses: Addresses
     news: News
     warehouse: Warehouse
+    summaries: Summaries
 
     async def probe(self, extraction: Extraction, token: bytes, path: str) -> dict[str, int | None]:
         """Ask HubSpot how much there is; `path` is where the body says what is to be read."""

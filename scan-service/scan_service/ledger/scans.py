@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from psycopg import sql
 from psycopg.errors import UniqueViolation
@@ -144,9 +144,11 @@ with free as (
     where tenant_id = %(tenant)s and not exists (
         select from scan where scan.tenant_id = %(tenant)s and scan.slot = place.slot)
 ), waiting as (
-    select id, row_number() over (order by place) as n
-    from scan where tenant_id = %(tenant)s and status = 'pending' and slot is null
-    order by place limit 100
+    -- One that somebody holds lets the others pass; the sweep comes back for it.
+    select id, row_number() over (order by place) as n from (
+        select id, place from scan
+        where tenant_id = %(tenant)s and status = 'pending' and slot is null
+        order by place limit 100 for update skip locked) as unheld
 )
 update scan set slot = free.slot, admitted_at = clock_timestamp()
 from free join waiting using (n)
@@ -155,22 +157,44 @@ returning scan.id
 """
 
 
-async def find(db: Database, tenant_id: str, scan_id: str) -> dict[str, Any]:
-    """Return the tenant's scan of this name."""
+async def find(
+    db: Database, tenant_id: str, scan_id: str, *, of: str | None = None
+) -> dict[str, Any]:
+    """Return the tenant's scan of this name.
+
+    Args:
+        db: the database.
+        tenant_id: whose.
+        scan_id: its name.
+        of: the object type whose properties `columns` is to name; without it, of none. All of a
+            wide account's are megabytes, and reading them keeps everybody waiting.
+    """
     async with db.tenant(tenant_id) as connection:
-        return await find_in(connection, tenant_id, scan_id)
+        return await find_in(connection, tenant_id, scan_id, of=of)
 
 
-async def find_in(connection: Connection, tenant_id: str, scan_id: str) -> dict[str, Any]:
-    """Return the tenant's scan of this name, in an open transaction."""
+async def find_in(
+    connection: Connection, tenant_id: str, scan_id: str, *, of: str | None = None
+) -> dict[str, Any]:
+    """Return the tenant's scan of this name, in an open transaction; see `find`."""
+    columns = "'{}'::jsonb" if of is None else _COLUMNS_OF
     cursor = await connection.execute(
-        "select *, clock_timestamp() as now from scan where tenant_id = %s and scan_id = %s",
-        [tenant_id, scan_id],
+        _FOUND.format(columns=sql.SQL(columns)),
+        {"tenant": tenant_id, "scan": scan_id, "of": of},
     )
     row = await cursor.fetchone()
     if row is None:
         raise NotFoundError("Scan not found")
     return row
+
+
+_COLUMNS_OF: Final = "jsonb_build_object(%(of)s::text, coalesce(columns -> %(of)s, '{}'))"
+_FOUND = sql.SQL("""
+select id, tenant_id, scan_id, organization_id, status, config, run_id, seen_at, created_at,
+    started_at, completed_at, total_items, processed_items, failed_items, objects, errors, live,
+    requests, summary, records, findings, {columns} as columns, clock_timestamp() as now
+from scan where tenant_id = %(tenant)s and scan_id = %(scan)s
+""")
 
 
 async def listed(

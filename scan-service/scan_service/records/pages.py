@@ -11,8 +11,8 @@ from psycopg import sql
 from scan_service.records import marks
 from scan_service.records.objects import DEALS, table_of
 from scan_service.records.projection import record_json, unpacked
+from scan_service.records.spool import Spool
 from scan_service.records.storage import columns, reading
-from scan_service.records.tally import summarize
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 
     from scan_service.db import Database
     from scan_service.records.objects import Part
+    from scan_service.records.summaries import Summaries
+
+
+# Records that are printed at once, before it is known how long they are, and bytes after that.
+_FIRST_STEP = 100
+_STEP_OCTETS = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -37,14 +43,14 @@ class Page:
 
     Attributes:
         records: a JSON array as PostgreSQL printed it: parsing it could only lose digits, and even
-            decoding it takes four bytes for each letter of a page with one emoji.
+            decoding it takes four bytes for each letter of a page with one emoji. To be closed.
         summary: a JSON object, of all records and not of the page's, printed likewise.
         total: how many records there are; while the scan runs, how many it has told of.
         next: where the next page begins; None at the end.
         stable: whether the same page will show the same records again.
     """
 
-    records: bytes
+    records: Spool
     summary: str
     total: int
     next: Place | None
@@ -60,6 +66,7 @@ async def page(
     size: int,
     associations: bool,
     raw: bool,
+    summaries: Summaries,
 ) -> Page:
     """Return one page of what a scan has of an object type.
 
@@ -71,33 +78,68 @@ async def page(
         size: how many records a page has.
         associations: whether to show links.
         raw: whether to show HubSpot's own object.
+        summaries: of scans that are not counted yet.
     """
     stable = scan["records"] is not None
-    async with reading(db, scan) as connection:
-        present = await columns(connection, table_of(part.name))
-        records, number, last = b"[]", 0, None
-        if present:
-            rest = await _from(connection, scan, part, place, size)
-            cursor = await connection.execute(
-                sql.SQL(
-                    "select convert_to(coalesce(json_agg({} order by d.id), '[]')::text, 'UTF8')"
-                    " as text, count(*) as n, max(d.id) as last {}"
-                ).format(
-                    record_json(part, present, scan, associations=associations, raw=raw),
-                    unpacked(part, present, scan, rest=rest),
-                ),
-                binary=True,
-            )
-            row = await cursor.fetchone() or {}
-            records, number, last = row["text"], row["n"], row["last"]
-        seen = place.before + number
-        total = scan["records"].get(part.name, 0) if stable else max(_told(scan, part), seen)
-        if part.name != DEALS:
-            summary = json.dumps({"totalRecords": total})
-        else:
-            summary = scan["summary"] or await summarize(connection, scan, part, present)
+    records = Spool()
+    try:
+        async with reading(db, scan) as connection:
+            present = await columns(connection, table_of(part.name))
+            shown = record_json(part, present, scan, associations=associations, raw=raw)
+            printing = _Printing(connection, scan, part, present, shown)
+            number, last = await printing.page(place, size, records)
+            seen = place.before + number
+            total = scan["records"].get(part.name, 0) if stable else max(_told(scan, part), seen)
+            if part.name != DEALS:
+                summary = json.dumps({"totalRecords": total})
+            else:
+                summary = scan["summary"] or await summaries.of(connection, scan, part, present)
+    except BaseException:
+        records.close()
+        raise
     following = Place(seen, last) if number and seen < total else None
     return Page(records, summary, total, following, stable)
+
+
+@dataclass(frozen=True)
+class _Printing:
+    """What prints records of one type of a scan."""
+
+    connection: Connection
+    scan: Mapping[str, Any]
+    part: Part
+    present: Mapping[str, str]
+    shown: sql.Composable
+
+    async def page(self, place: Place, size: int, into: Spool) -> tuple[int, str | None]:
+        """Print a page in steps that fit in memory; return how many it has, and the last one's id.
+
+        How many records a step may have is known from those before it.
+        """
+        number, last, step = 0, place.after, _FIRST_STEP
+        await into.append(b"[")
+        while self.present and number < size:
+            wanted = min(step, size - number)
+            row = await self._print(Place(place.before, last), wanted)
+            if row["n"]:
+                await into.append(b"," if number else b"", memoryview(row["text"])[1:-1])
+                number, last = number + row["n"], row["last"]
+            if row["n"] < wanted:
+                break
+            step = max(1, _STEP_OCTETS * row["n"] // len(row["text"]))
+        await into.append(b"]")
+        return number, last
+
+    async def _print(self, place: Place, number: int) -> dict[str, Any]:
+        rest = await _from(self.connection, self.scan, self.part, place, number)
+        cursor = await self.connection.execute(
+            sql.SQL(
+                "select convert_to(coalesce(json_agg({} order by d.id), '[]')::text, 'UTF8')"
+                " as text, count(*) as n, max(d.id) as last {}"
+            ).format(self.shown, unpacked(self.part, self.present, self.scan, rest=rest)),
+            binary=True,
+        )
+        return await cursor.fetchone() or {"n": 0}
 
 
 async def record(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import asyncio
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scan_service.moments import timestamp
 from scan_service.records.objects import parts
@@ -69,34 +70,50 @@ async def told(db: Database, tenant_id: str) -> dict[str, Any]:
         db: the database.
         tenant_id: whose scans.
     """
-    async with db.tenant(tenant_id) as connection:
-        cursor = await connection.execute(_FOUND, [tenant_id, _SCANS])
-        scans = await cursor.fetchall()
     objects: dict[str, Any] = {}
     found: list[dict[str, Any]] = []
-    later: dict[tuple[str, tuple[str, ...]], Mapping[str, Any]] = {}
-    for scan in scans:
-        for name, part in parts(scan["config"]).items():
-            if (properties := scan["defined"].get(name)) is None:
-                continue
-            if name not in objects:
-                objects[name] = _object(scan, name, properties)
-            # One that chose its properties says nothing about the others.
-            kind = (name, part.properties)
-            if (newer := later.get(kind)) is not None and (change := _change(scan, newer, name)):
-                found.append(change)
-            later[kind] = scan
+    later: dict[tuple[str, tuple[str, ...]], _Found] = {}
+    async with db.tenant(tenant_id) as connection:
+        cursor = await connection.execute(_SCANS_OF, [tenant_id, _SCANS])
+        for scan in await cursor.fetchall():
+            known = parts(scan["config"])
+            async for row in await connection.execute(_DEFINED, [scan["id"]]):
+                # Those of a wide account are megabytes: others get their turn in between.
+                await asyncio.sleep(0)
+                if (part := known.get(name := row["name"])) is None:
+                    continue
+                here = _Found(scan, row["properties"])
+                if name not in objects:
+                    objects[name] = _object(here, name)
+                # One that chose its properties says nothing about the others.
+                kind = (name, part.properties)
+                newer = later.get(kind)
+                if newer is not None and (change := _change(here, newer, name)):
+                    found.append(change)
+                later[kind] = here
     return {"objects": dict(sorted(objects.items())), "changes": found}
 
 
-_FOUND = """
-select scan_id, completed_at, config, records, defined from scan
+class _Found(NamedTuple):
+    """What a scan found the properties of an object type to be."""
+
+    scan: Mapping[str, Any]
+    properties: Properties
+
+
+_SCANS_OF = """
+select id, scan_id, completed_at, config, records from scan
 where tenant_id = %s and status = 'completed' and records is not null
 order by completed_at desc limit %s
 """
+_DEFINED = """
+select name, properties from scan, jsonb_each(defined) as found(name, properties)
+where id = %s order by name
+"""
 
 
-def _object(scan: Mapping[str, Any], name: str, properties: Properties) -> dict[str, Any]:
+def _object(found: _Found, name: str) -> dict[str, Any]:
+    scan, properties = found
     return {
         "scanId": scan["scan_id"],
         "asOf": timestamp(scan["completed_at"]),
@@ -105,8 +122,8 @@ def _object(scan: Mapping[str, Any], name: str, properties: Properties) -> dict[
     }
 
 
-def _change(scan: Mapping[str, Any], newer: Mapping[str, Any], name: str) -> dict[str, Any] | None:
-    before, after = scan["defined"][name], newer["defined"][name]
+def _change(older: _Found, newer: _Found, name: str) -> dict[str, Any] | None:
+    before, after = older.properties, newer.properties
     found = changes(before, after)
     relabelled = sorted(
         each for each in before.keys() & after.keys()
@@ -116,9 +133,9 @@ def _change(scan: Mapping[str, Any], newer: Mapping[str, Any], name: str) -> dic
         return None
     return {
         "object": name,
-        "scanId": newer["scan_id"],
-        "previousScanId": scan["scan_id"],
-        "at": timestamp(newer["completed_at"]),
+        "scanId": newer.scan["scan_id"],
+        "previousScanId": older.scan["scan_id"],
+        "at": timestamp(newer.scan["completed_at"]),
         "added": [{"name": each, **after[each]} for each in found.get("added", ())],
         "removed": [{"name": each, **before[each]} for each in found.get("removed", ())],
         "retyped": [

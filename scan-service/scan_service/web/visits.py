@@ -77,7 +77,7 @@ class Visit:
         """
         answer = await self.answer(method, path, query=query, body=body, **named)
         # Amounts keep their digits.
-        body = answer.whole if isinstance(answer, Printed) else bytes(answer.body)
+        body = answer.whole() if isinstance(answer, Printed) else bytes(answer.body)
         return json.loads(body, parse_float=Decimal)["data"]
 
     async def answer(
