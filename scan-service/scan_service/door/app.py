@@ -7,16 +7,15 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 import psycopg
-import yaml
 from asgi_correlation_id import CorrelationIdMiddleware
-from offapi import OpenAPITemplate
+from service_base import documents
 from service_base.database import AWAY
 from service_base.logs import logger
 from service_base.middleware import Refusals, Watch, may_watch
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from scan_service.db import Database, Warehouse
@@ -156,27 +155,6 @@ def create_app(
         _let_through_to_metrics(settings, request)
         return Response(await numbers.text(), headers={"Content-Type": CONTENT_TYPE})
 
-    documents = {
-        # To read, not to try: the page may stand before production, and a trial would scan.
-        "/docs": OpenAPITemplate.SWAGGER.value.format(spec_url="/openapi.json").replace(
-            "dom_id: '#swagger-ui',", "dom_id: '#swagger-ui', supportedSubmitMethods: [],"
-        ),
-        "/redoc": OpenAPITemplate.REDOC.value.format(spec_url="/openapi.json"),
-    }
-    api = yaml.safe_load(description())
-
-    def page(text: str) -> Callable[[Request], Awaitable[Response]]:
-        async def answer(_: Request) -> Response:
-            return HTMLResponse(text)
-
-        return answer
-
-    async def api_json(_: Request) -> Response:
-        return JSONResponse(api)
-
-    async def api_yaml(_: Request) -> Response:
-        return Response(description(), media_type="application/yaml")
-
     app = Starlette(
         routes=[
             Route(accounts.CALLBACK, come_back),
@@ -184,9 +162,7 @@ def create_app(
             Route("/health", healthy),
             Route("/health/live", alive),
             Route("/metrics", metrics),
-            Route("/openapi.json", api_json),
-            Route("/openapi.yaml", api_yaml),
-            *(Route(path, page(text)) for path, text in documents.items()),
+            *documents.routes(description()),
             *pages(service),
         ],
         middleware=[

@@ -9,16 +9,16 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 import psycopg
-import yaml
 from asgi_correlation_id import CorrelationIdMiddleware
-from offapi import OpenAPITemplate
+from service_base import documents
 from service_base.database import AWAY
 from service_base.logs import logger
 from service_base.middleware import Refusals, Watch, may_watch
+from service_base.networks import network
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from crm_api.crm.catalog import Catalog
@@ -132,20 +132,6 @@ def _own_routes(
     settings: Settings, pool: AsyncConnectionPool[Connection], numbers: Metrics
 ) -> list[Route]:
     """Return what is outside the limits: health, numbers, the description."""
-    spec = yaml.safe_load(description())
-    pages = {
-        # To read, not to try: the page may stand before production, and a trial would write.
-        "/docs": OpenAPITemplate.SWAGGER.value.format(spec_url="/openapi.json").replace(
-            "dom_id: '#swagger-ui',", "dom_id: '#swagger-ui', supportedSubmitMethods: [],"
-        ),
-        "/redoc": OpenAPITemplate.REDOC.value.format(spec_url="/openapi.json"),
-    }
-
-    def page(text: str) -> Callable[[Request], Awaitable[Response]]:
-        async def answer(_: Request) -> Response:
-            return HTMLResponse(text)
-
-        return answer
 
     async def alive(_: Request) -> Response:
         return JSONResponse({"status": "alive", "service": "crm-api"})
@@ -169,19 +155,11 @@ def _own_routes(
             raise InvalidTokenError
         return Response(numbers.text(), headers={"Content-Type": CONTENT_TYPE})
 
-    async def api_json(_: Request) -> Response:
-        return JSONResponse(spec)
-
-    async def api_yaml(_: Request) -> Response:
-        return Response(description(), media_type="application/yaml")
-
     return [
         Route("/health", healthy),
         Route("/health/live", alive),
         Route("/metrics", metrics),
-        Route("/openapi.json", api_json),
-        Route("/openapi.yaml", api_yaml),
-        *(Route(path, page(text)) for path, text in pages.items()),
+        *documents.routes(description()),
     ]
 
 
@@ -189,7 +167,7 @@ async def _pass(api: Api, operation: Operation, request: Request) -> Response:
     """Let a request through if its caller is known and in time; it is counted unread."""
     settings = api.settings
     if operation.is_public:
-        caller = limits.network(request.client.host if request.client else "")
+        caller = network(request.client.host if request.client else "")
         async with api.pool.connection() as connection:
             allowance = await limits.take(
                 connection, operation.name, caller, settings.login_rate_limit

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
 _TEXT = re.compile(r"([1-9]\d{0,5}) per (?:([1-9]\d{0,3}) )?(second|minute|hour|day)s?", re.ASCII)
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
-_NETWORK = 64
 _STALE = "delete from bucket where at < now() - make_interval(secs => %s)"
 
 
@@ -70,14 +68,3 @@ async def take(connection: Connection, operation: str, caller: str, limit: Limit
 async def forget(connection: Connection, *limits: Limit) -> None:
     """Remove the buckets that are full again: they say nothing."""
     await connection.execute(_STALE, [max(limit.rate.seconds for limit in limits)])
-
-
-def network(address: str) -> str:
-    """Return whom an address stands for: of IPv6 a household has 64 bits to choose from."""
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is None:
-        return str(ipaddress.ip_network((found, _NETWORK), strict=False))
-    return str(found)
