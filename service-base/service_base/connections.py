@@ -1,6 +1,7 @@
 """Knows how long, and how many connections, a client may hold without saying or hearing anything.
 
 uvicorn waits for ever for the rest of a request and for a reader that has stopped; here both end.
+It also reads all that has arrived before anybody else's turn; here each client gets a short turn.
 """
 
 from __future__ import annotations
@@ -11,15 +12,21 @@ from typing import TYPE_CHECKING, Protocol
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from service_base.networks import network
+
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
 
 _FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n"
     b"Content-Length: 0\r\nConnection: close\r\n\r\n"
 )
 _RECEIVING = (h11.IDLE, h11.SEND_BODY)
+_REFUSABLE = (h11.IDLE, h11.SEND_RESPONSE)
+# Bytes read in one turn. One piece of a chunked body takes six, and some 15 microseconds.
+_TURN = 2048
+LONGEST_HEAD = 16 * 1024
+"""Bytes that a request's line and headers may have: reading 64 KB of them takes 50 ms."""
 
 
 class Limits(Protocol):
@@ -60,12 +67,15 @@ class Limited(H11Protocol):
     _request: asyncio.TimerHandle | None = None
     _reader: asyncio.TimerHandle | None = None
     _address: str | None = None
+    _arrived = b""
+    _turn: asyncio.Handle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection, or refuse one too many of its address."""
         super().connection_made(transport)
         address = self.client[0] if self.client else ""
         if address not in self.settings.proxy_addresses:
+            address = network(address)
             if self.held[address] >= self.settings.connections_per_address:
                 transport.write(_FULL)
                 transport.close()
@@ -75,21 +85,44 @@ class Limited(H11Protocol):
         self._watch_request()
 
     def data_received(self, data: bytes) -> None:
-        """Take a piece of a request."""
+        """Take what has arrived of a request, a little at each turn of the loop."""
+        self._arrived += data
+        if self._turn is None:
+            self._read()
+        else:
+            self.transport.pause_reading()
+
+    def _read(self) -> None:
+        self._turn = None
         if self.transport.is_closing():
             return
-        super().data_received(data)
+        piece, self._arrived = self._arrived[:_TURN], self._arrived[_TURN:]
+        super().data_received(piece)
         self._watch_request()
+        if self._arrived:
+            self.transport.pause_reading()
+            self._turn = self.loop.call_soon(self._read)
+        elif not self.flow.read_paused:
+            self.transport.resume_reading()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP; who has had his answer already, or half of it, gets no other."""
+        if self.conn.our_state in _REFUSABLE:
+            super().send_400_response(msg)
+        else:
+            self.transport.abort()
 
     def on_response_complete(self) -> None:
-        """Wait for the next request."""
+        """Wait for the next request, or for the reader of the last answer."""
         super().on_response_complete()
         self._watch_request()
+        if self.transport.is_closing():  # once all is read: nobody else would end that
+            self._watch_reader()
 
     def pause_writing(self) -> None:
         """Wait for the reader, but not for ever."""
         super().pause_writing()
-        self._reader = self._reader or self._later(self.settings.stall_seconds)
+        self._watch_reader()
 
     def resume_writing(self) -> None:
         """Go on: the reader reads."""
@@ -101,7 +134,8 @@ class Limited(H11Protocol):
         """Forget the connection."""
         _end(self._request)
         _end(self._reader)
-        self._request = self._reader = None
+        _end(self._turn)
+        self._request = self._reader = self._turn = None
         if self._address is not None:
             self.held[self._address] -= 1
             if not self.held[self._address]:
@@ -112,17 +146,34 @@ class Limited(H11Protocol):
     def _watch_request(self) -> None:
         """Give a request, from the silence before it to its last byte, a limited time."""
         if self.conn.their_state in _RECEIVING and not self.transport.is_closing():
-            self._request = self._request or self._later(self.settings.request_seconds)
+            self._request = self._request or self.loop.call_later(
+                self.settings.request_seconds, self._wait_no_more
+            )
         else:
             _end(self._request)
             self._request = None
 
-    def _later(self, seconds: float) -> asyncio.TimerHandle:
-        # Not `close`, which waits for a reader that reads nothing.
-        end: Callable[[], None] = self.transport.abort
-        return self.loop.call_later(seconds, end)
+    def _wait_no_more(self) -> None:
+        self._request = None
+        if self.transport.get_write_buffer_size():
+            self._watch_reader()  # the answer before is still being read
+        else:
+            self.transport.abort()
+
+    def _watch_reader(self) -> None:
+        """Give a reader a limited time to read something, again and again."""
+        unread = self.transport.get_write_buffer_size()
+
+        def look() -> None:
+            self._reader = None
+            if self.transport.get_write_buffer_size() < unread:
+                self._watch_reader()
+            else:
+                self.transport.abort()  # not `close`, which waits for the reader
+
+        self._reader = self._reader or self.loop.call_later(self.settings.stall_seconds, look)
 
 
-def _end(timer: asyncio.TimerHandle | None) -> None:
+def _end(timer: asyncio.Handle | None) -> None:
     if timer is not None:
         timer.cancel()

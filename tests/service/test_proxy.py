@@ -34,10 +34,7 @@ def service(
     try:
         found.serve()
         port = free_port()
-        conf = (ROOT / "ops" / "nginx" / "scan-service.conf").read_text()
-        conf = conf.replace("127.0.0.1:5200", found.url.removeprefix("http://"))
-        conf = conf.replace("listen 80;", f"listen 127.0.0.1:{port};")
-        proxy = start_nginx(folder, conf)
+        proxy = start_nginx(folder, documented(found.url, port))
         found.url = f"http://127.0.0.1:{port}"
         wait_for(lambda: answers(found.url), seconds=20, why=found.logs())
         yield found
@@ -46,6 +43,13 @@ def service(
             proxy.terminate()
             proxy.wait(20)
         found.stop()
+
+
+def documented(server: str, port: int) -> str:
+    """The proxy's configuration, with addresses of the test's own."""
+    conf = (ROOT / "ops" / "nginx" / "scan-service.conf").read_text()
+    conf = conf.replace("127.0.0.1:5200", server.removeprefix("http://"))
+    return conf.replace("listen 80;", f"listen 127.0.0.1:{port};")
 
 
 def start_nginx(folder: Path, site: str) -> subprocess.Popen[bytes]:
@@ -102,3 +106,30 @@ def test_a_flood_of_slow_clients_stops_nobody(service: Installation) -> None:
 
     assert answered == [200] * 5
     assert took < 10
+
+
+def test_the_limits_are_for_networks_of_which_nobody_has_many(
+    service: Installation, tmp_path: Path
+) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/health/live"
+    conf = documented(service.url, port).replace("rate=50r/s", "rate=1r/m").replace("=200", "=3")
+    # Who asks is whom he says he is, for once.
+    proxy = start_nginx(tmp_path, "set_real_ip_from 127.0.0.1; real_ip_header X-Client;\n" + conf)
+    try:
+        wait_for(lambda: answers(url.removesuffix("/health/live")), seconds=20)
+
+        def asked(*addresses: str) -> list[int]:
+            return [
+                requests.get(url, headers={"X-Client": each}, timeout=20).status_code
+                for each in addresses
+            ]
+
+        mine = asked(*(f"2001:db8:0:a0a:{number:x}::1" for number in range(6)))
+        others = asked("2001:db8:0:a0b::1", "192.0.2.1", "192.0.2.2")
+    finally:
+        proxy.terminate()
+        proxy.wait(20)
+
+    assert mine == [200] * 4 + [429] * 2
+    assert others == [200] * 3

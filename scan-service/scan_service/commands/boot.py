@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
-from service_base.connections import protocol
+from service_base.connections import LONGEST_HEAD, protocol
 from service_base.logs import configure, logger
 
 from scan_service.commands.ready import refuse_unready
@@ -54,6 +54,8 @@ def _server(settings: Settings) -> _Server:
             access_log=False,
             server_header=False,
             http=protocol(settings),
+            h11_max_incomplete_event_size=LONGEST_HEAD,
+            ws="none",
             limit_concurrency=settings.most_connections,
             forwarded_allow_ips=settings.proxies,
             timeout_graceful_shutdown=20,

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import uvicorn
-from service_base.connections import protocol
+from service_base.connections import LONGEST_HEAD, protocol
 from service_base.middleware import may_watch
 from starlette.applications import Starlette
 from starlette.responses import Response
@@ -70,6 +70,8 @@ async def answering(
             access_log=False,
             server_header=False,
             http=protocol(settings),
+            h11_max_incomplete_event_size=LONGEST_HEAD,
+            ws="none",
             limit_concurrency=_MOST_CONNECTIONS,
             proxy_headers=False,
             timeout_graceful_shutdown=1,

@@ -6,6 +6,8 @@ import time
 from collections import OrderedDict
 from typing import TypeVar
 
+from service_base.networks import network
+
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
@@ -29,7 +31,7 @@ class Addresses:
         """Return for how many seconds a key from an address is not even looked up; 0 for now."""
         if self.tenant(key) is not None:
             return 0.0
-        left = self._left(address)
+        left = self._left(network(address))
         return 0.0 if left >= 1 else (1 - left) * 60 / _PER_MINUTE
 
     def tenant(self, key: bytes) -> str | None:
@@ -43,10 +45,11 @@ class Addresses:
 
     def failed(self, address: str) -> None:
         """Count a key that nobody has."""
-        _keep(self._failures, address, (self._left(address) - 1, time.monotonic()))
+        whose = network(address)
+        _keep(self._failures, whose, (self._left(whose) - 1, time.monotonic()))
 
-    def _left(self, address: str) -> float:
-        left, at = self._failures.get(address, (float(_PER_MINUTE), 0.0))
+    def _left(self, whose: str) -> float:
+        left, at = self._failures.get(whose, (float(_PER_MINUTE), 0.0))
         return min(float(_PER_MINUTE), left + (time.monotonic() - at) * _PER_MINUTE / 60)
 
 

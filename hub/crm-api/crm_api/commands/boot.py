@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import uvicorn
 from hubspot_client.errors import HubSpotError
-from service_base.connections import protocol
+from service_base.connections import LONGEST_HEAD, protocol
 from service_base.logs import configure, logger
 
 from crm_api.commands.people import say
@@ -49,6 +49,8 @@ def serve(settings: Settings) -> int:
             access_log=False,
             server_header=False,
             http=protocol(settings),
+            h11_max_incomplete_event_size=LONGEST_HEAD,
+            ws="none",
             limit_concurrency=settings.most_connections,
             forwarded_allow_ips=settings.proxies,
             timeout_graceful_shutdown=20,
