@@ -15,6 +15,7 @@ from scan_service.door.models import (
     CreateSchedule,
     CreateWebhook,
     DownloadQuery,
+    HistoryQuery,
     ListQuery,
     ObjectsQuery,
     PipelineQuery,
@@ -22,6 +23,7 @@ from scan_service.door.models import (
     RemoveQuery,
     ResultQuery,
     StartScan,
+    StatusQuery,
 )
 from scan_service.errors import ServiceError
 from scan_service.ledger.extraction import ASSOCIATIONS
@@ -137,6 +139,8 @@ def test_the_queries_described_are_the_queries_read() -> None:
         "listAudit": AuditQuery,
         "scanResult": ResultQuery,
         "scanRecord": RecordQuery,
+        "scanRecordHistory": HistoryQuery,
+        "scanStatus": StatusQuery,
         "scanPipeline": PipelineQuery,
         "describeAccount": ObjectsQuery,
         "download": DownloadQuery,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from pydantic import ValidationError
 from scan_service.door.app import OPERATIONS, create_app
-from service.kit import TENANT, TOKEN, Client, Ledger, order
+from scan_service.door.models import StartScan
+from service.kit import TENANT, TOKEN, Client, Ledger, api, order
 from starlette.testclient import TestClient
 
 if TYPE_CHECKING:
@@ -38,7 +41,7 @@ def assert_error(response: httpx2.Response, status: int, code: str | None = None
 
 
 def filled(path: str) -> str:
-    for name in ("{scan_id}", "{schedule_id}"):
+    for name in ("{scan_id}", "{schedule_id}", "{record_id}", "{connection_id}", "{webhook_id}"):
         path = path.replace(name, "nothing-here")
     return path.replace("{format}", "csv")
 
@@ -115,6 +118,29 @@ def test_bad_queries_name_their_field(query: str, field: str, client: Client) ->
     assert [detail["field"] for detail in error["details"]] == [field]
 
 
+def queries() -> list[tuple[str, str, str]]:
+    """Each parameter of a query that is no text, with its operation."""
+    shared, found = api()["components"]["parameters"], []
+    for path, item in api()["paths"].items():
+        for method, operation in item.items():
+            for each in operation.get("parameters", ()):
+                said = shared[each["$ref"].rsplit("/", 1)[1]] if "$ref" in each else each
+                schema = said["schema"]
+                if said["in"] == "query" and (schema["type"] != "string" or "enum" in schema):
+                    found.append((method, path, said["name"]))
+    return found
+
+
+@pytest.mark.parametrize(("method", "path", "name"), queries())
+@pytest.mark.parametrize("value", ["maybe", "", "%00", "-1"])
+def test_every_parameter_of_a_query_is_checked_and_the_refusal_described(
+    method: str, path: str, name: str, value: str, client: Client
+) -> None:
+    answer = client.ask(method.upper(), f"{filled(path)}?{name}={value}")
+
+    assert name in [each["field"] for each in assert_error(answer, 400)["details"]]
+
+
 @pytest.mark.parametrize("query", ["", "confirm=false", "confirm=True", "confirm=1", "confirm="])
 def test_removal_needs_the_literal_true(query: str, client: Client) -> None:
     error = assert_error(client.delete(f"/api/v1/scan/remove/none?{query}"), 400)
@@ -188,6 +214,44 @@ def test_bodies_that_are_no_json_object_are_invalid(body: bytes, client: Client)
     headers = {"Content-Type": "application/json"}
 
     assert_error(client.post("/api/v1/scan/start", content=body, headers=headers), 400)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {f"typo{number}": 1 for number in range(50_000)},
+        {"properties": [1] * 1000},
+        {"objects": [{"name": "deals", "properties": [1] * 1000}] * 50},
+        {"objects": [{"name": "deals", "history": [1] * 100, **dict.fromkeys(map(str, range(900)))}]
+         * 50},
+        {"associations": [1] * 50},
+    ],
+)  # fmt: skip
+def test_of_many_wrong_things_a_few_are_told_of(change: dict[str, Any]) -> None:
+    body = order()
+    body["config"] |= change
+
+    with pytest.raises(ValidationError) as refused:
+        StartScan.model_validate_json(json.dumps(body))
+
+    # Each costs a server a few microseconds, and all others wait for that.
+    assert 0 < refused.value.error_count() < 2000
+
+
+@pytest.mark.parametrize("name", ["%00", "a%00b", "", "contacts", "%F0%9F%92%A5", "x" * 200])
+@pytest.mark.parametrize("path", ["result/{}", "result/{}/1", "download/{}/csv"])
+def test_an_object_type_that_the_scan_does_not_read_is_invalid(
+    path: str, name: str, client: Client, ledger: Ledger
+) -> None:
+    client.start("done")
+    ledger.make_results("done", [])
+    ledger.complete("done")
+
+    error = assert_error(
+        client.get(f"/api/v1/scan/{path.format('done')}?object={name}"), 400
+    )  # fmt: skip
+
+    assert error["details"][0]["field"] == "object"
 
 
 def test_other_media_types_and_large_bodies_wear_the_envelope(client: Client) -> None:

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
-from service.kit import TENANT, Client, Ledger, order
+from scan_service.door.app import OPERATIONS
+from service.kit import TENANT, TOKEN, Client, Ledger, order
 
 if TYPE_CHECKING:
+    from scan_service.door.passing import Operation
     from starlette.testclient import TestClient
 
 OTHER = "tenant-b"
@@ -53,6 +55,50 @@ def test_another_tenants_scans_do_not_exist(attacker: Client, ledger: Ledger) ->
     assert said(answers[0]) == said(unknown)
     assert ledger.run("select id, status, slot from scan order by place") == before
     assert ledger.run("select count(*) from scans.deals") == [(1,)]
+
+
+def fill(path: str, names: dict[str, str]) -> str:
+    for name, value in names.items():
+        path = path.replace(f"{{{name}}}", value)
+    return path + ("?confirm=true" if "/scan/remove/" in path else "")
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [each for each in OPERATIONS if "{" in each.path],
+    ids=lambda each: f"{each.method} {each.path}",
+)
+def test_what_is_anothers_is_answered_like_what_never_was(
+    operation: Operation, victim: Client, attacker: Client, ledger: Ledger
+) -> None:
+    connection = {"connectionId": "theirs", "accessToken": TOKEN}
+    webhook = {"webhookId": "theirs", "url": "https://example.com/hook"}
+    for path, body in (
+        ("/api/v1/connections", {"connection": connection}),
+        ("/api/v1/webhooks", {"webhook": webhook}),
+    ):
+        assert victim.post(path, json=body).status_code == 201
+    theirs = {
+        "scan_id": "done", "schedule_id": "nightly", "connection_id": "theirs",
+        "webhook_id": "theirs", "record_id": "1", "format": "csv",
+    }  # fmt: skip
+    nobodys = {name: "x" * len(value) for name, value in theirs.items()} | {"format": "csv"}
+    tables = ("scan", "schedule", "connection", "webhook", "delivery")
+    query = " union all ".join(f"select {each}::text from {each}" for each in tables)
+    before = ledger.run(query)
+
+    answers = [
+        attacker.ask(
+            operation.method, fill(operation.path, names),
+            json={"schedule": {"paused": True}} if operation.method == "PATCH" else None,
+        )
+        for names in (theirs, nobodys)
+    ]  # fmt: skip
+
+    assert [each.status_code for each in answers] == [404, 404]
+    said = [each.json()["error"]["message"] for each in answers]
+    assert said[0].replace("theirs", "") == said[1].replace("x" * len("theirs"), "")
+    assert ledger.run(query) == before
 
 
 @pytest.mark.usefixtures("victim")

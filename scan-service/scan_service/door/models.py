@@ -20,7 +20,7 @@ from pydantic import (
 from scan_service.errors import InvalidRequestError
 from scan_service.ledger.extraction import NAME_MARK, ORDER_MARK, Extraction, ScanConfig
 from scan_service.ledger.webhooks import EVENTS, Event
-from scan_service.ledger.words import LONGEST_ID, AccessToken, Identifier, Model, Whole
+from scan_service.ledger.words import LONGEST_ID, AccessToken, Identifier, Model, Whole, no_nul
 from scan_service.records.objects import DEALS
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class Webhook(Model):
 
     webhook_id: Annotated[Name, Field(alias="webhookId")]
     url: str
-    events: list[Event] = Field(default=list(EVENTS), min_length=1)
+    events: list[Event] = Field(default=list(EVENTS), min_length=1, fail_fast=True)
 
 
 class CreateWebhook(Model):
@@ -126,7 +126,7 @@ class CreateWebhook(Model):
 
 
 # Any text: which types there are is the scan's to say.
-ObjectType = Annotated[str, StringConstraints(max_length=LONGEST_ID)]
+ObjectType = Annotated[str, StringConstraints(max_length=LONGEST_ID), AfterValidator(no_nul)]
 
 
 _LONGEST_CURSOR = 2048

@@ -98,16 +98,20 @@ class ObjectFilters(Model):
     archived: bool | None = None
 
 
+# Of a list, here and below, the first wrong item is told: telling of all in a body of a megabyte
+# would take a second of a server.
 class ObjectOrder(Model):
     """One object type, with what is asked of this type alone."""
 
     name: ObjectName
     filters: ObjectFilters | None = None
     date_range: Annotated[DateRange | None, Field(alias="dateRange")] = None
-    properties: Annotated[list[PropertyName] | None, Field(max_length=1000)] = None
-    associations: Annotated[list[ObjectName] | None, Field(max_length=50)] = None
+    properties: Annotated[list[PropertyName] | None, Field(fail_fast=True, max_length=1000)] = None
+    associations: Annotated[list[ObjectName] | None, Field(fail_fast=True, max_length=50)] = None
     # Properties of which every value is kept, and stays in stages with them.
-    history: Annotated[list[PropertyName] | None, Field(min_length=1, max_length=100)] = None
+    history: Annotated[
+        list[PropertyName] | None, Field(fail_fast=True, min_length=1, max_length=100)
+    ] = None
 
     @model_validator(mode="after")
     def _has_pipelines(self) -> Self:
@@ -146,8 +150,8 @@ class Extraction(Model):
     objects: Annotated[list[ObjectItem] | None, Field(min_length=1, max_length=50)] = None
     filters: Filters | None = None
     date_range: Annotated[DateRange | None, Field(alias="dateRange")] = None
-    properties: Annotated[list[PropertyName] | None, Field(max_length=1000)] = None
-    associations: Annotated[list[str] | None, Field(max_length=50)] = None
+    properties: Annotated[list[PropertyName] | None, Field(fail_fast=True, max_length=1000)] = None
+    associations: Annotated[list[str] | None, Field(max_length=50, fail_fast=True)] = None
     batch_size: Annotated[Whole, Field(alias="batchSize", ge=1, le=100)] = _DEFAULT_PACE
     rate_limit_delay: Annotated[Whole, Field(alias="rateLimitDelay", ge=0, le=60_000)] = (
         _DEFAULT_PACE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import Annotated, Any
 
 from pydantic import (
@@ -34,7 +35,8 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _no_nul(value: str) -> str:
+def no_nul(value: str) -> str:
+    """Refuse a text with NUL."""
     # PostgreSQL's text holds everything but this one character, and no lone surrogates.
     if "\0" in value:
         raise ValueError("must not contain NUL characters")
@@ -50,7 +52,7 @@ def _free_name(value: str) -> str:
 Identifier = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$", max_length=LONGEST_ID)
 ]
-Text = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(_no_nul)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(no_nul)]
 Whole = Annotated[int, BeforeValidator(_whole)]
 Moment = Annotated[str, BeforeValidator(_moment)]
 ObjectName = Annotated[
@@ -59,6 +61,7 @@ ObjectName = Annotated[
     AfterValidator(_free_name),
 ]
 PropertyName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,99}$")]
+_TOLD_UNKNOWN = 20
 
 
 class Model(BaseModel):
@@ -71,9 +74,18 @@ class Model(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _null_is_not_said(cls, value: Any) -> Any:
-        """Take null for what is not said, in every field that need not be said."""
+        """Take null for what is not said, in every field that need not be said.
+
+        Of the names that nothing has, the first ones are told of, however many there are.
+        """
         if not isinstance(value, dict):
             return value
+        known = {each for name, of in cls.model_fields.items() for each in (name, of.alias)}
+        if len(value) > len(known) + _TOLD_UNKNOWN:
+            unknown = list(islice((name for name in value if name not in known), _TOLD_UNKNOWN))
+            value = {name: said for name, said in value.items() if name in known} | dict.fromkeys(
+                unknown
+            )
         unsaid = {
             field.alias or name
             for name, field in cls.model_fields.items()
