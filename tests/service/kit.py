@@ -183,7 +183,8 @@ class Ledger:
             db, found = Database(SecretStr(self.url)), 0
             await db.open()
             try:
-                while await runs.count_ended(db):
+                for scan in await runs.uncounted(db):
+                    await runs.count(db, scan)
                     found += 1
             finally:
                 await db.close()

@@ -140,8 +140,10 @@ async def note_late(db: Database, *, minutes: float) -> int:
 _LATE = """
 with late as (
     update scan set late_at = clock_timestamp()
-    where late_at is null and status in ('pending', 'running')
-        and created_at < clock_timestamp() - make_interval(secs => %(minutes)s * 60)
+    where id in (
+        select id from scan where late_at is null and status in ('pending', 'running')
+            and created_at < clock_timestamp() - make_interval(secs => %(minutes)s * 60)
+        for update skip locked)
     returning *)
 select tell(tenant_id, 'scan.late', id::text, jsonb_build_object(
     'tenantId', tenant_id, 'organizationId', organization_id, 'scanId', scan_id,

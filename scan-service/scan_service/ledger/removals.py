@@ -6,6 +6,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
+from psycopg.errors import LockNotAvailable
 from service_base.database import AWAY
 
 from scan_service.db import end_loaders
@@ -74,8 +75,8 @@ async def expire(db: Database) -> int:
     async with db.system() as connection:
         rows = await (await connection.execute(_EXPIRED, {"most": _EXPIRE_AT_ONCE})).fetchall()
     for row in rows:
-        # Somebody else was quicker, or is at it.
-        with contextlib.suppress(NotFoundError, ConflictError):
+        # Somebody else was quicker, is at it, or holds that one: it must not keep the others.
+        with contextlib.suppress(NotFoundError, ConflictError, LockNotAvailable):
             await remove(db, row["tenant_id"], row["scan_id"])
     return len(rows)
 

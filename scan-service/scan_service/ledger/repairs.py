@@ -1,22 +1,33 @@
-"""Knows the ledger as the sweep sees it: which scans dead workers lost, and what is done then."""
+"""Knows the ledger as the sweep sees it: which scans dead workers lost, and what is done then.
+
+What somebody holds (a frozen server, an operator's transaction) is left for the next sweep: it must
+not keep the scans of others waiting.
+"""
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from psycopg.errors import LockNotAvailable
 from psycopg.types.json import Jsonb
+from service_base.logs import logger
 
 from scan_service.ledger.progress import problem
 from scan_service.ledger.runs import KEPT_ERRORS, let_go
 from scan_service.ledger.scans import admit, note_outcome
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from service_base.database import Connection
 
     from scan_service.db import Database
     from scan_service.engine.jobs import Engine
 
+_log = logger(__name__)
 _SWEEP_LOCK = 7_312_640_551_205
+_PATIENCE = "set local lock_timeout = '200ms'"
 
 
 async def sweep(
@@ -35,32 +46,62 @@ async def sweep(
         row = await cursor.fetchone()
         if not row or not row["mine"]:
             return counts  # another worker is at it
+        await connection.execute(_PATIENCE)
         cursor = await connection.execute(_WOKEN, {"after": lost_after})
         jobs = [row["job_id"] for row in await cursor.fetchall()]
         waiting = await engine.waiting(connection, jobs)
         cursor = await connection.execute(_LOST, {"after": lost_after, "waiting": waiting})
         for scan in await cursor.fetchall():
-            if scan["status"] not in ("pending", "running"):
-                await let_go(connection, engine, scan)
-                counts["freed"] += 1
-            elif scan["attempt"] >= max_attempts:
-                await _give_up(connection, engine, scan)
-                counts["failed"] += 1
-            else:
-                job = await engine.defer(connection, scan["id"])
-                await connection.execute(
-                    "update scan set run_id = null, worker = null, job_id = %s,"
-                    " admitted_at = clock_timestamp() where id = %s",
-                    [job, scan["id"]],
-                )
-                counts["moved"] += 1
-        cursor = await connection.execute(
-            "select distinct tenant_id from scan where status = 'pending' and slot is null"
-        )
-        for tenant in await cursor.fetchall():
-            counts["admitted"] += await admit(connection, engine, tenant["tenant_id"])
+            async with _unless_held(connection, scan["tenant_id"]):
+                done = await _repair(connection, engine, scan, max_attempts=max_attempts)
+                counts[done] += 1
+        tenants = await (await connection.execute(_NOT_ADMITTED)).fetchall()
+    for tenant in tenants:
+        async with db.system() as connection:
+            await connection.execute(_PATIENCE)
+            async with _unless_held(connection, tenant["tenant_id"]):
+                counts["admitted"] += await admit(connection, engine, tenant["tenant_id"])
     return counts
 
+
+@asynccontextmanager
+async def _unless_held(connection: Connection, tenant_id: str) -> AsyncIterator[None]:
+    """Do something for a tenant, or nothing of it if somebody holds what it needs."""
+    try:
+        async with connection.transaction():
+            yield
+    except LockNotAvailable:
+        _log.warning("held by somebody, left for the next sweep", tenant=tenant_id)
+
+
+async def _repair(
+    connection: Connection, engine: Engine, scan: dict[str, Any], *, max_attempts: int
+) -> str:
+    """Repair one lost scan; return which of the sweep's counts that is."""
+    if scan["status"] not in ("pending", "running"):
+        await let_go(connection, engine, scan)
+        return "freed"
+    if scan["attempt"] >= max_attempts:
+        await _give_up(connection, engine, scan)
+        return "failed"
+    job = await engine.defer(connection, scan["id"])
+    await connection.execute(
+        "update scan set run_id = null, worker = null, job_id = %s,"
+        " admitted_at = clock_timestamp() where id = %s",
+        [job, scan["id"]],
+    )
+    return "moved"
+
+
+# Tenants of whom a scan waits though a place is free.
+_NOT_ADMITTED = """
+select tenant_id from tenant
+where exists (
+    select from scan
+    where scan.tenant_id = tenant.tenant_id and status = 'pending' and slot is null)
+and max_running > (
+    select count(*) from scan where scan.tenant_id = tenant.tenant_id and slot <= max_running)
+"""
 
 # Scans whose job should have been taken by now.
 _WOKEN = """

@@ -196,18 +196,34 @@ async def fail(db: Database, engine: Engine, run: uuid.UUID, reason: dict[str, A
             await admit(connection, engine, scan["tenant_id"])
 
 
-async def count_ended(db: Database) -> bool:
-    """Count one scan that ended without its worker; tell whether there was one."""
+async def uncounted(db: Database) -> list[dict[str, Any]]:
+    """Return the scans that ended without their worker and are still to be counted."""
+    async with db.system() as connection:
+        cursor = await connection.execute(
+            "select id, tenant_id, scan_id from scan"
+            " where records is null and status in ('completed', 'failed', 'cancelled')"
+            "  and started_at is not null and run_id is null order by completed_at"
+        )
+        return await cursor.fetchall()
+
+
+async def count(db: Database, ended: Mapping[str, Any]) -> None:
+    """Count what a scan left.
+
+    Args:
+        db: the database.
+        ended: as `uncounted` returned it.
+    """
     async with db.system() as connection:
         await take_time(connection)
         cursor = await connection.execute(
             "select id, tenant_id, scan_id, config, objects, status, columns from scan"
-            " where records is null and status in ('completed', 'failed', 'cancelled')"
-            "  and started_at is not null and run_id is null order by completed_at limit 1"
+            " where id = %s and records is null",
+            [ended["id"]],
         )
         scan = await cursor.fetchone()
         if scan is None:
-            return False
+            return  # counted, or removed
         await end_loaders(connection, scan["id"])
         await become(connection, scan["tenant_id"])
         found = await tally(connection, scan)
@@ -222,7 +238,6 @@ async def count_ended(db: Database) -> bool:
                 Jsonb(found.columns), Jsonb(found.rows), found.octets, scan["id"],
             ],
         )  # fmt: skip
-        return True
 
 
 async def give_back(

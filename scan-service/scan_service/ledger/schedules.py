@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from cronsim import CronSim
+from psycopg.errors import LockNotAvailable
 from psycopg.types.json import Jsonb
 from service_base.database import AWAY
 from service_base.logs import logger
@@ -174,18 +175,23 @@ async def fire(db: Database, engine: Engine, vault: Vault, *, max_pending: int) 
 
     A tick whose schedule still has a scan at work is left out: two scans of one kind would only
     read the same changes twice. Ticks missed while no worker ran are made up for once. A schedule
-    whose account is gone rests, and that is told.
+    whose account is gone rests, and that is told. One whose tenant somebody holds lets the others
+    pass, and is due at the next call still.
     """
-    started = 0
-    while (tick := await _carry_out_one(db, engine, vault, max_pending=max_pending)) is not None:
+    started, held = 0, list[str]()
+    while True:
+        tick = await _carry_out_one(db, engine, vault, held, max_pending=max_pending)
+        if tick is None:
+            return started
         started += tick
-    return started
 
 
 async def _carry_out_one(
-    db: Database, engine: Engine, vault: Vault, *, max_pending: int
+    db: Database, engine: Engine, vault: Vault, held: list[str], *, max_pending: int
 ) -> bool | None:
     """Start what one due schedule asks for; tell whether there was a scan, None without any due.
+
+    A tenant whom somebody holds is noted in `held`, and not looked at again.
 
     The schedule moves on in the very transaction that starts its scan: a worker that dies here
     leaves the tick to the next one, whole.
@@ -193,8 +199,9 @@ async def _carry_out_one(
     async with db.system() as connection:
         cursor = await connection.execute(
             "select *, clock_timestamp() as now from schedule"
-            " where next_run_at <= clock_timestamp() and paused_at is null order by next_run_at"
-            " limit 1 for update skip locked"
+            " where next_run_at <= clock_timestamp() and paused_at is null and tenant_id <> all(%s)"
+            " order by next_run_at limit 1 for update skip locked",
+            [held],
         )
         due = await cursor.fetchone()
         if due is None:
@@ -206,6 +213,9 @@ async def _carry_out_one(
         except (ServiceError, VaultError) as error:
             problem = getattr(error, "message", str(error))
             rests = isinstance(error, NoAccountError)
+        except LockNotAvailable:
+            held.append(due["tenant_id"])
+            return False
         except AWAY:
             raise
         except Exception:  # noqa: BLE001 - whatever it is, the schedules behind it must not wait

@@ -9,6 +9,7 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
+from psycopg.errors import LockNotAvailable
 from service_base.database import AWAY
 from service_base.logs import logger
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 _log = logger(__name__)
 _CLEAN_SECONDS = 60.0
+# Until a scan that could not be counted is tried again.
+_ODD_SECONDS = 60.0
 _RESTART_SECONDS = 1.0
 
 
@@ -51,6 +54,7 @@ class Worker:
         self.numbers = Numbers()
         self._teller = Teller(db, vault, private=settings.private_webhooks)
         self._forks = ForkServer(settings.run_directory, programs(settings))
+        self._odd: dict[uuid.UUID, float] = {}
         self._name = f"{socket.gethostname()}:{os.getpid()}"
 
     async def work(self, stop: asyncio.Event) -> None:
@@ -59,6 +63,7 @@ class Worker:
         behind = [
             asyncio.create_task(self._sweep_for_ever()),
             asyncio.create_task(self._remove_for_ever()),
+            asyncio.create_task(self._count_for_ever()),
             asyncio.create_task(self._tell_for_ever()),
         ]
         try:
@@ -106,8 +111,7 @@ class Worker:
         cleaned = 0.0
         while True:
             steps = {
-                "repair": self._repair, "count": self._count, "fire": self._fire,
-                "note_late": self._note_late,
+                "repair": self._repair, "fire": self._fire, "note_late": self._note_late,
             }  # fmt: skip
             if time.monotonic() - cleaned > _CLEAN_SECONDS:
                 cleaned = time.monotonic()
@@ -130,6 +134,10 @@ class Worker:
     async def _remove_for_ever(self) -> None:
         """Delete the rows of removed scans; beside the sweep, which must not wait for them."""
         await self._go_on_for_ever("removal", lambda: removals.go_on(self._db))
+
+    async def _count_for_ever(self) -> None:
+        """Count what dead workers left; beside the sweep: a million records take minutes."""
+        await self._go_on_for_ever("count", self._count)
 
     async def _tell_for_ever(self) -> None:
         """Call webhooks; beside the sweep, since receivers may be slow."""
@@ -158,8 +166,26 @@ class Worker:
         if any(counts.values()):
             _log.info("swept", **counts)
 
-    async def _count(self) -> None:
-        await runs.count_ended(self._db)
+    async def _count(self) -> int:
+        """Count scans one after the other; one that cannot be counted lets the others pass."""
+        counted = 0
+        for scan in await runs.uncounted(self._db):
+            if self._odd.get(scan["id"], 0.0) > time.monotonic():
+                continue
+            self._odd[scan["id"]] = time.monotonic() + _ODD_SECONDS
+            try:
+                await runs.count(self._db, scan)
+            except LockNotAvailable:
+                _log.warning("held by somebody, counted later", scan=scan["scan_id"])
+            except AWAY:
+                del self._odd[scan["id"]]
+                raise
+            except Exception:  # noqa: BLE001 - whatever it is, others' scans wait behind it
+                _log.exception("a scan could not be counted", scan=scan["scan_id"])
+            else:
+                del self._odd[scan["id"]]
+                counted += 1
+        return counted
 
     async def _fire(self) -> None:
         await schedules.fire(
