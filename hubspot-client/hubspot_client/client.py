@@ -164,9 +164,15 @@ class Client:
             return sum(self.seconds[each] for each in known) / count if count else 0.0
 
     def close(self) -> None:
-        """Let waiting threads go and close the connections."""
+        """Let waiting threads go, close the connections; what is on its way is still answered."""
         self.stop.set()
         self._wire.close()
+        self.budgets.close()
+
+    def abort(self) -> None:
+        """Close, and let threads go that wait for an answer too: theirs is a `TransientError`."""
+        self.stop.set()
+        self._wire.abort()
         self.budgets.close()
 
     def _send(

@@ -7,8 +7,12 @@ only the session's adapter is used, which does the speaking.
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -65,7 +69,7 @@ class Wire:
             found = session.merge_environment_settings(base_url, {}, None, None, None)
         self._proxies = found["proxies"]
         self._verify = True if found["verify"] is None else found["verify"]
-        self._adapter = HTTPAdapter(pool_connections=1, pool_maxsize=CONNECTIONS)
+        self._adapter = _Adapter(pool_connections=1, pool_maxsize=CONNECTIONS)
 
     def exchange(
         self, method: str, url: str, content: bytes | None, *, token: str, what: str
@@ -114,8 +118,54 @@ class Wire:
         return Answer(answer.status_code, answer.headers, pieces)
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; what is on its way is still answered."""
         self._adapter.close()
+
+    def abort(self) -> None:
+        """Close the connections; whoever waits for an answer hears that there is none."""
+        self._adapter.abort()
+        self._adapter.close()
+
+
+class _Adapter(HTTPAdapter):
+    """The adapter of `requests`, which can also end what is on its way.
+
+    Its own time-outs are for one piece of an answer: one byte a second may take for ever.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self._lock = threading.Lock()
+        self._sockets = WeakSet[socket.socket]()
+        super().__init__(**options)
+
+    def get_connection_with_tls_context(self, *args: Any, **options: Any) -> Any:
+        """Return the pool of connections to an address, which notes their sockets."""
+        pool: Any = super().get_connection_with_tls_context(*args, **options)
+        with self._lock:
+            if not hasattr(pool.ConnectionCls, "noted"):
+                pool.ConnectionCls = self._noting(pool.ConnectionCls)
+        return pool
+
+    def _noting(self, kind: Any) -> Any:
+        adapter = self
+
+        class Noted(kind):  # type: ignore[misc] # urllib3's own, of HTTP or HTTPS
+            noted = True
+
+            def connect(self) -> None:
+                super().connect()
+                with adapter._lock:
+                    adapter._sockets.add(self.sock)
+
+        return Noted
+
+    def abort(self) -> None:
+        """End all connections."""
+        with self._lock:
+            sockets = list(self._sockets)
+        for each in sockets:
+            with contextlib.suppress(OSError):  # it has ended by itself
+                each.shutdown(socket.SHUT_RDWR)
 
 
 def _reason(exc: Exception) -> str:

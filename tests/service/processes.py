@@ -75,6 +75,35 @@ class Deaf:
             each.close()
 
 
+class Dripping:
+    """A HubSpot that answers every request, one byte at a time, and never to the end."""
+
+    def __init__(self, first: bytes) -> None:
+        self._first = first
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.asked = self.left = 0
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client = self._listener.accept()[0]
+                self.asked += 1
+                threading.Thread(target=self._drip, args=[client], daemon=True).start()
+
+    def _drip(self, client: socket.socket) -> None:
+        with client, contextlib.suppress(OSError):
+            client.sendall(self._first)
+            while True:
+                time.sleep(0.1)
+                client.sendall(b" ")
+        self.left += 1
+
+    def close(self) -> None:
+        self._listener.close()
+
+
 class Installation:
     """One installation of the service on one database: as many processes as a test wants.
 

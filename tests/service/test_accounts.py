@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -11,7 +12,7 @@ from hubspot_simulator import Portal, Simulator
 from pydantic import SecretStr
 from scan_service.door.app import create_app
 from service.kit import TENANT, TOKEN, Client, Ledger, order
-from service.processes import Installation, free_port
+from service.processes import Deaf, Installation, free_port, wait_for
 from service.test_schedules import fire, schedule
 from starlette.testclient import TestClient
 
@@ -159,6 +160,55 @@ def test_a_stolen_code_is_worth_nothing_without_what_was_kept_here(
 @pytest.mark.parametrize("query", ["", "?state=x", "?state=x&code=y", "?state=%00&code=%00"])
 def test_whoever_was_not_sent_cannot_come_back(query: str, app_http: TestClient) -> None:
     assert app_http.get(f"/api/v1/connections/callback{query}").status_code == 400
+
+
+def test_whoever_guesses_is_let_wait_without_the_database(
+    client: Client, settings: Settings
+) -> None:
+    with TestClient(create_app(settings)) as http:
+        codes = [
+            http.get(f"/api/v1/connections/callback?state={number}").status_code
+            for number in range(200)
+        ]
+        by_key = [
+            http.get("/api/v1/stats", headers={"Authorization": f"Bearer {key}"}).status_code
+            for key in ("sk_live_none", client.key)
+        ]
+
+    assert codes[0] == 400
+    assert codes[-1] == 429
+    assert by_key == [429, 429], "a key that was never good here waits too"
+
+
+def test_tokens_are_ended_in_the_tenants_own_turns(
+    ours: Client, app_http: TestClient, settings: Settings, ledger: Ledger
+) -> None:
+    app_http.get(say_yes(connect(ours)["authorizeUrl"]))
+    ledger.run(
+        "insert into connection (tenant_id, connection_id, kind, secret)"
+        " select tenant_id, 'more-' || n, kind, secret from connection, generate_series(2, 40) as n"
+    )
+    silent = Deaf()
+    away = settings.model_copy(update={"hubspot_base_url": silent.url, "hubspot_probe_seconds": 1})
+    try:
+        with TestClient(create_app(away)) as http, ThreadPoolExecutor(39) as pool:
+            asking = Client(http, ours.key)
+            done = [
+                pool.submit(asking.delete, f"/api/v1/connections/more-{number}")
+                for number in range(2, 41)
+            ]
+            # All but those who have their turn are told that HubSpot has not ended the token.
+            wait_for(lambda: sum(each.done() for each in done) >= len(done) - 4)
+            wait_for(lambda: silent.asked >= 4)
+            asked = silent.asked
+            silent.close()
+            answers = [each.result() for each in done]
+    finally:
+        silent.close()
+
+    assert asked == 4
+    assert {each.status_code for each in answers} == {200}
+    assert {each.json()["data"]["revoked"] for each in answers} == {False}
 
 
 def test_a_link_ends_and_a_no_connects_nothing(

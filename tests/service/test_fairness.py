@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from service.kit import TENANT, order
-from service.processes import Deaf, Installation, wait_for
+from scan_service.door.app import create_app
+from service.kit import TENANT, Client, order
+from service.processes import Deaf, Dripping, Installation, wait_for
+from starlette.testclient import TestClient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from scan_service.settings import Settings
 
 Times = tuple[list[float], list[float]]  # of `status` and of `/health`, in seconds
 OTHER = "tenant-b"
@@ -159,6 +163,26 @@ def test_forty_starts_against_a_silent_hubspot_stop_nobody(
     assert {202} <= set(codes) <= {202, 503}
 
 
+@pytest.mark.parametrize("part", ["head", "body"])
+def test_a_hubspot_that_answers_for_ever_holds_no_thread(
+    part: str, client: Client, settings: Settings
+) -> None:
+    begun = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX: "
+    dripping = Dripping(begun if part == "head" else begun + b"y\r\n\r\n{")
+    slow = settings.model_copy(
+        update={"hubspot_base_url": dripping.url, "hubspot_probe_seconds": 0.5}
+    )
+    try:
+        with TestClient(create_app(slow)) as http:
+            started = Client(http, client.key).start("one")
+            # Whoever asks has gone, though there is still something to read.
+            wait_for(lambda: dripping.left == dripping.asked >= 1)
+    finally:
+        dripping.close()
+
+    assert started.status_code == 202
+
+
 def test_a_scan_can_be_cancelled_while_its_records_are_counted(
     service: Installation, keys: dict[str, str]
 ) -> None:
@@ -181,10 +205,7 @@ def finish(service: Installation, scan_id: str, tenant: str) -> None:
     service.ledger.complete(scan_id, tenant)
 
 
-def test_liveness_asks_nobody(settings: Any) -> None:
-    from scan_service.door.app import create_app  # noqa: PLC0415
-    from starlette.testclient import TestClient  # noqa: PLC0415
-
+def test_liveness_asks_nobody(settings: Settings) -> None:
     away = settings.model_copy(
         update={"database_url": type(settings.database_url)("postgresql://u:p@127.0.0.1:1/none")}
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +9,19 @@ from hubspot_client.consent import App, new_verifier
 from hubspot_client.errors import AuthenticationError, TransientError
 from pydantic import SecretStr
 from service_base.logs import logger
+from service_base.networks import network
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from scan_service.door import answers
 from scan_service.door.asked import json_body, name_in
 from scan_service.door.models import CreateConnection, ObjectsQuery, read_body, read_query
-from scan_service.door.passing import noted
-from scan_service.errors import ConflictError, InvalidRequestError, NotFoundError
+from scan_service.door.passing import noted, refuse_guessing
+from scan_service.errors import (
+    ConflictError,
+    InvalidRequestError,
+    NotFoundError,
+    UnavailableError,
+)
 from scan_service.guard import audit
 from scan_service.guard.vault import VaultError
 from scan_service.ledger import connections
@@ -125,8 +130,8 @@ async def _revoke(service: Service, row: Mapping[str, Any]) -> bool:
     try:
         access = service.vault.access(row["secret"], tenant_id=row["tenant_id"])
         app = _app(service.settings, access.client_id, access.client_secret)
-        await asyncio.to_thread(app.revoke, access.refresh_token or "")
-    except (VaultError, AuthenticationError, TransientError) as error:
+        await service.hubspot.revoke(row["tenant_id"], app, access.refresh_token or "")
+    except (VaultError, AuthenticationError, TransientError, UnavailableError) as error:
         _log.warning(
             "token not ended at HubSpot", tenant=row["tenant_id"],
             connection=row["connection_id"], reason=str(error),
@@ -139,8 +144,11 @@ async def come_back(service: Service, request: Request) -> Response:
     """GET /api/v1/connections/callback: a user's browser, sent back by HubSpot, with no key."""
     state = request.query_params.get("state", "")
     code = request.query_params.get("code", "")
-    row = await connections.asked(service.db, state)
+    address = request.client.host if request.client else ""
+    refuse_guessing(service, address)
+    row = await connections.asked(service.db, state, address=network(address))
     if row is None:
+        service.addresses.failed(address)
         return _page("This link is not valid any more. Ask for a new one.", 400)
     # On behalf of whoever asked for the link; the address is the user's.
     caller = await audit.asker(
@@ -161,7 +169,7 @@ async def _let_in(service: Service, row: Mapping[str, Any], code: str) -> Respon
     app = _own_app(service.settings)
     verifier = service.vault.refresh_token(row["verifier"], tenant_id=tenant)
     try:
-        token = await asyncio.to_thread(app.exchange, code, verifier)
+        token = await service.hubspot.exchange(tenant, app, code, verifier)
     except (AuthenticationError, TransientError) as error:
         _log.warning("account not connected", tenant=tenant, reason=str(error))
         return _page("HubSpot did not confirm this. Ask for a new link.", 502)

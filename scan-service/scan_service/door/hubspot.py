@@ -7,36 +7,31 @@ own, of which no tenant gets more than its share.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
 from hubspot_client.client import Client
-from hubspot_client.errors import AuthenticationError, MissingScopeError, RateLimitedError
-from hubspot_client.errors import HubSpotError as Failure
-from hubspot_client.object_types import HS_PIPELINE
-from service_base.logs import mask
+from hubspot_client.errors import AuthenticationError, RateLimitedError
 
-from scan_service.door import catalog
-from scan_service.errors import HubSpotError, InvalidRequestError, UnavailableError
-from scan_service.moments import bounds
-from scan_service.records.objects import DEALS, STANDARD, type_of
+from scan_service.door import catalog, counting
+from scan_service.errors import UnavailableError
 from scan_service.shares import Shares
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
 
     from hubspot_client.access import Access
+    from hubspot_client.consent import App
 
     from scan_service.records.objects import Part
     from scan_service.settings import Settings
 
+T = TypeVar("T")
+
 _log = logging.getLogger(__name__)
-_SHOWN = 300
 _THREADS = 12
 _SHARE = 4
 
@@ -54,6 +49,7 @@ class HubSpot:
         self._reaching = ThreadPoolExecutor(1, thread_name_prefix="hubspot-reach")
         self._reach: asyncio.Future[bool] | None = None
         self._shares = Shares(_SHARE, seconds=settings.hubspot_probe_seconds)
+        self._asking = set[asyncio.Task[None]]()
 
     def close(self) -> None:
         """Let the threads go; none waits longer than its request may take."""
@@ -94,7 +90,9 @@ class HubSpot:
             InvalidRequestError: the account has no such object type.
         """
         found: dict[str, int | None] = dict.fromkeys(parts)
-        await self._ask(tenant_id, access, lambda client: _count_all(client, parts, path, found))
+        await self._ask(
+            tenant_id, access, lambda client: counting.count_all(client, parts, path, found)
+        )
         return dict(found)
 
     async def prove(self, tenant_id: str, access: Access) -> None:
@@ -103,7 +101,7 @@ class HubSpot:
         Raises:
             HubSpotError: the token is wrong.
         """
-        await self._ask(tenant_id, access, _prove)
+        await self._ask(tenant_id, access, counting.prove)
 
     async def describe(
         self, tenant_id: str, access: Access, names: Sequence[str]
@@ -120,7 +118,7 @@ class HubSpot:
             try:
                 found.update(catalog.describe(client, names))
             except AuthenticationError as failure:
-                raise _refusal(failure, "the account", "oauth") from None
+                raise counting.refusal(failure, "the account", "oauth") from None
             except RateLimitedError:
                 return
 
@@ -128,6 +126,22 @@ class HubSpot:
         if not found:
             raise UnavailableError("HubSpot does not answer. Please retry.")
         return found
+
+    async def exchange(self, tenant_id: str, app: App, code: str, verifier: str) -> str:
+        """Trade the code that a user brought back for a refresh token; see `App.exchange`.
+
+        Raises:
+            UnavailableError: the tenant's other requests to HubSpot take too long.
+        """
+        return await self._in_turn(tenant_id, lambda: app.exchange(code, verifier))
+
+    async def revoke(self, tenant_id: str, app: App, refresh_token: str) -> None:
+        """End a refresh token; see `App.revoke`.
+
+        Raises:
+            UnavailableError: the tenant's other requests to HubSpot take too long.
+        """
+        await self._in_turn(tenant_id, lambda: app.revoke(refresh_token))
 
     async def _ask(self, tenant_id: str, access: Access, work: Callable[[Client], None]) -> None:
         """Let a thread ask, for a moment only; a HubSpot that does not answer is no error."""
@@ -142,148 +156,23 @@ class HubSpot:
             retry=False,
             timeout=(seconds, seconds),
         )
+        asking = asyncio.create_task(self._in_turn(tenant_id, lambda: work(client)))
+        self._asking.add(asking)
+        asking.add_done_callback(self._forget)
         try:
-            async with (
-                asyncio.timeout(seconds),
-                self._shares.turn(tenant_id, "Too many starts at once."),
-            ):
-                await asyncio.get_running_loop().run_in_executor(self._probing, work, client)
+            async with asyncio.timeout(seconds):
+                await asyncio.shield(asking)
         except (TimeoutError, UnavailableError):
             _log.info("hubspot did not answer the probe in time")
         finally:
-            client.close()
+            client.abort()  # a thread that HubSpot keeps waiting is one that others wait for
 
+    async def _in_turn(self, tenant_id: str, work: Callable[[], T]) -> T:
+        """Let a thread ask; the tenant has its turn for as long as the thread is at it."""
+        async with self._shares.turn(tenant_id, "Too many requests to HubSpot at once."):
+            return await asyncio.get_running_loop().run_in_executor(self._probing, work)
 
-def _prove(client: Client) -> None:
-    with contextlib.suppress(RateLimitedError):
-        _asked(
-            lambda: client.get(
-                client.paths.account(), family="list", what="account (probe)", shape=dict
-            ),
-            "the account", "oauth",
-        )  # fmt: skip
-
-
-def _count_all(
-    client: Client, parts: Mapping[str, Part], path: str, found: dict[str, int | None]
-) -> None:
-    names = _names_in_paths(client, list(parts), path)
-    for name, part in parts.items():
-        try:
-            found[name] = _count(client, part, names[name])
-        except RateLimitedError:
-            break  # what is left of the limit belongs to the run
-
-
-def _count(client: Client, part: Part, name: str) -> int | None:
-    filters = search_filters(part)
-    body: dict[str, Any] = {"limit": 1, "properties": ["hs_object_id"]}
-    if filters:
-        body["filterGroups"] = [{"filters": filters}]
-    scope = f"crm.objects.{part.name if part.name in STANDARD else 'custom'}.read"
-    answer = _asked(
-        lambda: client.post(
-            client.paths.search(name), body, family="search", what=f"{part.name} (probe)",
-            shape=dict,
-        ),
-        part.name, scope,
-    )  # fmt: skip
-    # Search knows nothing about archived records, and some types have none.
-    total = None if answer is None or part.archived else answer.get("total")
-    return total if isinstance(total, int) else None
-
-
-def _names_in_paths(client: Client, wanted: list[str], path: str) -> dict[str, str]:
-    """Return what HubSpot's paths call these types: custom objects go by their ids."""
-    names = {name: name for name in wanted}
-    if set(wanted) <= set(STANDARD):
-        return names
-    answer = _asked(
-        lambda: client.get(
-            client.paths.schemas(), family="list", what="custom objects (probe)", shape=dict
-        ),
-        "custom objects", "crm.schemas.custom.read",
-    )  # fmt: skip
-    if answer is None:
-        return names
-    known = _names_of_types(answer.get("results") or [])
-    for place, name in enumerate(wanted):
-        if name not in STANDARD:
-            if name not in known:
-                raise InvalidRequestError.field(
-                    f"{path}.objects.{place}", "HubSpot has no object type of this name",
-                    message="Invalid scan configuration",
-                )  # fmt: skip
-            names[name] = known[name]
-    return names
-
-
-def _names_of_types(schemas: list[Any]) -> dict[str, str]:
-    """Return the ids of custom objects by each of the names that the tap knows them under."""
-    found = {}
-    for schema in schemas:
-        if isinstance(schema, dict) and "name" in schema and "objectTypeId" in schema:
-            type_id, name = str(schema["objectTypeId"]), str(schema["name"])
-            for each in (name, f"p_{name}", str(schema.get("fullyQualifiedName")), type_id):
-                found[each] = type_id
-    return found
-
-
-def _asked(ask: Callable[[], dict[str, Any]], what: str, scope: str) -> dict[str, Any] | None:
-    """Ask once; an answer that does not come is None, and no error.
-
-    Raises:
-        HubSpotError: the token is wrong or lacks a scope.
-        RateLimitedError: HubSpot has enough for now.
-    """
-    try:
-        return ask()
-    except (AuthenticationError, MissingScopeError) as failure:
-        raise _refusal(failure, what, scope) from None
-    except RateLimitedError:
-        raise
-    except Failure as failure:
-        _log.info("hubspot did not answer the probe: %s", failure)
-        return None
-
-
-def search_filters(part: Part) -> list[dict[str, str]]:
-    """Return the search filters that mean the same as the scan's."""
-    kind = type_of(part.name)
-    pipeline, stage = kind.pipeline or HS_PIPELINE
-    found = []
-    if part.pipeline:
-        found.append(_filter(pipeline, "EQ", part.pipeline))
-    if part.stage:
-        found.append(_filter(stage, "EQ", part.stage))
-    start, end = bounds(part.start, part.end)
-    if start:
-        found.append(_filter(kind.created, "GTE", _epoch(start)))
-    if end:
-        found.append(_filter(kind.created, "LT", _epoch(end)))
-    return found
-
-
-def _filter(name: str, operator: str, value: str) -> dict[str, str]:
-    return {"propertyName": name, "operator": operator, "value": value}
-
-
-def _epoch(moment: datetime) -> str:
-    return str(int(moment.timestamp() * 1000))
-
-
-def _refusal(failure: Failure, what: str, scope: str) -> HubSpotError:
-    body = failure.body
-    said = "HubSpot authentication failed"
-    if isinstance(failure, MissingScopeError) and what != DEALS:
-        said = f"The HubSpot token may not read {what}"
-    return HubSpotError(
-        said,
-        code="HUBSPOT_AUTH_ERROR",
-        details={
-            "hubspotStatus": failure.status,
-            "hubspotMessage": mask(body.message)[:_SHOWN],
-            "hubspotCorrelationId": (body.correlation_id or "")[:_SHOWN],
-            "requiredScopes": body.required_scopes()[:20] or [scope],
-        },
-    )
+    def _forget(self, asking: asyncio.Task[None]) -> None:
+        self._asking.discard(asking)
+        if not asking.cancelled():
+            asking.exception()  # whoever waited has heard it, or does not wait any more

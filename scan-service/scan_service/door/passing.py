@@ -67,11 +67,7 @@ async def enter(
     """
     settings = service.settings
     address = request.client.host if request.client else ""
-    if wait := service.addresses.wait(address, secret):
-        raise RateLimitError(
-            "Too many requests with wrong API keys. Please retry later.",
-            headers={"Retry-After": str(math.ceil(wait))},
-        )
+    refuse_guessing(service, address, secret)
     # Counting waits for the tenant's other requests: among his own turns, not in everybody's pool.
     whose = service.addresses.tenant(secret) or secret.hex()
     async with service.db.on_behalf(whose) as connection:
@@ -95,6 +91,19 @@ async def enter(
             headers={"Retry-After": str(seconds)},
         )
     return caller
+
+
+def refuse_guessing(service: Service, address: str, secret: bytes = b"") -> None:
+    """Refuse an address that has tried too many wrong keys, or states; a good key still passes.
+
+    Raises:
+        RateLimitError: it has.
+    """
+    if wait := service.addresses.wait(address, secret):
+        raise RateLimitError(
+            "Too many requests with wrong API keys. Please retry later.",
+            headers={"Retry-After": str(math.ceil(wait))},
+        )
 
 
 async def carry_out(

@@ -95,9 +95,15 @@ async def remove(db: Database, tenant_id: str, connection_id: str) -> None:
         )
 
 
-async def asked(db: Database, state: str) -> dict[str, Any] | None:
-    """Take the question that a user comes back from; nobody can come back from it twice."""
-    async with db.system() as connection:
+async def asked(db: Database, state: str, *, address: str) -> dict[str, Any] | None:
+    """Take the question that a user comes back from; nobody can come back from it twice.
+
+    Args:
+        db: the database.
+        state: what he brings back.
+        address: his: whoever has no key waits among the others of his address.
+    """
+    async with db.on_behalf(address) as connection:
         cursor = await connection.execute(
             "update connection set state_hash = null where state_hash = %s"
             " and asked_until > clock_timestamp() returning *",
