@@ -163,7 +163,7 @@ def signals_told() -> None:
 
 def leave_log() -> None:
     """Leave a log that cannot be written; that its disk is full fails no run."""
-    if sys.stderr is None:  # it was closed before the tap began
+    if sys.stderr is None:  # it was closed before the process began
         return
     try:
         sys.stderr.flush()

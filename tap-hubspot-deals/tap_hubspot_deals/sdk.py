@@ -28,7 +28,7 @@ from typing_extensions import override
 
 from tap_hubspot_deals import stream_maps
 from tap_hubspot_deals.catalogs import FULL_TABLE, reduced
-from tap_hubspot_deals.environment import malformed, refuse_odd_secrets
+from tap_hubspot_deals.environment import refuse_malformed, refuse_odd_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -152,8 +152,14 @@ class SingerStream(Stream):
             StreamMapConfigError: If a map fails on it.
         """
         self._stream_version = version
+        self._write_record_message(record)
+
+    @override
+    def _generate_record_messages(
+        self, record: dict[str, Any]
+    ) -> Generator[singer.RecordMessage, None, None]:
         with stream_maps.applied(self.name):
-            self._write_record_message(record)
+            yield from super()._generate_record_messages(record)
 
     @cached_property
     def is_plain(self) -> bool:
@@ -265,11 +271,10 @@ class SingerTap(Tap):
         """Settings from the environment; what has the wrong form is named.
 
         Raises:
-            ConfigValidationError: If something has: the SDK would stumble, or take it for false.
+            ConfigValidationError: If something has.
         """
         cls.append_builtin_config(cls.config_jsonschema)
-        if errors := list(malformed(cls.config_jsonschema["properties"], cls._env_var_prefix)):
-            raise ConfigValidationError("Config validation failed", errors=errors)
+        refuse_malformed(cls.config_jsonschema["properties"], cls._env_var_prefix)
         return parse_environment_config(cls.config_jsonschema, cls._env_var_prefix)
 
     @override

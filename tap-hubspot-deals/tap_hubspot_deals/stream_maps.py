@@ -6,7 +6,8 @@ import contextlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from singer_sdk.exceptions import StreamMapConfigError
+from singer_sdk.exceptions import MapExpressionError, StreamMapConfigError
+from singer_sdk.exceptions import StreamMapConfigError as StreamMapError
 from singer_sdk.mapper import (
     MAPPER_ELSE_OPTION,
     MAPPER_KEY_PROPERTIES_OPTION,
@@ -27,13 +28,13 @@ def judge(config: dict[str, Any]) -> None:
         config: The settings; `stream_maps` leaves them where it is null, which the SDK cannot read.
 
     Raises:
-        StreamMapConfigError: If a part of it is no map; the message names all such parts.
+        StreamMapError: If a part of it is no map; the message names all such parts.
     """
     maps = config.get("stream_maps")
     if maps is None:
         config.pop("stream_maps", None)
     elif isinstance(maps, dict) and (faults := list(_faults(maps))):
-        raise StreamMapConfigError("; ".join(faults))
+        raise StreamMapError("; ".join(faults))
 
 
 def _faults(maps: Mapping[str, Any]) -> Iterator[str]:
@@ -69,18 +70,18 @@ def register(
 
     Args:
         mapper: The SDK's.
-        stream: As HubSpot's type is called here.
+        stream: As its tap names it.
         schema: Its JSON schema.
         keys: Its key properties.
 
     Raises:
-        MapExpressionError: If an expression cannot be read.
-        StreamMapConfigError: If a map fails, or names its stream by something else than a text.
+        StreamMapError: If a map cannot be read, fails, or names its stream by something else than
+            a text.
     """
     with applied(stream):
         mapper.register_raw_stream_schema(stream, schema, keys)
     if any(not _is_name(one.stream_alias) for one in mapper.stream_maps[stream]):
-        raise StreamMapConfigError(f"__alias__ of {stream} gives no name")
+        raise StreamMapError(f"__alias__ of {stream} gives no name")
 
 
 def _is_name(alias: object) -> bool:
@@ -89,12 +90,17 @@ def _is_name(alias: object) -> bool:
 
 @contextlib.contextmanager
 def applied(stream: str) -> Iterator[None]:
-    """Tell of a map that fails by its kind: the SDK's sentence may quote a value.
+    """Tell of a map that fails by its kind: a sentence of Python's may quote a value.
+
+    Args:
+        stream: As its tap names it.
 
     Raises:
-        StreamMapConfigError: If a map fails.
+        StreamMapError: If a map fails.
     """
     try:
         yield
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as exc:
-        raise StreamMapConfigError(f"{type(exc).__name__} in the maps of {stream}") from exc
+    except (MapExpressionError, StreamMapConfigError) as exc:  # these quote the map alone
+        raise StreamMapError(str(exc)) from exc
+    except Exception as exc:  # an expression may raise anything
+        raise StreamMapError(f"{type(exc).__name__} in the maps of {stream}") from exc

@@ -54,7 +54,7 @@ def _known(error: Exception) -> TargetError:
 
 def leave_log() -> None:
     """Leave a log that cannot be written; that its disk is full fails no run."""
-    if sys.stderr is None:  # it was closed before the target began
+    if sys.stderr is None:  # it was closed before the process began
         return
     try:
         sys.stderr.flush()

@@ -14,10 +14,10 @@ SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
 def is_program(name: str) -> bool:
-    """Say whether this process was started as a program, and does not only import it.
+    """Whether this process was started as a program, and does not only import it.
 
     Args:
-        name: what the program is called.
+        name: What the program is called.
     """
     return os.path.basename(sys.argv[0]) in {name, "__main__.py"}  # noqa: PTH119 - early and light
 
@@ -38,5 +38,5 @@ def write_whole_lines() -> None:
     With PYTHONUNBUFFERED a write may end in the middle, at a signal or on a full disk, and nobody
     is told.
     """
-    if sys.stdout is not None:  # it was closed before the target began
+    if sys.stdout is not None:  # it was closed before the process began
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -25,10 +26,10 @@ def judge(config: dict[str, Any]) -> None:
     """Look at the shape of `stream_maps`.
 
     Args:
-        config: the settings; `stream_maps` leaves them where it is null, which the SDK cannot read.
+        config: The settings; `stream_maps` leaves them where it is null, which the SDK cannot read.
 
     Raises:
-        StreamMapError: a part of it is no map; the message names all such parts.
+        StreamMapError: If a part of it is no map; the message names all such parts.
     """
     maps = config.get("stream_maps")
     if maps is None:
@@ -69,24 +70,38 @@ def register(
     """Let the maps of a stream be made.
 
     Args:
-        mapper: the SDK's.
-        stream: as the tap names it.
-        schema: its JSON schema.
-        keys: its key properties.
+        mapper: The SDK's.
+        stream: As its tap names it.
+        schema: Its JSON schema.
+        keys: Its key properties.
 
     Raises:
-        StreamMapError: a map cannot be read, fails, or names its stream by something else than a
-            text.
+        StreamMapError: If a map cannot be read, fails, or names its stream by something else than
+            a text.
     """
-    try:
+    with applied(stream):
         mapper.register_raw_stream_schema(stream, schema, keys)
-    except (MapExpressionError, StreamMapConfigError) as error:
-        raise StreamMapError(str(error)) from error
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise StreamMapError(f"{type(error).__name__} in the maps of {stream}") from error
     if any(not _is_name(one.stream_alias) for one in mapper.stream_maps[stream]):
         raise StreamMapError(f"__alias__ of {stream} gives no name")
 
 
 def _is_name(alias: object) -> bool:
     return isinstance(alias, str) and bool(alias)
+
+
+@contextlib.contextmanager
+def applied(stream: str) -> Iterator[None]:
+    """Tell of a map that fails by its kind: a sentence of Python's may quote a value.
+
+    Args:
+        stream: As its tap names it.
+
+    Raises:
+        StreamMapError: If a map fails.
+    """
+    try:
+        yield
+    except (MapExpressionError, StreamMapConfigError) as exc:  # these quote the map alone
+        raise StreamMapError(str(exc)) from exc
+    except Exception as exc:  # an expression may raise anything
+        raise StreamMapError(f"{type(exc).__name__} in the maps of {stream}") from exc

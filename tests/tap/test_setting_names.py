@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from harness.singer import Mirroring, config_for, read, run
+from harness.singer import Mirroring, config_for, read, run, signals_kept
 from singer_sdk.exceptions import ConfigValidationError
 from tap_hubspot_deals import settings as tap_settings
 from tap_hubspot_deals.settings import TABLE, parse, validate
+from tap_hubspot_deals.tap import TapHubspotDeals
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,24 +95,24 @@ def test_a_setting_of_deals_without_deals_is_refused(setting: str, value: Any) -
 
 
 @pytest.mark.parametrize(
-    ("variable", "text", "setting"),
+    ("variable", "text", "sentence"),
     [
-        ("INCLUDE_RAW", "nonsense", "include_raw"),
-        ("PAGE_SIZE", "abc", "page_size"),
-        ("OBJECTS", "deals,contacts", "objects"),
-        ("STREAM_MAPS", "deals", "stream_maps"),
+        ("INCLUDE_RAW", "nonsense", "`include_raw` .* is 'nonsense', which is no true or false"),
+        ("PAGE_SIZE", "abc", "`page_size` .* is 'abc', which is no whole number"),
+        ("PAGE_SIZE", "--5", "`page_size` .* is '--5', which is no whole number"),
+        ("OBJECTS", "deals,contacts", "`objects` .* is 'deals,contacts', which is no JSON list"),
+        ("OBJECTS", '["deals"', "`objects` .* is no JSON list"),
+        ("STREAM_MAPS", "deals", "`stream_maps` .* is 'deals', which is no JSON object"),
     ],
 )
 def test_a_setting_of_the_environment_is_named(
-    hubspot: Simulator, tmp_path: Path, variable: str, text: str, setting: str
+    monkeypatch: pytest.MonkeyPatch, variable: str, text: str, sentence: str
 ) -> None:
-    environment = {f"TAP_HUBSPOT_DEALS_{variable}": text}
-    output = run(tmp_path, config_for(hubspot), "--config", "ENV", environment=environment)
-    assert output.code == 1
-    assert output.messages == []
-    (line,) = [each for each in output.log.splitlines() if "ERROR" in each]
-    assert f"`{setting}`" in line
-    assert repr(text) in line
+    monkeypatch.setenv(f"TAP_HUBSPOT_DEALS_{variable}", text)
+    with signals_kept(), pytest.raises(ConfigValidationError) as refused:
+        TapHubspotDeals(config={}, parse_env_config=True)
+    [told] = refused.value.errors
+    assert re.search(sentence, told)
 
 
 def test_settings_of_the_environment_are_taken(hubspot: Simulator, tmp_path: Path) -> None:

@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from harness.database import connect
+from harness.endings import (
+    LOGGING,
+    Plugin,
+    cases,
+    close_output,
+    full_disk,
+    interrupt_at_once,
+    told,
+    wrong,
+)
 from harness.loading import KEYS, PROPERTIES, record, schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-LOGGING = """
-version: 1
-disable_existing_loggers: false
-formatters: {structured: {(): singer_sdk.logging.StructuredFormatter}}
-handlers: {console: {class: logging.StreamHandler, formatter: structured, stream: ext://sys.stderr}}
-root: {level: INFO, handlers: [console]}
-"""
 SCHEMA = schema("t", PROPERTIES, KEYS)
 NO_NUMBER = {**record("a", 1), "record": {"_tenant_id": "a", "id": "x"}}
 STATE = {"type": "STATE", "value": 1}
@@ -61,9 +63,7 @@ def endings(process: subprocess.Popen[bytes], *messages: Any) -> list[tuple[str,
     lines = "".join(f"{json.dumps(one)}\n" for one in messages).encode()
     _, log = process.communicate(lines, timeout=60)
     assert process.returncode != 0
-    told = [json.loads(line) for line in log.splitlines() if line.startswith(b"{")]
-    errors = [one for one in told if one["level"] == "error"]
-    return [(one["extra"]["code"], one["extra"]["retryable"]) for one in errors]
+    return [(code, again) for code, again, _ in told(log.decode())]
 
 
 @pytest.mark.parametrize(
@@ -74,8 +74,6 @@ def endings(process: subprocess.Popen[bytes], *messages: Any) -> list[tuple[str,
         ({"database_url": "postgresql://a:50%@h/d"}, [], "settings_invalid"),
         ({}, [{"type": "NONSENSE"}], "input_invalid"),
         ({}, [record("a", 1)], "schema_missing"),
-        ({"stream_maps": {"t": {"v": "=="}}}, [SCHEMA], "stream_map_failed"),
-        ({"stream_maps": {"__else__": "odd"}}, [], "stream_map_failed"),
         ({"readers": ["nobody_here"]}, [SCHEMA], "database_refused"),
         ({}, [SCHEMA, {**record("a", 1), "record": {"_tenant_id": "a"}}], "key_missing"),
         (
@@ -89,6 +87,19 @@ def test_an_end_that_will_come_again(
     start: Any, settings: dict[str, Any], messages: list[Any], code: str
 ) -> None:
     assert endings(start(**settings), *messages) == [(code, False)]
+
+
+def test_every_odd_input_ends_with_one_code(database_url: str, tmp_path: Path) -> None:
+    target = Plugin(
+        "target-deals-postgres",
+        "target_deals_postgres.__main__:main",
+        {"database_url": database_url},
+        "password",
+        "t",
+        content="".join(f"{json.dumps(one)}\n" for one in (SCHEMA, record("a", 1))).encode(),
+        failing="records_rejected",
+    )
+    assert wrong(target, cases(target, tmp_path), tmp_path) == {}
 
 
 def test_a_database_that_cannot_be_reached_may_be_there_later(
@@ -120,62 +131,19 @@ def test_states_that_nobody_reads_end_the_run(start: Any, database_url: str) -> 
         assert cursor.fetchall() == [(1,)]
 
 
-@pytest.mark.parametrize(
-    ("words", "environment", "status"),
-    [
-        (["--config", "odd"], {}, 1),
-        (["--config", "missing"], {}, 1),
-        (["--nonsense"], {}, 2),
-        (["--input", "missing"], {}, 2),
-        (["--config=ENV"], {"TARGET_DEALS_POSTGRES_BATCH_SIZE_ROWS": "abc"}, 1),
-        (["--config=ENV"], {"TARGET_DEALS_POSTGRES_HARD_DELETE": "nonsense"}, 1),
-    ],
-)
-def test_what_the_command_line_or_the_environment_says_wrong_is_told(
-    tmp_path: Path, words: list[str], environment: dict[str, str], status: int
-) -> None:
-    (tmp_path / "odd").write_text("[1]")
-    (tmp_path / "logging.yml").write_text(LOGGING)
-
-    process = subprocess.Popen(
-        [sys.executable, "-m", "target_deals_postgres", *words],
-        cwd=tmp_path,
-        env={**os.environ, "SINGER_SDK_LOG_CONFIG": "logging.yml", **environment},
-        stdin=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-
-    assert endings(process) == [("settings_invalid", False)]
-    assert process.returncode == status
-
-
-def holds_signals(process: subprocess.Popen[bytes]) -> bool:
-    """Whether a process has begun to let signals wait."""
-    lines = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii").splitlines()
-    blocked = next(int(line.split()[1], 16) for line in lines if line.startswith("SigBlk"))
-    return bool(blocked >> (signal.SIGTERM - 1) & 1)
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_before_all_is_imported_is_told(start: Any, number: signal.Signals) -> None:
     process = start()
-    while not holds_signals(process):
-        assert process.poll() is None
-    process.send_signal(number)
+    interrupt_at_once(process, number)
     assert endings(process) == [("interrupted", True)]
     assert process.returncode == 128 + number
-
-
-def full_disk() -> None:
-    """What a process does first that finds no room for more than a hundred bytes."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
 
 
 @pytest.mark.parametrize(
     ("prepare", "code", "retryable"),
     [
         (full_disk, "state_unread", True),
-        (lambda: os.close(1), "state_unread", True),
+        (close_output, "state_unread", True),
         (lambda: os.close(0), "input_invalid", False),
     ],
 )
@@ -208,7 +176,7 @@ def test_rejected_records_are_told_in_fields_with_each_batch(start: Any) -> None
     _, log = start(max_rejected_records=5).communicate(lines, timeout=60)
 
     extras = [json.loads(line).get("extra") or {} for line in log.splitlines()]
-    told = [extra for extra in extras if "rejected_records" in extra]
-    assert sum(extra["rejected_records"] for extra in told) == 2
-    assert {extra["rejected_stream"] for extra in told} == {"t"}
-    assert all(extra["rejected_reason"] and '"x"' not in str(extra) for extra in told)
+    rejected = [extra for extra in extras if "rejected_records" in extra]
+    assert sum(extra["rejected_records"] for extra in rejected) == 2
+    assert {extra["rejected_stream"] for extra in rejected} == {"t"}
+    assert all(extra["rejected_reason"] and '"x"' not in str(extra) for extra in rejected)

@@ -266,5 +266,5 @@ def test_a_secret_that_is_no_text_is_named_and_not_shown(
 ) -> None:
     with pytest.raises(ConfigValidationError) as raised:
         TargetDealsPostgres(config={"host": "h", "dbname": "d", name: value})
-    assert raised.value.errors == [f"{name} must be a text"]
+    assert raised.value.errors == [f"{name} must be a text."]
     assert "4711" not in capsys.readouterr().err
