@@ -78,7 +78,7 @@ def loaded(hub: Hub, folder: Path, count: int, *, limit: int, compare: bool) -> 
     hub.ask(f"/{hub.portal}/settings", "POST", {"general": limit})
     config = folder / "config.json"
     config.write_text(json.dumps({"access_token": TOKEN, "base_url": hub.url, "compare": compare}))
-    command = [sys.executable, "-m", "target_hubspot.target", "--config", str(config)]
+    command = [sys.executable, "-m", "target_hubspot", "--config", str(config)]
     source = messages(folder / "in.jsonl", count)
 
     def start(words: list[str]) -> subprocess.Popen[bytes]:

@@ -198,7 +198,7 @@ def test_a_file_at_which_the_target_dies_three_times_is_put_aside(
     def kill(_: object) -> None:
         for each in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.Error):
-                if "target_hubspot.target" in each.cmdline():
+                if "target_hubspot" in each.cmdline():
                     each.kill()
 
     hubspot.answer_hooks.append(kill)

@@ -81,7 +81,13 @@ class Target:
         logs.write_text(json.dumps(LOGGING))
         self.environment = {**os.environ, "SINGER_SDK_LOG_CONFIG": str(logs)}
 
-    def start(self, **settings: Any) -> subprocess.Popen[bytes]:
+    def start(
+        self,
+        *,
+        stdout: Any = subprocess.PIPE,
+        preexec_fn: Callable[[], None] | None = None,
+        **settings: Any,
+    ) -> subprocess.Popen[bytes]:
         config = self.folder / "config.json"
         own = {
             "access_token": TOKEN,
@@ -95,9 +101,10 @@ class Target:
         return subprocess.Popen(
             [TARGET, "--config", str(config)],
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             env=self.environment,
+            preexec_fn=preexec_fn,  # noqa: PLW1509 - it calls one function of the system
         )
 
     def __call__(self, *messages: Message, **settings: Any) -> Ended:

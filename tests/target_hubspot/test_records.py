@@ -296,7 +296,7 @@ def test_a_secret_that_is_no_text_is_named_and_not_shown(name: str) -> None:
     with pytest.raises(ConfigValidationError) as refused:
         TargetHubSpot(config={name: 4711})
 
-    assert refused.value.errors == [f"{name} must be a text"]
+    assert refused.value.errors == [f"{name} must be a text."]
 
 
 def test_a_state_goes_out_to_the_last_digit_as_it_came(target: Target) -> None:

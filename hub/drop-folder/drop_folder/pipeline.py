@@ -138,7 +138,7 @@ class Pipeline:
             stderr=subprocess.DEVNULL,  # its rejected rows were told before
             start_new_session=True,
         ) as tap:
-            command = [sys.executable, "-m", "target_hubspot.target", "--config", target_config]
+            command = [sys.executable, "-m", "target_hubspot", "--config", target_config]
             with subprocess.Popen(
                 [*command, "--config", "ENV"],
                 stdin=tap.stdout,

@@ -9,7 +9,7 @@ TargetError
 ├── OutcomeUnknownError    HubSpot did not say whether records without a key were made
 ├── UnansweredError        HubSpot passed over records; they may be sent again
 ├── FileError              a file of the target's own cannot be written
-├── StateUnreadError       nobody reads the STATEs any more
+├── StateUnreadError       STATEs cannot be written
 ├── InterruptedRunError    a signal ended the run
 └── UnexpectedError        a fault of the target
 """
@@ -25,10 +25,12 @@ class TargetError(Exception):
     Attributes:
         code: what programs know it by; docs/codes.md lists all.
         retryable: whether the same run may succeed later, with nothing changed.
+        exit_code: the process's.
     """
 
     code: ClassVar[str]
     retryable: ClassVar[bool] = False
+    exit_code: int = 1
 
 
 class SettingsError(TargetError):
@@ -81,7 +83,7 @@ class FileError(TargetError):
 
 
 class StateUnreadError(TargetError):
-    """Whoever read the STATEs is gone; all records before it are written."""
+    """STATEs cannot be written: who read them is gone, or a disk is full; records are written."""
 
     code = "state_unread"
     retryable = True
@@ -92,6 +94,11 @@ class InterruptedRunError(TargetError):
 
     code = "interrupted"
     retryable = True
+
+    def __init__(self, sentence: str, number: int) -> None:
+        """Remember which signal, for the exit code."""
+        super().__init__(sentence)
+        self.exit_code = 128 + number
 
 
 class UnexpectedError(TargetError):

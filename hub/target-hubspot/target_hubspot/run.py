@@ -17,8 +17,9 @@ import msgspec
 from hubspot_client.writing.records import BATCH, IN_FLIGHT
 from singer_sdk.mapper import RemoveRecordTransform
 
+from target_hubspot import stream_maps
 from target_hubspot.delivery import Delivery
-from target_hubspot.errors import InputError, SchemaMissingError, StateUnreadError
+from target_hubspot.errors import InputError, SchemaMissingError
 
 if TYPE_CHECKING:
     import logging
@@ -133,7 +134,7 @@ class Run:
         if self._rows:
             self._deliver()
         self._settle()
-        self._mapper.register_raw_stream_schema(name, message["schema"], keys)
+        stream_maps.register(self._mapper, name, message["schema"], keys)
         for stream_map in self._mapper.stream_maps[name]:
             if isinstance(stream_map, RemoveRecordTransform):
                 self._tell_once(f"Stream {name} is left out by `stream_maps`.")
@@ -151,7 +152,8 @@ class Run:
         if not isinstance(message["record"], dict):
             raise InputError(f"Line {self._line}: the record is no object.")
         for stream_map in self._mapper.stream_maps[name]:
-            record = stream_map.transform(dict(message["record"]))
+            with stream_maps.applied(name):
+                record = stream_map.transform(dict(message["record"]))
             if record is None:
                 continue
             self._rows += 1
@@ -219,10 +221,7 @@ class Run:
         if self.delivery.is_waiting or not self.delivery.is_safe:
             return
         value, self._held = self._held, None
-        try:
-            self._emit(value)
-        except BrokenPipeError:
-            raise StateUnreadError("Whoever read the STATEs is gone.") from None
+        self._emit(value)
 
     def _tell_once(self, sentence: str) -> None:
         if sentence not in self._told:

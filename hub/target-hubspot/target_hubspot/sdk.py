@@ -7,9 +7,14 @@ from abc import abstractmethod
 from typing import IO, TYPE_CHECKING, Any
 
 from singer_sdk import Target
-from singer_sdk.exceptions import ConfigValidationError
+from singer_sdk.configuration._dict_config import parse_environment_config
+from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.singerlib.encoding import GenericSingerReader
 from typing_extensions import override
+
+from target_hubspot import stream_maps
+from target_hubspot.environment import refuse_malformed, refuse_odd_secrets
+from target_hubspot.process import release_signals
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -29,6 +34,7 @@ class LineTarget(Target):
             ConfigValidationError: A setting is wrong; the message names it.
         """
         super().__init__(**options)
+        release_signals()
         self.message_reader = _Reader(self)
 
     @abstractmethod
@@ -39,14 +45,16 @@ class LineTarget(Target):
     def heed(self, number: int) -> None:
         """Take note of a signal to stop; called between two instructions of anything."""
 
+    @classproperty
+    def _env_var_config(cls) -> dict[str, Any]:  # noqa: N805
+        cls.append_builtin_config(cls.config_jsonschema)
+        refuse_malformed(cls.config_jsonschema["properties"], cls._env_var_prefix)
+        return parse_environment_config(cls.config_jsonschema, cls._env_var_prefix)
+
     @override
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
-        schemas = self.config_jsonschema["properties"]
-        secrets = [name for name, schema in schemas.items() if schema.get("writeOnly")]
-        wrong = [each for each in secrets if not isinstance(self._config.get(each, ""), str)]
-        if wrong:  # the SDK's sentence would show them
-            errors = [f"{name} must be a text" for name in wrong]
-            raise ConfigValidationError("Config validation failed", errors=errors)
+        stream_maps.judge(self._config)
+        refuse_odd_secrets(self.config_jsonschema["properties"], self._config)
         return super()._validate_config(raise_errors=raise_errors)
 
     @override

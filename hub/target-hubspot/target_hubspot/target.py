@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import signal
 import sys
-import traceback
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
-from hubspot_client.errors import HubSpotError
-from hubspot_client.writing.plan import PlanError
-from singer_sdk.exceptions import ConfigValidationError, MapExpressionError, StreamMapConfigError
 from singer_sdk.helpers.capabilities import PluginCapabilities
 from typing_extensions import override
 
-from target_hubspot.errors import (
-    InterruptedRunError,
-    SettingsError,
-    StreamMapError,
-    TargetError,
-    UnexpectedError,
-)
+from target_hubspot.ending import tell
+from target_hubspot.errors import InputError, InterruptedRunError, SettingsError, StateUnreadError
 from target_hubspot.run import Run
 from target_hubspot.sdk import LineTarget
 from target_hubspot.settings import SCHEMA, settings_of
 
 if TYPE_CHECKING:
-    import logging
     from collections import Counter
     from collections.abc import Iterator
 
@@ -39,9 +30,23 @@ NOT_OURS = {"add_record_metadata", "load_method", "batch_size_rows"}
 
 
 def put_out(text: str) -> None:
-    """Write a STATE where the runner reads it."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    """Write a STATE where the runner reads it.
+
+    Raises:
+        StateUnreadError: If nobody can read it there.
+    """
+    if sys.stdout is None:
+        raise StateUnreadError("Standard output is closed: nobody can read the STATEs.")
+    try:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+    except OSError as error:
+        # Python would try once more at its end, and say so in its own words.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sentence = "Whoever read the STATEs is gone."
+        if error.errno != errno.EPIPE:
+            sentence = f"The STATEs cannot be written ({error.strerror})."
+        raise StateUnreadError(sentence) from None
 
 
 class _Interrupted(Exception):  # noqa: N818 - nothing went wrong
@@ -76,7 +81,10 @@ class TargetHubSpot(LineTarget):
 
     @override
     def read(self, source: Any) -> Counter[str]:
-        lines = (sys.stdin if source is None else source).buffer  # --input is opened as text
+        opened = sys.stdin if source is None else source
+        if opened is None:
+            raise InputError("Standard input is closed: there is nothing to read.")
+        lines = opened.buffer  # --input is opened as text
         try:
             with contextlib.suppress(_Interrupted):
                 self.run.read(self._lines(lines))
@@ -86,9 +94,9 @@ class TargetHubSpot(LineTarget):
         return self.run.lines
 
     def _lines(self, source: IO[bytes]) -> Iterator[bytes]:
-        while not self._stop_signal:
-            self._is_waiting = True
-            line = source.readline()
+        while True:
+            self._is_waiting = True  # first: a signal that comes from now on is raised here
+            line = b"" if self._stop_signal else source.readline()
             self._is_waiting = False
             if not line:
                 return
@@ -98,8 +106,8 @@ class TargetHubSpot(LineTarget):
     def process_endofpipe(self) -> None:
         if self._stop_signal:
             name = signal.Signals(self._stop_signal).name
-            _tell(self.logger, InterruptedRunError(f"{name} ended the run after a last batch."))
-            sys.exit(128 + self._stop_signal)
+            sentence = f"{name} ended the run after a last batch."
+            sys.exit(tell(self.logger, InterruptedRunError(sentence, self._stop_signal)))
         self.run.delivery.judge()
 
     @override
@@ -127,37 +135,13 @@ class TargetHubSpot(LineTarget):
         try:
             super().invoke(**options)
         except Exception as error:  # noqa: BLE001 - each way to end is told
-            _tell(cls.logger, error)
-            sys.exit(1)
+            sys.exit(tell(cls.logger, error))
 
     @classmethod
     @override
     def cb_config(cls, ctx: Any, param: Any, value: tuple[str, ...]) -> Any:
         try:
             return super().cb_config(ctx, param, value)
-        except (OSError, ValueError) as error:
-            _tell(cls.logger, SettingsError(f"The file of --config cannot be read: {error}"))
-            sys.exit(1)
-
-
-def _tell(logger: logging.Logger, error: Exception) -> None:
-    """Say how the run ended: a sentence for people, a code for programs, no value."""
-    known: TargetError | HubSpotError
-    if isinstance(error, TargetError | HubSpotError):
-        known = error
-    elif isinstance(error, ConfigValidationError):
-        known = SettingsError("; ".join(error.errors) or str(error))
-    elif isinstance(error, PlanError):
-        known = SettingsError(str(error))
-    elif isinstance(error, MapExpressionError | StreamMapConfigError):
-        known = StreamMapError(f"`stream_maps` cannot be carried out: {error}")
-    else:
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{place.name} ({Path(place.filename).name}:{place.lineno})"
-        known = UnexpectedError(f"{type(error).__name__} in {where}: a fault of the target.")
-        logger.debug("Ended by:", exc_info=error)
-    logger.error("%s", known, extra={"code": known.code, "retryable": known.retryable})
-
-
-if __name__ == "__main__":
-    TargetHubSpot.cli()
+        except (OSError, TypeError, ValueError) as error:
+            sentence = f"A file of --config cannot be read as a JSON object: {error}"
+            raise SettingsError(sentence) from error
