@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 import requests
-from singer_sdk.exceptions import ConfigValidationError, MapExpressionError, StreamMapConfigError
+from singer_sdk.exceptions import ConfigValidationError, StreamMapConfigError
 
 from crm_taps.errors import (
     InterruptedRunError,
     SettingsError,
     SourceError,
+    StateError,
     StreamMapError,
     TargetGoneError,
     UnavailableError,
@@ -51,22 +52,36 @@ def speaking(logger: logging.Logger, source: str) -> Iterator[None]:
         _end(logger, InterruptedRunError(sentence), status=128 + end.signum)
     except Exception as end:  # noqa: BLE001 - each way to end is told
         told = _told(end, source)
-        _end(logger, told, cause=end if isinstance(told, UnexpectedError) else None)
+        cause = end if isinstance(told, UnexpectedError) else None
+        status = end.exit_code if isinstance(end, click.ClickException) else 1
+        _end(logger, told, status=status, cause=cause)
 
 
 def _told(end: Exception, source: str) -> SourceError:
     if isinstance(end, SourceError):
         return end
     if isinstance(end, ConfigValidationError):
-        return SettingsError(" ".join(end.errors))
-    if isinstance(end, MapExpressionError | StreamMapConfigError):
-        return StreamMapError(f"The stream maps do not work: {end}")
+        return SettingsError(" ".join(end.errors) or str(end))
+    if isinstance(end, click.ClickException):
+        return _of_command_line(end)
+    if isinstance(end, StreamMapConfigError):
+        return StreamMapError(f"`stream_maps` cannot be carried out: {end}")
+    return _unforeseen(end, source)
+
+
+def _unforeseen(end: Exception, source: str) -> SourceError:
     if isinstance(end, BrokenPipeError):
         return TargetGoneError("The target ended before the tap.")
     if isinstance(end, requests.RequestException):
         kind = type(end).__name__
         return UnavailableError(f"{source} cannot be reached, or does not answer ({kind}).")
     return UnexpectedError(f"{type(end).__name__}: a fault of the tap")
+
+
+def _of_command_line(end: click.ClickException) -> SourceError:
+    of_state = isinstance(end, click.BadParameter) and end.param and end.param.name == "state"
+    kind = StateError if of_state else SettingsError
+    return kind(f"{end.format_message().rstrip('.')}. --help lists the options.")
 
 
 def _end(
@@ -77,3 +92,13 @@ def _end(
     with contextlib.suppress(OSError):
         sys.stderr.flush()
     os._exit(status)
+
+
+def leave_log() -> None:
+    """Leave a log that cannot be written; that its disk is full fails no run."""
+    if sys.stderr is None:  # it was closed before the process began
+        return
+    try:
+        sys.stderr.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())

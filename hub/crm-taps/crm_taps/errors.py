@@ -11,7 +11,7 @@ SourceError
 ├── InputError             a line of the input cannot be understood, or not be limited
 ├── StateError             the state that was passed in cannot be used
 ├── StreamMapError         a stream map cannot be used
-├── TargetGoneError        the target ended before the tap
+├── TargetGoneError        the messages cannot be written
 ├── InterruptedRunError    a signal ended the run
 └── UnexpectedError        a fault of the tap
 """
@@ -90,7 +90,7 @@ class StreamMapError(SourceError):
 
 
 class TargetGoneError(SourceError):
-    """The target ended before the tap."""
+    """The messages cannot be written: nobody reads them any more, or a disk is full."""
 
     code = "target_gone"
     retryable = True

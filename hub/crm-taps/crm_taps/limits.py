@@ -16,12 +16,14 @@ from typing import IO, TYPE_CHECKING, Any, ClassVar
 import msgspec
 from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.helpers.capabilities import PluginCapabilities
-from singer_sdk.plugin_base import PluginBase, _ConfigInput
 from typing_extensions import override
 
 from crm_taps import settings
 from crm_taps.ending import speaking
 from crm_taps.errors import InputError, SettingsError
+from crm_taps.messages import written
+from crm_taps.plugin import ConfigInput, Plugin
+from crm_taps.process import SIGNALS, release_signals
 from crm_taps.values import TIME, MisfitError, utc_text
 
 if TYPE_CHECKING:
@@ -126,7 +128,7 @@ class Limits:
         return at is not None and self._start is not None and at < self._start
 
 
-class MapLimits(PluginBase):
+class MapLimits(Plugin):
     """Singer mapper that gives any tap a first date and a largest number of records."""
 
     name = "map-limits"
@@ -164,13 +166,15 @@ class MapLimits(PluginBase):
         A signal is for tap and target: what the tap still says, its last state above all, is passed
         on, and with the tap this ends.
         """
-        for each in (signal.SIGINT, signal.SIGTERM):
+        for each in SIGNALS:
             signal.signal(each, signal.SIG_IGN)
+        release_signals()
         limits = Limits(self.config)
         passing = _limited(limits, lines) if limits.any else _chunks(lines)
         for content in passing:
-            out.write(content)
-            out.flush()
+            with written():
+                out.write(content)
+                out.flush()
         for stream in sorted(limits.awaited):
             self.logger.warning("The setting `time_columns` names %s, which did not come.", stream)
 
@@ -181,16 +185,20 @@ class MapLimits(PluginBase):
         *,
         about: bool = False,
         about_format: str | None = None,
-        config: _ConfigInput | None = None,
+        config: ConfigInput | None = None,
     ) -> None:
         """Run the mapper; arguments as the SDK's."""
         if about:
             cls.print_about(about_format)
             return
-        given = config or _ConfigInput()
-        with speaking(cls.logger, "The tap"):
+        given = config or ConfigInput()
+        with speaking(cls.logger, cls.source):
             mapper = cls(config=given.config, parse_env_config=given.parse_env)
-            mapper.run(sys.stdin.buffer, sys.stdout.buffer)
+            if sys.stdin is None:
+                raise InputError("Standard input is closed: there is nothing to read.")
+            with written():
+                out = sys.stdout.buffer
+            mapper.run(sys.stdin.buffer, out)
 
 
 def _chunks(lines: IO[bytes]) -> Iterator[bytes]:

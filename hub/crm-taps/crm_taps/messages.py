@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import sys
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk.contrib.msgspec import MsgSpecWriter, serialize_jsonl
 from typing_extensions import override
 
+from crm_taps.errors import TargetGoneError
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from singer_sdk.singerlib.messages import Message
 
 
@@ -31,9 +37,15 @@ class MessageWriter(MsgSpecWriter):
 
     @override
     def write_message(self, message: Message) -> None:
+        """Write one message.
+
+        Raises:
+            TargetGoneError: If it cannot be written.
+        """
         self.writing = True
         try:
-            super().write_message(message)
+            with written():
+                super().write_message(message)
         finally:
             self.writing = False
         if self.interrupted is not None:
@@ -53,6 +65,23 @@ class MessageWriter(MsgSpecWriter):
                     "stands in its place. Further ones are not told."
                 )
             return serialize_jsonl(whole(message.to_dict()))
+
+
+@contextlib.contextmanager
+def written() -> Iterator[None]:
+    """What is written to standard output, or ends the run.
+
+    Raises:
+        TargetGoneError: If it cannot be written.
+    """
+    if sys.stdout is None:
+        raise TargetGoneError("Standard output is closed: nobody can read the messages.")
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as exc:
+        raise TargetGoneError(f"The messages cannot be written: {exc.strerror}.") from exc
 
 
 def whole(value: Any) -> Any:

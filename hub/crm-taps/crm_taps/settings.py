@@ -138,8 +138,10 @@ def _sentences(error: ValidationError, config: Mapping[str, Any]) -> Iterator[st
             if missing not in there and f"'{missing}' is" in error.message:
                 yield f"The setting `{'.'.join(filter(None, (name, missing)))}` is missing."
     elif error.validator == "type":
-        yield f"The setting `{name}` must be {TYPES[wanted]}."
-    elif error.validator in {"pattern", "minLength"}:
+        kinds = [wanted] if isinstance(wanted, str) else wanted
+        told = " or ".join(TYPES[kind] for kind in kinds if kind != "null")
+        yield f"The setting `{name}` must be {told}."
+    elif error.validator in {"pattern", "minLength", "anyOf", "oneOf"}:
         yield f"The setting `{name}` is empty or has not the form that its description tells."
     elif error.validator == "enum":
         yield f"The setting `{name}` must be one of {', '.join(wanted)}."

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from singer_sdk import Stream
 from typing_extensions import override
 
+from crm_taps import stream_maps
 from crm_taps.errors import InconsistentError, RefusedError, StateError
 from crm_taps.values import OBJECT, TIME, MisfitError, utc_text
 
@@ -143,6 +144,15 @@ class SourceStream(Stream, abc.ABC):
         for message in super()._generate_schema_messages():
             message.schema["x-tenant-id"] = self.source_tap.tenant_id
             yield message
+
+    @override
+    def _process_record(self, *_: Any, **__: Any) -> None:
+        """Nothing: no stream has others below it, for which the SDK would ask its map's filter."""
+
+    @override
+    def _generate_record_messages(self, record: Row) -> Generator[singer.RecordMessage, None, None]:
+        with stream_maps.applied(self.name):
+            yield from super()._generate_record_messages(record)
 
     @override
     def post_process(self, row: Row, context: Mapping[str, Any] | None = None) -> Row | None:

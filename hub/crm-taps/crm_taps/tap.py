@@ -13,22 +13,24 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import singer_sdk.singerlib as singer
 from singer_sdk import Stream, Tap
 from singer_sdk.exceptions import ConfigValidationError
-from singer_sdk.helpers._util import load_json
+from singer_sdk.helpers._catalog import get_selected_schema
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
-from singer_sdk.plugin_base import _ConfigInput
 from typing_extensions import override
 
-from crm_taps import settings
+from crm_taps import settings, stream_maps
 from crm_taps.ending import Terminated, speaking
 from crm_taps.errors import (
     ForbiddenError,
     InconsistentError,
     RefusedError,
     SourceError,
-    StateError,
+    TargetGoneError,
 )
-from crm_taps.messages import MessageWriter
+from crm_taps.inputs import read_catalog, read_state
+from crm_taps.messages import MessageWriter, written
 from crm_taps.pace import Limit, Pace
+from crm_taps.plugin import ConfigInput, Plugin
+from crm_taps.process import release_signals
 
 if TYPE_CHECKING:
     from datetime import datetime, tzinfo
@@ -42,26 +44,14 @@ GRACE = 3.0
 """Seconds from a signal to the end, at the most."""
 
 
-def _state(file: IO[str]) -> dict[str, Any]:
-    try:
-        state: Any = load_json(file.read())
-    except ValueError:
-        state = None
-    if not isinstance(state, dict):
-        raise StateError("The state that was passed in is no JSON object.")
-    return state
-
-
-class SourceTap(Tap):
+class SourceTap(Plugin, Tap):
     """What the taps of all sources have in common; a source names its settings and streams.
 
     Attributes:
-        source: The source's name for people.
         limits: The requests that it allows; `requests_per_minute` takes their place.
         stream_types: The streams, in the order in which they are made.
     """
 
-    source: ClassVar[str]
     limits: ClassVar[tuple[Limit, ...]] = ()
     stream_types: ClassVar[tuple[type[Stream], ...]] = ()
     dynamic_catalog = True
@@ -110,7 +100,17 @@ class SourceTap(Tap):
         return self._singer_catalog
 
     @override
+    def setup_mapper(self) -> None:
+        """Let the stream maps be made, each for what is selected of its stream."""
+        super(Tap, self).setup_mapper()
+        for stream in self.streams.values():
+            mask = stream.metadata.resolve_selection()
+            selected = get_selected_schema(stream.name, stream.schema, mask)
+            stream_maps.register(self.mapper, stream.name, selected, stream.primary_keys)
+
+    @override
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+        stream_maps.judge(self._config)
         super()._validate_config(raise_errors=False)  # fills in the defaults
         errors = list(settings.faults(self._config, self.config_jsonschema))
         if errors and raise_errors:
@@ -146,9 +146,14 @@ class SourceTap(Tap):
         try:
             self.read_all()
         except BaseException:
-            with contextlib.suppress(BrokenPipeError):
+            with contextlib.suppress(BrokenPipeError, TargetGoneError):
                 self.write_message(singer.StateMessage(value=self.state))
             raise
+
+    @override
+    def _setup_signal_handlers(self) -> None:
+        super()._setup_signal_handlers()
+        release_signals()
 
     @override
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
@@ -159,7 +164,7 @@ class SourceTap(Tap):
         last_resort = threading.Timer(GRACE, os._exit, (128 + signum,))
         last_resort.daemon = True
         last_resort.start()
-        writer = self.message_writer
+        writer = getattr(self, "message_writer", None)  # none yet while the tap is made
         if isinstance(writer, MessageWriter) and writer.writing:
             writer.interrupted = Terminated(signum)
         else:
@@ -172,7 +177,7 @@ class SourceTap(Tap):
         *,
         about: bool = False,
         about_format: str | None = None,
-        config: _ConfigInput | None = None,
+        config: ConfigInput | None = None,
         state: IO[str] | None = None,
         catalog: IO[str] | None = None,
     ) -> None:
@@ -180,12 +185,12 @@ class SourceTap(Tap):
         if about:
             cls.print_about(about_format)
             return
-        given = config or _ConfigInput()
+        given = config or ConfigInput()
         with speaking(cls.logger, cls.source):
             tap = cls(
                 config=given.config,
-                state=None if state is None else _state(state),
-                catalog=None if catalog is None else load_json(catalog.read()),
+                state=read_state(state),
+                catalog=read_catalog(catalog),
                 parse_env_config=given.parse_env,
                 validate_config=True,
             )
@@ -194,13 +199,12 @@ class SourceTap(Tap):
     @classmethod
     @override
     def cb_discover(cls, ctx: click.Context, param: click.Option, value: bool) -> None:
-        """Discovery, with errors as sentences."""
-        with speaking(cls.logger, cls.source):
-            super().cb_discover(ctx, param, value)
-
-    @classmethod
-    @override
-    def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:
-        """The connection test, with errors as sentences."""
-        with speaking(cls.logger, cls.source):
-            super().cb_test(ctx, param, value)
+        """Discovery; what is wrong with the settings is told as in a run."""
+        if not value:
+            return
+        given: ConfigInput = ctx.params.get("config") or ConfigInput()
+        tap = cls(config=given.config, parse_env_config=given.parse_env, setup_mapper=False)
+        text = tap.catalog_json_text
+        with written():
+            print(text, flush=True)  # noqa: T201 - it is what was asked for
+        ctx.exit()
