@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import sys
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +17,7 @@ from drop_folder.cells import BadCellError, address, clean, day, number, value_o
 from drop_folder.columns import Column
 from drop_folder.mapping import Mapping, MappingError, load
 from drop_folder.rows import BadFileError
-from drop_folder.tap import records_of, schema_of
+from drop_folder.tap import main, records_of, schema_of
 from drop_folder.templates import fill
 from harness.booking import HEADER, MAPPING, NAME, person, sheet
 
@@ -283,3 +285,32 @@ def test_a_mapping_is_refused_by_line_and_key(text: str, said: str, tmp_path: Pa
 
     with pytest.raises(MappingError, match=said):
         load(path)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ([1], "no JSON object"),
+        ({"files": []}, "mapping: missing"),
+        ({"mapping": "m.yml"}, "files: missing"),
+        ({"mapping": 5, "files": "x", "left_out": 3}, "mapping, files, left_out: missing, or of"),
+        ({"mapping": "m.yml", "files": [5]}, "files: missing, or of another type"),
+        ({"mapping": "m.yml", "files": [], "site": None}, "m.yml cannot be read"),
+    ],
+)
+def test_the_tap_alone_names_settings_that_are_none(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    config: Any,
+    words: str,
+) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config))
+    monkeypatch.setattr(sys, "argv", ["tap-booking-csv", "--config", str(path)])
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    assert ended.value.code == 1
+    assert words in capsys.readouterr().err

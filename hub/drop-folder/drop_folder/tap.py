@@ -123,6 +123,40 @@ def said(bad: BadRowError) -> str:
     return f"Zeile {bad.line}{column}: {bad.reason}"
 
 
+TYPES: dict[str, type] = {
+    "mapping": str,
+    "files": list,
+    "streams": list,
+    "left_out": list,
+    "site": str,
+    "owners": dict,
+    "rejected_path": str,
+}
+
+
+def _config(path: Path, *needed: str) -> dict[str, Any]:
+    """The settings of a file; those that are null are none.
+
+    Args:
+        path: Of the file.
+        needed: The settings that must be there.
+
+    Raises:
+        ValueError: If it holds something else; the message names what.
+    """
+    found: Any = json.loads(path.read_text("utf-8"))
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} holds no JSON object.")  # noqa: TRY004 - it is told as the others
+    config = {name: each for name, each in found.items() if each is not None}
+    odd = [name for name, kind in TYPES.items() if not isinstance(config.get(name, kind()), kind)]
+    odd += [name for name in needed if name not in config]
+    if not odd and not all(isinstance(each, str) for each in config.get("files", [])):
+        odd = ["files"]
+    if odd:
+        raise ValueError(f"{path}: {', '.join(odd)}: missing, or of another type than it has.")
+    return config
+
+
 def main() -> None:
     """The command line of a Singer tap."""
     parser = argparse.ArgumentParser(prog="tap-booking-csv", description=__doc__)
@@ -132,7 +166,8 @@ def main() -> None:
     parser.add_argument("--state", help="is passed over: a file is new by being there")
     options = parser.parse_args()
     try:
-        config = json.loads(Path(options.config).read_text("utf-8"))
+        needed = ("mapping",) if options.discover else ("mapping", "files")
+        config = _config(Path(options.config), *needed)
         if options.discover:
             mapping = load(Path(config["mapping"]))
             streams = [
@@ -140,10 +175,12 @@ def main() -> None:
             ]
             print(json.dumps({"streams": streams}))  # noqa: T201
             return
+        if sys.stdout is None:
+            raise OSError("standard output is closed")  # noqa: TRY301 - it is told as the others
         emit(config, sys.stdout)
     except BrokenPipeError:
         sys.exit(1)
-    except (MappingError, BadFileError, OSError, KeyError, ValueError) as error:
+    except (MappingError, BadFileError, OSError, ValueError) as error:
         print(f"tap-booking-csv: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(1)
 
