@@ -139,6 +139,26 @@ def _with_inherited(plugins: Mapping[str, Plugin], name: str) -> Plugin:
     return {**_with_inherited(plugins, own["inherit_from"]), **own}
 
 
+def choose(found: Sequence[Source], names: Sequence[str]) -> list[Source]:
+    """The sources that are meant: those of some names, or else all that have credentials.
+
+    Raises:
+        UsageError: A name is no source's.
+        ClickException: None has credentials.
+    """
+    known = [source.name for source in found]
+    if unknown := sorted(set(names) - set(known)):
+        raise click.UsageError(f"There is no source {', '.join(unknown)}; {', '.join(known)} are.")
+    if names:
+        return [source for source in found if source.name in names]
+    chosen = [source for source in found if not source.is_untouched]
+    unset = [source.name for source in found if source.is_untouched]
+    click.echo(f"Without credentials: {', '.join(unset) or 'none'}", err=True)
+    if not chosen:
+        raise click.ClickException("No source has credentials; docs/hub.md tells how to set them.")
+    return chosen
+
+
 def load(source: Source, options: Sequence[str], settings: Mapping[str, str]) -> Outcome:
     """Run a source's job to its end; the warnings and errors of its plugins are passed on.
 
@@ -201,17 +221,7 @@ def hub_all(
     A source that fails does not stop the next one. The exit code is 0 only if every source that
     was to be loaded is done.
     """
-    found = sources()
-    known = [source.name for source in found]
-    if unknown := sorted(set(names) - set(known)):
-        raise click.UsageError(f"There is no source {', '.join(unknown)}; {', '.join(known)} are.")
-    chosen = [source for source in found if source.name in names]
-    if not names:
-        chosen = [source for source in found if not source.is_untouched]
-        unset = [source.name for source in found if source.is_untouched]
-        click.echo(f"Without credentials: {', '.join(unset) or 'none'}", err=True)
-    if not chosen:
-        raise click.ClickException("No source has credentials; docs/hub.md tells how to set them.")
+    chosen = choose(sources(), names)
     options = ["--full-refresh"] if full_refresh else []
     asked = {"--since": since, "--max-records": max_records}
     limits = {option: value for option, value in asked.items() if value is not None}
