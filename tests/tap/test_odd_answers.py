@@ -333,7 +333,7 @@ def test_links_of_given_ids_leave_the_mirror_as_it_is(mirroring: Mirroring) -> N
     assert not output.of("ACTIVATE_VERSION", "associations")
     assert not output.of("ACTIVATE_VERSION", "deals")
     after = output.state["bookmarks"]["deals"]["partitions"][0]
-    assert {**after, "held": None} == {**before, "held": None, "sampled": after["sampled"]}
+    assert {**after, "held": None} == {**before, "held": None, "recent": after["recent"]}
     assert mirroring.differences() == []
 
 

@@ -8,6 +8,7 @@ import pytest
 from harness.singer import Mirroring, config_for, read, tried
 from hubspot_simulator import Portal
 from tap_hubspot_deals.ending import StateError
+from tap_hubspot_deals.reading.packing import pack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,10 +137,25 @@ def test_a_sample_costs_the_next_run_what_it_sent_and_no_more(small: Mirroring) 
     assert small.run().ids() == []
 
 
-def test_a_damaged_note_of_samples_is_named(small: Mirroring) -> None:
+@pytest.mark.parametrize(("name", "odd"), [("sampled", "nonsense"), ("recent", ["nonsense"])])
+def test_a_damaged_note_of_samples_is_named(small: Mirroring, name: str, odd: Any) -> None:
     small.run()
-    small.mirror.state["bookmarks"]["deals"]["partitions"][0]["sampled"] = "nonsense"
+    small.mirror.state["bookmarks"]["deals"]["partitions"][0][name] = odd
 
     with pytest.raises(StateError) as refusal:
         small.run()
-    assert "`sampled`" in refusal.value.errors[0]
+    assert "`recent` is damaged" in refusal.value.errors[0]
+
+
+def test_what_an_earlier_version_noted_of_a_sample_is_read_again(small: Mirroring) -> None:
+    small.run()
+    known = small.mirror.state["bookmarks"]["deals"]["partitions"][0]
+    held, sent = known["held"], small.portal.ids()[3]
+    small.run(association_ids=[sent])
+    known = small.mirror.state["bookmarks"]["deals"]["partitions"][0]
+    del known["recent"]
+    known |= {"held": held, "sampled": pack([int(sent)])}
+    small.hubspot.advance(300)
+
+    assert small.run().ids() == [sent]
+    assert "sampled" not in small.mirror.state["bookmarks"]["deals"]["partitions"][0]

@@ -76,7 +76,6 @@ class Audit:
             held: What went out before and with it.
         """
         self._turns.count(progress, held)
-        yield from self.resolve([i for i in held.again if i not in held.seen], progress)
         yield from self._merged_again(progress, held)
         if held.doubtful_since is not None:
             yield from self._unknown(progress, held, held.doubtful_since)

@@ -73,7 +73,6 @@ class Holdings:
 
     `doubtful_since` is when a killed run began that may have sent more than is known; None: no run.
     `is_partial` says that earlier runs sent something of which the state does not tell.
-    `again` are records to be read again, whatever they are: samples sent them for other settings.
 
     Args:
         packed: From `pack`; None where nothing went out.
@@ -97,7 +96,6 @@ class Holdings:
         self.links: dict[int, bytes] | None = {}
         self.seen = IdSet()
         self.is_partial = False
-        self.again = IdSet()
         self.doubtful_since: str | None = None
         self._turns: dict[str, int] = {}
         self._rounds: defaultdict[str, _Round] = defaultdict(_Round)
@@ -134,8 +132,10 @@ class Holdings:
         """
         for kind, group in groupby(marks, attrgetter("kind")):
             alike = list(group)
-            if kind is not None:
-                numbers = [mark.id for mark in alike]
+            numbers = [mark.id for mark in alike]
+            if kind == "doubtful":
+                self._doubt(numbers)
+            elif kind is not None:
                 for other, ids in self.ids.items():
                     if other == kind:
                         ids.add(numbers)
@@ -150,12 +150,17 @@ class Holdings:
     def expect(self, marks: Iterable[Mark]) -> None:
         """Note what may have gone out, or not: what was known before may be so still."""
         for mark in marks:
-            self.ids["doubtful"].add([mark.id])
+            self._doubt([mark.id])
             if mark.kind in {"live", "archived"}:
                 self.ids[mark.kind].add([mark.id])
             coming = unpack_keys(mark.links or b"", per_pair=self.per_pair)
             both = sorted({*self.links_of(mark.id), *coming})
             self._keep(mark.id, pack_keys(both, per_pair=self.per_pair))
+
+    def _doubt(self, numbers: list[int]) -> None:
+        """Have records read again, what else they are known as, and whatever gave them before."""
+        self.ids["doubtful"].add(numbers)
+        self.seen.discard(numbers)
 
     def unseen(self, *kinds: Kind) -> list[int]:
         """The ids of some kinds that the read under way did not give, in ascending order."""

@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
 Kind = Literal["live", "archived", "merged", "gone", "untold", "doubtful"]
 """`untold`: gone or merged while records did not go out, so that no row of theirs says so.
-`doubtful`: about to go out when a run was killed, as something that it may be or not."""
+`doubtful`: it may have gone out as something that it is not, since it was on its way when a run was
+killed, or a sample sent it, perhaps for other settings. The next read gives it again, whatever it
+is."""
 
-AS: tuple[Kind | None, ...] = (None, "live", "archived", "merged", "gone", "untold")
+AS: tuple[Kind | None, ...] = (None, "live", "archived", "merged", "gone", "untold", "doubtful")
 PLACES = {kind: place for place, kind in enumerate(AS)}
 NOT_READ = -1
 

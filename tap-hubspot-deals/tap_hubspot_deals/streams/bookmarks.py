@@ -13,9 +13,8 @@ The bookmark of a stream is one dictionary per tenant, under Singer's `partition
 `compares_all` says that what went out is kept for `compare_everything`, since the last full read,
 and `compared_since` when all links and all archived records had been compared with HubSpot, or
 later. `held` is what went out, see `reading.holdings`. `doubtful_since` stands where pages may have
-gone out of which no state told, until a read has looked for them, and `sampled` (`streams.samples`)
-after a sample. `progress`, `recent` and `coming` (see `streams.journal`) stand there only while a
-run is unfinished.
+gone out of which no state told, until a read has looked for them. `progress`, `recent` and `coming`
+(see `streams.journal`) stand there only while a run is unfinished, `recent` also after a sample.
 """
 
 from __future__ import annotations
@@ -28,11 +27,10 @@ from hubspot_client.clock import iso, parse_time
 
 from tap_hubspot_deals.ending import StateError
 from tap_hubspot_deals.reading.holdings import Holdings
-from tap_hubspot_deals.reading.idsets import IdSet
 from tap_hubspot_deals.streams.coverage import Coverage
 from tap_hubspot_deals.streams.due import Due
 from tap_hubspot_deals.streams.journal import Journal
-from tap_hubspot_deals.streams.samples import Sample, sampled
+from tap_hubspot_deals.streams.samples import Sample
 from tap_hubspot_deals.streams.selection import selection_of
 
 if TYPE_CHECKING:
@@ -184,8 +182,6 @@ class Bookmark:
             held = kept()
             for marks in journal.recent():
                 held.take(marks, seen=goes_on)
-            held.again = IdSet(sampled(state))
-            held.seen.discard(list(held.again))
             coming = journal.coming()
             held.expect(coming)
             if not self.kept and self.remembers:
@@ -199,11 +195,11 @@ class Bookmark:
                 del state["coming"]
             held.per_pair = self._settings.associations_per_pair
         except ValueError as exc:
-            fault = f"The state's `held` or `sampled` is damaged ({exc}). Run without state."
+            fault = f"The state's `held` or `recent` is damaged ({exc}). Run without state."
             raise StateError("State validation failed", errors=[fault]) from None
         held.doubtful_since = state.get("doubtful_since")
         held.is_partial = self.value is not None and "held" not in state
-        if self.kept and not goes_on and (state.get("recent") or coming):
+        if self.kept and not goes_on and not journal.is_empty:
             state["held"] = held.pack()
             self._journal.clear()
         return held
@@ -275,7 +271,6 @@ class Bookmark:
         if progress.mode == "properties":
             return
         state.pop("doubtful_since", None)
-        state.pop("sampled", None)
         self._was_open = False
         state["replication_key"] = replication_key
         state["replication_key_value"] = progress.started_at
