@@ -1,4 +1,8 @@
-"""Bad input ends in one clear sentence that names the setting, before anything is written."""
+"""What tap or target refuses, Meltano tells in one clear sentence, before anything is written.
+
+All that they refuse is tried without Meltano (`tests/tap/test_bad_input.py`, `test_endings.py`,
+`tests/target/test_codes.py`).
+"""
 
 from __future__ import annotations
 
@@ -29,11 +33,6 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
             "`page_size` must be from 1 to 100",
         ],
     ),
-    "unknown property": ({"TAP_HUBSPOT_DEALS_PROPERTIES": ["amuont"]}, ["Did you mean 'amount'?"]),
-    "unknown object": ({"TAP_HUBSPOT_DEALS_ASSOCIATIONS": ["widgets"]}, ["`associations`"]),
-    "unknown pipeline": ({"TAP_HUBSPOT_DEALS_PIPELINE": "nowhere"}, ["`pipeline`"]),
-    "wrong token": ({"TAP_HUBSPOT_DEALS_ACCESS_TOKEN": "pat-na1-wrong"}, ["`access_token`"]),
-    "wrong URL": ({"TAP_HUBSPOT_DEALS_BASE_URL": "http://127.0.0.1:9"}, ["`base_url`"]),
     "unreachable database": (
         {"TARGET_DEALS_POSTGRES_DATABASE_URL": "postgresql://u:hush@127.0.0.1:9/x"},
         ["database_url cannot be reached"],
@@ -54,21 +53,6 @@ def test_bad_input_is_refused_in_a_sentence(
     assert "Traceback" not in run.text
     assert "pat-na1" not in run.text
     assert "hush" not in run.text
-    assert tables(database_url) == []
-
-
-def test_missing_scope_names_the_scope_and_what_needs_it(
-    hubspot: Simulator, make_project: Callable[..., Project], database_url: str
-) -> None:
-    portal = hubspot.portal()
-    portal.add_token("pat-na1-narrow", scopes=["crm.objects.contacts.read"])
-
-    run = make_project(portal, "first").run(TAP_HUBSPOT_DEALS_ACCESS_TOKEN="pat-na1-narrow")
-
-    assert run.code != 0
-    assert "crm.objects.deals.read" in run.text
-    assert "deals" in run.text
-    assert "Traceback" not in run.text
     assert tables(database_url) == []
 
 

@@ -71,11 +71,6 @@ def test_warehouse_mirror_keeps_every_object_type(
 ) -> None:
     portal = crm.portal()
     project = project_for(crm, tmp_path, TARGET_DEALS_POSTGRES_DATABASE_URL=database_url)
-    dry = project.run("hubspot-all", TARGET_DEALS_POSTGRES_DRY_RUN=True)
-    assert dry.code == 0, dry.text
-    assert "deals: 150 processed, 150 created" in dry.text
-    assert tables(database_url) == []
-
     first = project.run("hubspot-all")
     assert first.code == 0, first.text
     assert_mirrored(database_url, portal)
@@ -134,10 +129,12 @@ def test_missing_scope_of_one_type_is_named_before_anything_is_written(
     )
 
     refused = project.run("hubspot-all")
+    written = tables(database_url)
     skipped = project.run("hubspot-all", TAP_HUBSPOT_ALL_ON_MISSING_SCOPE="skip")
 
     assert refused.code != 0
     assert "crm.objects.companies.read" in refused.text
+    assert written == []
     assert skipped.code == 0, skipped.text
     assert "Skipped: The token may not read" in skipped.text
     with closing(psycopg2.connect(database_url)) as opened, opened.cursor() as cursor:
