@@ -715,7 +715,7 @@ def check(
 def test_the_tables_are_those_of_a_plain_model(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    check(database_url, tmp_path, monkeypatch, 150, repeatable=True)
+    check(database_url, tmp_path, monkeypatch, 300, repeatable=True)
 
 
 @pytest.mark.heavy
