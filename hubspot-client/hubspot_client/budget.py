@@ -24,7 +24,7 @@ from hubspot_client.places import SIZE, At, add, age, counted_at, place, remove
 from hubspot_client.shared_numbers import SharedNumbers
 
 if TYPE_CHECKING:
-    from collections.abc import MutableSequence
+    from collections.abc import Callable, MutableSequence
 
 INTERVAL = 10.0
 """Seconds for which HubSpot counts a request."""
@@ -102,6 +102,8 @@ class Budget:
         numbers: What is shared with others; None: nothing.
         strict: Whether a request counts from its `answered` on, so that never more than `most`
             arrive in any ten seconds, however long they are under way.
+        tell: Called with the seconds of a wait that a 429 to somebody else has brought; who meets
+            one tells it himself.
     """
 
     def __init__(
@@ -114,6 +116,7 @@ class Budget:
         headroom: float = 1.0,
         numbers: SharedNumbers | None = None,
         strict: bool = False,
+        tell: Callable[[float], None] | None = None,
     ) -> None:
         self._most = most
         self._strict = strict
@@ -123,6 +126,8 @@ class Budget:
         self._headroom = headroom
         self._numbers = numbers or SharedNumbers("", SIZE)
         self._turn = threading.Lock()
+        self._tell = tell
+        self._closed = self._told = 0.0
         self._taken = 0.0
         self.waited = 0.0
 
@@ -142,6 +147,9 @@ class Budget:
             raise Crowded(1.0)
         try:
             while (pause := self._try_to_take()) > 0:
+                if self._tell is not None and self._closed > self._told:
+                    self._told = self._closed
+                    self._tell(pause)
                 if patience is not None and time.monotonic() + pause > began + patience:
                     raise Crowded(pause)
                 if self._stop.wait(pause):
@@ -192,6 +200,7 @@ class Budget:
                 numbers[At.SLOWED] = min(slowed, 1 - SLOWEST)
                 numbers[At.FAILED] = now
             numbers[At.CLOSED] = max(numbers[At.CLOSED], now + seconds)
+            self._told = numbers[At.CLOSED]
             numbers[At.CREDIT] = min(numbers[At.CREDIT], 1.0)
 
     def learn(self, maximum: int, remaining: int | None, taken: float) -> None:
@@ -220,6 +229,7 @@ class Budget:
             now = time.monotonic()
             self._earn(numbers, now)
             if now < numbers[At.CLOSED]:
+                self._closed = numbers[At.CLOSED]
                 return numbers[At.CLOSED] - now
             allowed = self._allowed(numbers, now)
             if numbers[At.COUNT] >= allowed:

@@ -8,6 +8,7 @@ subscription), searches (5 a second for the whole account) and association reque
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hubspot_client.budget import INTERVAL, Budget
@@ -16,6 +17,7 @@ from hubspot_client.shared_numbers import SharedNumbers
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Callable
 
 HEADROOM = 0.94
 """The part of the account's limit that is used where no setting says otherwise."""
@@ -25,6 +27,7 @@ UNKNOWN_LIMIT = 100
 
 SEARCHES_PER_SECOND = 4.6
 ASSOCIATIONS_PER_10_SECONDS = 100 * HEADROOM
+NAMES = ("general", "search", "associations")
 BURST = 10
 NO_BURST_BELOW = 50
 """Per 10 seconds: a burst above a fifth of the rate is no pace."""
@@ -54,6 +57,7 @@ class Budgets:
         delay: Seconds between two requests of this run at the least, of whichever family.
         stop: Set when the run ends.
         account: Who gives the same one shares the budgets; it may hold secrets. Empty: nobody.
+        tell: Called with a budget's name and the seconds for which others' 429 have closed it.
     """
 
     def __init__(
@@ -63,15 +67,17 @@ class Budgets:
         delay: float,
         stop: threading.Event,
         account: str = "",
+        tell: Callable[[str, float], None] | None = None,
     ) -> None:
         own = requests_per_10_seconds
         self._fixed = own is not None
         burst = BURST if own is None or own > NO_BURST_BELOW else 1
-        names = ("general", "search", "associations") if account else ("", "", "")
+        names = NAMES if account else ("", "", "")
         general, search, associations = (
             SharedNumbers(f"{account}\0{name}" if name else "", SIZE) for name in names
         )
         self._numbers = (general, search, associations)
+        to_tell = [partial(tell, name) if tell else None for name in NAMES]
         self.general = Budget(
             float("inf") if own is None else own,
             burst=burst,
@@ -80,8 +86,11 @@ class Budgets:
             headroom=HEADROOM if own is None else 1.0,
             numbers=general,
             strict=self._fixed,
+            tell=to_tell[0],
         )
-        self.search = Budget(SEARCHES_PER_SECOND * INTERVAL, burst=1, stop=stop, numbers=search)
+        self.search = Budget(
+            SEARCHES_PER_SECOND * INTERVAL, burst=1, stop=stop, numbers=search, tell=to_tell[1]
+        )
         self.associations = (
             self.general
             if self._fixed
@@ -92,6 +101,7 @@ class Budgets:
                 assumed=max(UNKNOWN_LIMIT, ASSOCIATIONS_PER_10_SECONDS),
                 headroom=HEADROOM,
                 numbers=associations,
+                tell=to_tell[2],
             )
         )
         self._gate = Budget(INTERVAL / delay, burst=1, stop=stop) if delay else None

@@ -76,16 +76,17 @@ class Client:
         self.paths = Paths(access.api_version)
         self.clock = Clock()
         self.stop = threading.Event()
+        self._retries = Retries(logger)
         self.budgets = Budgets(
             access.requests_per_10_seconds,
             delay=access.request_delay.total_seconds(),
             stop=self.stop,
             account=access.account,
+            tell=self._retries.tell_of_others,
         )
         self.requests: Counter[str] = Counter()
         self.rate_limited: Counter[str] = Counter()
         self.seconds: defaultdict[str, float] = defaultdict(float)
-        self._retries = Retries(logger)
         self._ended: HubSpotError | None = None
         self._base_url = access.base_url
         self._token = Token(access, self.paths, timeout)

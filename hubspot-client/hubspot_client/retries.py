@@ -58,6 +58,19 @@ class Retries:
         fields = {"code": exc.code, "wait_seconds": round(wait, 3), "family": family}
         self._logger.warning("%s Trying again in %.1f s.", exc, wait, extra=fields)
 
+    def tell_of_others(self, budget: str, wait: float) -> None:
+        """Tell that a budget is closed since others met its limit, which is no try of ours.
+
+        Args:
+            budget: Its name.
+            wait: Seconds until it opens.
+        """
+        fields = {"code": RateLimitedError.code, "wait_seconds": round(wait, 3), "family": budget}
+        self._logger.warning(
+            "Others met the limit of this HubSpot account (%s). Going on in %.1f s.", budget, wait,
+            extra={**fields, "shared": True},
+        )  # fmt: skip
+
 
 class Tries:
     """The tries of one request.

@@ -183,6 +183,20 @@ def test_progress_adds_up_from_pieces_of_a_growing_log(tmp_path: Path) -> None:
 TAP, TARGET = "tap-hubspot-deals", "target-deals-postgres"
 
 
+def test_a_wait_that_others_brought_is_a_wait_and_no_try(tmp_path: Path) -> None:
+    reader = LogReader(tmp_path / "run.log")
+    wait = {"code": "hubspot_rate_limited", "wait_seconds": 600.0, "family": "search"}
+    reader.path.write_text(lines({**said(TAP, "Others met the limit."), **wait, "shared": True}))
+    reader.follow()
+    of_others = reader.hindrances.shown()
+    reader.path.write_text(reader.path.read_text() + lines({**said(TAP, "Again."), **wait}))
+    reader.follow()
+    own = reader.hindrances.shown()
+
+    assert (of_others["waiting"]["code"], of_others["errors"]) == ("HUBSPOT_RATE_LIMIT", [])
+    assert [each["retryCount"] for each in own["errors"]] == [1]
+
+
 def ended(plugin: str, code: str, *, again: bool = False) -> dict[str, Any]:
     return said(plugin, "A sentence for people.") | {"code": code, "retryable": again}
 

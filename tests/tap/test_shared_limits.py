@@ -6,12 +6,13 @@ import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from harness.singer import config_for, finished, read, run, start
 from hubspot_client import budget
-from hubspot_client.budget import Budget
+from hubspot_client.budget import Budget, Crowded
 from hubspot_client.budgets import Budgets
 from hubspot_client.errors import AuthenticationError, HubSpotError, StopCleanlyError
 from hubspot_client.shared_numbers import SharedNumbers
@@ -130,6 +131,34 @@ def test_a_429_of_one_run_holds_the_other(both: tuple[Budgets, Budgets]) -> None
     first.search.close(0.3)
     assert seconds_for(1, second.search.take) > 0.25
     assert seconds_for(1, second.general.take) < 0.2
+
+
+def test_who_waits_for_anothers_429_tells_it_once_and_who_met_it_does_not() -> None:
+    told: dict[str, list[tuple[str, float]]] = {"first": [], "second": []}
+    name = f"account {time.monotonic_ns()}"
+
+    def note(who: str, budget: str, seconds: float) -> None:
+        told[who].append((budget, seconds))
+
+    first, second = (
+        Budgets(
+            None, delay=0, stop=threading.Event(), account=name, tell=partial(note, each)
+        )
+        for each in told
+    )  # fmt: skip
+    try:
+        for seconds in (100.0, 200.0):
+            first.search.close(seconds)
+            for each in (first, second, second):
+                with pytest.raises(Crowded):
+                    each.take("search", patience=0)
+            second.take("list")
+    finally:
+        first.close()
+        second.close()
+    assert told["first"] == []
+    assert [budget for budget, _ in told["second"]] == ["search", "search"]
+    assert all(0 < wait <= most for (_, wait), most in zip(told["second"], (100, 200), strict=True))
 
 
 def test_the_last_run_leaves_nothing_behind() -> None:

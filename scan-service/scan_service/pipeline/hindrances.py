@@ -32,8 +32,9 @@ class Hindrances:
         if plugin == TAP and isinstance(seconds := entry.get("wait_seconds"), int | float):
             said = str(entry.get("code"))
             code = OF_TAP.get(said, "HUBSPOT_API_ERROR")
-            # One line for all that wait for the same: twenty requests meet one limit.
-            self._error(f"{said} {entry.get('family')}", code, sentence)
+            if not entry.get("shared"):  # others met the limit, and nothing is tried again
+                # One line for all that wait for the same: twenty requests meet one limit.
+                self._error(f"{said} {entry.get('family')}", code, sentence)
             if (until := time.monotonic() + seconds) > self._until:
                 self._until = until
                 self._wait = {"code": code, "reason": sentence}
