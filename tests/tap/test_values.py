@@ -285,7 +285,7 @@ def test_nested_properties_are_the_same_values_in_two_objects(serve: Serve) -> N
         both = {**record, **own}
         values = {n: both[n] for n in standard - {"associations"} if both[n] is not None}
         assert {n: v for n, v in found.items() if n != "associations"} == values
-        own = {n: v for n, v in own.items() if n not in standard}
+        own = {n: v for n, v in own.items() if n not in standard and v is not None}
         assert nested[key]["custom_properties"] == own
 
 

@@ -187,8 +187,9 @@ class RecordFields:
         unparsed = self._convert(values)
         custom = {name: values.pop(name) for name in self._custom}
         if self._nested:  # most properties are empty in most records
+            custom = {n: value for n, value in custom.items() if value is not None}
             values = {"properties": {n: value for n, value in values.items() if value is not None}}
-        if custom:
+        if self._custom:
             values["custom_properties"] = custom
         for name, field in self._renamed.items():
             values[field] = values.pop(name)
