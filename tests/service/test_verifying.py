@@ -121,6 +121,22 @@ def test_what_is_lost_and_altered_is_named_and_what_happens_in_hubspot_is_behind
     assert "Secret name" not in str(data) + service.logs()
 
 
+def test_a_wait_for_hubspot_is_seen_while_it_lasts(
+    service: Installation, account: tuple[Portal, Simulator]
+) -> None:
+    service.start("waits", verifies="one")  # which asks HubSpot itself, before the run does
+    account[1].fail("ten_secondly", times=1, retry_after=6)
+
+    data = wait_for(
+        lambda: (found := service.status("waits"))["waiting"] and found, why=service.logs()[-3000:]
+    )
+    ended = service.finished("waits", seconds=250)
+
+    assert data["waiting"]["code"] == "HUBSPOT_RATE_LIMIT"
+    assert data["errors"][-1]["retryCount"] == 1
+    assert (ended["status"], ended["waiting"], ended["errors"]) == ("completed", None, [])
+
+
 @pytest.mark.parametrize("when", ["before", "while"])
 def test_a_scan_that_is_removed_meanwhile_is_not_called_damaged(
     service: Installation, account: tuple[Portal, Simulator], when: str

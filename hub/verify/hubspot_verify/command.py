@@ -7,6 +7,7 @@ verified, and the last line says why, with its code.
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import sys
@@ -57,16 +58,35 @@ def parser() -> argparse.ArgumentParser:
     )
     found.add_argument("--report", metavar="FILE", help="write what was found there, as JSON")
     found.add_argument(
+        "--log-json", action="store_true", help="log lines of JSON with all fields, for programs"
+    )
+    found.add_argument(
         "--repair", action="store_true", help="read again what differs, and load it by the target"
     )
     return found
 
 
+class _Fields(logging.Formatter):
+    """Writes what Meltano's log has of a plugin: its name, the sentence, fields for programs."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = {name: value for name, value in vars(record).items() if name not in _OF_ALL}
+        said = {"name": LOGGER.name, "level": record.levelname.lower()}
+        return json.dumps({**fields, **said, "event": record.getMessage()}, default=str)
+
+
+_OF_ALL = frozenset(vars(logging.makeLogRecord({})))
+
+
 def main() -> None:
     """The command line."""
-    level = os.environ.get("LOGLEVEL", "INFO").upper()
-    logging.basicConfig(format="%(levelname)s %(message)s", level=level)
     options = parser().parse_args()
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        _Fields() if options.log_json else logging.Formatter("%(levelname)s %(message)s")
+    )
+    level = os.environ.get("LOGLEVEL", "INFO").upper()
+    logging.basicConfig(handlers=[handler], level=level)
     files = (options.tap_config, options.target_config, options.state or options.since)
     if not any(files) and options.meltano is None and "MELTANO_PROJECT_ROOT" in os.environ:
         options.meltano = PLUGINS

@@ -10,7 +10,7 @@ from typing import Any
 from service_base.logs import mask
 
 from scan_service.moments import timestamp
-from scan_service.pipeline.verdicts import OF_TAP, TAP, TARGET
+from scan_service.pipeline.verdicts import OF_TAP, READERS, TARGET
 
 _MOST_SHOWN = 20
 _LONGEST_SENTENCE = 500
@@ -29,7 +29,7 @@ class Hindrances:
     def note(self, plugin: str, entry: dict[str, Any]) -> None:
         """Note an entry of the log, if it is about such a thing."""
         sentence = mask(str(entry.get("event") or "").strip())[:_LONGEST_SENTENCE]
-        if plugin == TAP and isinstance(seconds := entry.get("wait_seconds"), int | float):
+        if plugin in READERS and isinstance(seconds := entry.get("wait_seconds"), int | float):
             said = str(entry.get("code"))
             code = OF_TAP.get(said, "HUBSPOT_API_ERROR")
             if not entry.get("shared"):  # others met the limit, and nothing is tried again

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from scan_service.pipeline.verdicts import TAP
+from scan_service.pipeline.verdicts import READERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,7 +40,7 @@ class Pace:
     def note(self, plugin: str, entry: Mapping[str, Any]) -> None:
         """Note an entry of the log, if it is about requests."""
         sent, used = entry.get("requests"), entry.get("limit_used")
-        if plugin != TAP or not isinstance(sent, int) or not isinstance(used, int):
+        if plugin not in READERS or not isinstance(sent, int) or not isinstance(used, int):
             return
         self._sent, limit = sent, entry.get("limit")
         second = round(self._clock() - self._began)

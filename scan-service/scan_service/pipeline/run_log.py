@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from scan_service.pipeline.hindrances import Hindrances
 from scan_service.pipeline.pace import Pace
-from scan_service.pipeline.verdicts import TAP, TARGET, Ending, Verdict, judge
+from scan_service.pipeline.verdicts import TAP, TARGET, VERIFY, Ending, Verdict, judge
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,6 +61,8 @@ class LogReader:
             # A traceback box, or a warning of the interpreter: keep the latest for the reason.
             self._other = line.decode(errors="replace").strip(" │╭╮╰╯─\t") or self._other
             return
+        if entry.get("cmd_type") == "command":
+            entry = _unwrapped(entry)
         plugin = str(entry.get("name") or entry.get("string_id") or "meltano")
         if isinstance(metric := entry.get("metric_info"), dict):
             self._metric(plugin, metric)
@@ -113,6 +115,15 @@ class LogReader:
             pipe_broke=self._pipe_broke,
             other=self._other,
         )
+
+
+def _unwrapped(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return what a utility wrote itself, which Meltano has as the text of an entry of its own."""
+    try:
+        inner = json.loads(str(entry.get("event")))
+    except ValueError:
+        return entry
+    return inner if isinstance(inner, dict) and inner.get("name") == VERIFY else entry
 
 
 def _innermost(failure: list[Any] | dict[str, Any]) -> tuple[str, str]:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 TAP = "tap-hubspot-deals"
 TARGET = "target-deals-postgres"
 VERIFY = "hubspot-verify"
+# Who talk to HubSpot, and say the same fields of it.
+READERS = frozenset({TAP, VERIFY})
 # A code that stands in neither table, such as one of a newer plugin, is an INTERNAL_ERROR.
 OF_TAP = {
     "hubspot_unauthorized": "HUBSPOT_AUTH_ERROR",

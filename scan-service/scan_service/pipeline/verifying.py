@@ -20,7 +20,8 @@ _KINDS = ("missing", "extra", "stale", "altered", "doubled", "behind")
 def command(report: Path, since: str) -> list[str]:
     """Return what Meltano is to do, for a scan that began at a time (ISO 8601)."""
     plugins = ["--meltano", "tap-hubspot-deals", "target-deals-postgres"]
-    return ["invoke", "--no-install", VERIFY, *plugins, "--since", since, "--report", str(report)]
+    told = ["--report", str(report), "--log-json"]
+    return ["invoke", "--no-install", VERIFY, *plugins, "--since", since, *told]
 
 
 def read(report: Path, log: LogReader) -> dict[str, Any] | None:
