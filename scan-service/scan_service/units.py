@@ -39,8 +39,14 @@ def size(octets: float) -> str:
 
 
 def percentage(part: float, whole: float) -> str:
-    """Write a rate as the document does: `99.3%`; nothing of nothing is `0.0%`."""
-    return f"{100 * part / whole:.1f}%" if whole else "0.0%"
+    """Write a rate as the document does: `99.3%`; nothing of nothing is `0.0%`.
+
+    Only all is `100.0%`, and only nothing is `0.0%`: one failure of a million is no rounding error.
+    """
+    if not whole or not part:
+        return "0.0%"
+    rate = round(100 * part / whole, 1)
+    return f"{rate if part == whole else min(max(rate, 0.1), 99.9):.1f}%"
 
 
 def expected_duration(median_seconds: float | None) -> str:

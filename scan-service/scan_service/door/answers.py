@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from scan_service import units
-from scan_service.door import cursors
+from scan_service.door import cursors, standing
 from scan_service.moments import timestamp
 from scan_service.records.objects import DEALS
-from scan_service.units import duration, percentage
+from scan_service.units import duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from datetime import datetime
+    from collections.abc import Mapping
 
     from scan_service.records.objects import Part
     from scan_service.records.pages import Page
     from scan_service.records.spool import Spool
-
-
-_SHOWN_ERRORS = 100
 
 
 def success(data: Any, message: str | None = None) -> dict[str, Any]:
@@ -60,130 +55,10 @@ def estimated(
         }
     known = [each["requests"] for each in objects.values() if each["requests"] is not None]
     return {
-        "totalItems": _sum(totals.values()),
+        "totalItems": standing.sum_of(totals.values()),
         "requests": sum(known) if len(known) == len(objects) else None,
         "estimatedDuration": lasting,
         "objects": objects,
-    }
-
-
-def _sum(totals: Iterable[int | None]) -> int | None:
-    found = 0
-    for total in totals:
-        if total is None:
-            return None
-        found += total
-    return found
-
-
-def status(scan: Mapping[str, Any], *, include_requests: bool = False) -> dict[str, Any]:
-    """Return the status of a scan; what nobody can know yet is null.
-
-    What a run met and got over stands among the errors while it runs, not for ever.
-    """
-    live = scan["live"] if scan["status"] == "running" and scan["run_id"] is not None else {}
-    requests = {"requests": _requests(scan["requests"])} if include_requests else {}
-    return {
-        "scanId": scan["scan_id"],
-        "scanJobId": str(scan["id"]),
-        "tenantId": scan["tenant_id"],
-        "organizationId": scan["organization_id"],
-        "status": scan["status"],
-        "progress": _progress(scan),
-        "timing": _timing(scan),
-        "config": scan["config"],
-        "waiting": _waiting(scan, live.get("waiting")),
-        "errors": [*scan["errors"], *live.get("errors", ())][-_SHOWN_ERRORS:],
-        **requests,
-        **_verification(scan),
-    }
-
-
-def _requests(line: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return a scan's requests to HubSpot over its time; None of one that told of none."""
-    if not line:
-        return None
-    points = [
-        dict(zip(("second", "requests", "limit"), one, strict=True)) for one in line["points"]
-    ]
-    return {"total": line["total"], "limit": points[-1]["limit"], "line": points}
-
-
-def _verification(scan: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a scan found that verifies another one; nothing of all others."""
-    subject = scan["config"].get("verifies")
-    if subject is None:
-        return {}
-    found = scan["findings"] or {"verdict": None, "parts": [], "differences": []}
-    return {"verification": {"verifies": subject, **found}}
-
-
-def _waiting(scan: Mapping[str, Any], wait: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return what a run waits for and until when; None when that is over."""
-    if wait is None:
-        return None
-    until = scan["seen_at"] + timedelta(seconds=wait["seconds"])
-    if until <= scan["now"]:
-        return None
-    return {"code": wait["code"], "reason": wait["reason"], "until": timestamp(until)}
-
-
-def _total(scan: Mapping[str, Any]) -> int | None:
-    """Return the number to expect; deals made while the scan runs only ever raise it."""
-    total = scan["total_items"]
-    return None if total is None else max(total, scan["processed_items"])
-
-
-def _progress(scan: Mapping[str, Any]) -> dict[str, Any]:
-    total, processed, failed = _total(scan), scan["processed_items"], scan["failed_items"]
-    batch = scan["config"].get("batchSize", 100)
-    percent: float | None = None
-    if scan["status"] == "completed":
-        percent = 100.0
-    elif total is not None:
-        # 100 % is for scans that are over.
-        percent = min(99.9, round(100 * processed / total, 1)) if total else 0.0
-    answer = {
-        "totalItems": total,
-        "processedItems": processed,
-        "failedItems": failed,
-        "successRate": percentage(processed - failed, processed),
-        "percentComplete": percent,
-        "currentBatch": -(-processed // batch),
-        "totalBatches": None if total is None else -(-total // batch),
-    }
-    if scan["objects"] is not None:
-        answer["objects"] = {name: _counts(each) for name, each in scan["objects"].items()}
-    return answer
-
-
-def _counts(counts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return how far one object type is."""
-    total, processed = counts["total"], counts["processed"]
-    return {
-        "totalItems": None if total is None else max(total, processed),
-        "processedItems": processed,
-        "failedItems": counts["failed"],
-    }
-
-
-def _timing(scan: Mapping[str, Any]) -> dict[str, Any]:
-    began: datetime | None = scan["started_at"]
-    ended: datetime | None = scan["completed_at"]
-    elapsed = ((ended or scan["now"]) - began).total_seconds() if began else 0.0
-    remaining: int | None = None
-    total, processed = _total(scan), scan["processed_items"]
-    if scan["status"] == "running" and total and processed and elapsed:
-        remaining = max(0, round((total - processed) * elapsed / processed))
-    elif scan["status"] == "completed":
-        remaining = 0
-    expected = scan["now"] + timedelta(seconds=remaining) if remaining is not None else None
-    return {
-        "startedAt": timestamp(began, absent=None),
-        "completedAt": timestamp(ended, absent=None),
-        "estimatedCompletionAt": timestamp(ended or expected, absent=None),
-        "elapsedSeconds": int(elapsed),
-        "estimatedRemainingSeconds": remaining,
     }
 
 
@@ -195,7 +70,7 @@ def listed(scan: Mapping[str, Any]) -> dict[str, Any]:
         "scanId": scan["scan_id"],
         "scanJobId": str(scan["id"]),
         "status": scan["status"],
-        "totalItems": _total(scan),
+        "totalItems": standing.expected_items(scan),
         "processedItems": scan["processed_items"],
         "createdAt": timestamp(scan["created_at"]),
         "startedAt": timestamp(began, absent=None),
@@ -253,7 +128,7 @@ def cancelled(scan: Mapping[str, Any]) -> dict[str, Any]:
         "previousStatus": scan["previous_status"],
         "currentStatus": scan["status"],
         "processedItems": scan["processed_items"],
-        "totalItems": _total(scan),
+        "totalItems": standing.expected_items(scan),
         "cancelledAt": timestamp(scan["completed_at"]),
     }
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import JSONResponse, Response
 
-from scan_service.door import answers, cursors
+from scan_service.door import answers, cursors, standing
 from scan_service.door.accounts import sealed
 from scan_service.door.asked import json_body, name_in
 from scan_service.door.downloads import Download, while_there
@@ -107,7 +107,7 @@ async def scan_status(service: Service, request: Request, caller: Caller) -> Res
     """GET /api/v1/scan/status/{scan_id}."""
     query = read_query(StatusQuery, request.query_params)
     scan = await scans.find(service.db, caller.tenant_id, name_in(request))
-    data = answers.status(scan, include_requests=query.include_requests)
+    data = standing.status(scan, include_requests=query.include_requests)
     return JSONResponse(answers.success(data))
 
 

@@ -29,6 +29,8 @@ class Progress:
     objects: dict[str, dict[str, Any]] | None = None
     # The account's properties as far as they are known, as the scan row's `columns` says them.
     columns: dict[str, Any] = field(default_factory=dict)
+    # Whether the scan row has them: there may be thousands, and a run reports every second.
+    columns_kept: bool = False
     # HubSpot's labels of them, by object type and name.
     labels: dict[str, Any] = field(default_factory=dict)
     # How many requests it sent to HubSpot, and when (`pipeline.pace`).
@@ -41,18 +43,25 @@ class Progress:
     def count(
         self, before: Mapping[str, Any], written: Counter[str], refused: Counter[str]
     ) -> None:
-        """Add what a run has handled, and refused, by object type, to what the scan had before."""
-        self.processed = before["processed_items"] + written.total()
-        self.failed = min(before["failed_items"] + refused.total(), self.processed)
-        if before["objects"] is not None:
-            self.objects = {
-                name: {
-                    **counts,
-                    "processed": counts["processed"] + written[name],
-                    "failed": counts["failed"] + refused[name],
-                }
-                for name, counts in before["objects"].items()
-            }
+        """Add what a run has handled, and refused, by object type, to what the scan had before.
+
+        A run without a bookmark begins anew: what it handles is what the scan had before, and more.
+        """
+
+        def with_this(had: int, now: int) -> int:
+            return max(had, now) if before["state"] is None else had + now
+
+        if before["objects"] is None:
+            self.processed = with_this(before["processed_items"], written.total())
+            self.failed = min(with_this(before["failed_items"], refused.total()), self.processed)
+            return
+        self.objects = {}
+        for name, counts in before["objects"].items():
+            processed = with_this(counts["processed"], written[name])
+            failed = min(with_this(counts["failed"], refused[name]), processed)
+            self.objects[name] = {**counts, "processed": processed, "failed": failed}
+        self.processed = sum(each["processed"] for each in self.objects.values())
+        self.failed = sum(each["failed"] for each in self.objects.values())
 
 
 def problem(code: str, message: str, *, attempt: int, deal_id: str | None = None) -> dict[str, Any]:

@@ -38,7 +38,7 @@ async def take(db: Database, scan: uuid.UUID, job: int, *, worker: str) -> dict[
         cursor = await connection.execute(
             "update scan set status = 'running', run_id = %s, worker = %s,"
             "  seen_at = clock_timestamp(), started_at = coalesce(started_at, clock_timestamp()),"
-            "  attempt = attempt + 1, runs = runs + 1"
+            "  attempt = attempt + 1, runs = runs + 1, live = '{}'"
             " where id = %s and job_id = %s and slot is not null and run_id is null"
             "  and status in ('pending', 'running') returning *",
             [uuid.uuid4(), worker, scan, job],
@@ -76,7 +76,7 @@ async def report(db: Database, run: uuid.UUID, progress: Progress) -> str | None
     async with db.system() as connection:
         cursor = await connection.execute(
             "update scan set seen_at = clock_timestamp(), processed_items = %s, failed_items = %s,"
-            "  objects = %s, columns = columns || %s, live = %s,"
+            "  objects = %s, columns = coalesce(columns || %s, columns), live = %s,"
             "  requests = %s,"
             "  attempt = case when %s then 1 else attempt end,"
             "  state = case when status = 'running' then coalesce(%s, state) end"
@@ -85,7 +85,7 @@ async def report(db: Database, run: uuid.UUID, progress: Progress) -> str | None
                 progress.processed,
                 progress.failed,
                 _json(progress.objects),
-                Jsonb(progress.columns),
+                _json(None if progress.columns_kept else progress.columns),
                 Jsonb(progress.live),
                 Jsonb(progress.requests),
                 progress.advanced,
@@ -94,7 +94,8 @@ async def report(db: Database, run: uuid.UUID, progress: Progress) -> str | None
             ],
         )
         row = await cursor.fetchone()
-        return row["status"] if row else None
+    progress.columns_kept = row is not None
+    return row["status"] if row else None
 
 
 async def finish(
@@ -120,7 +121,9 @@ async def finish(
         # Under the tables' policies their owner sees nothing either: count as the tenant.
         await become(connection, scan["tenant_id"])
         found = await tally(connection, scan)
-    errors = [*found.problems, *progress.errors][-KEPT_ERRORS:]
+    # What it got over is told while it runs.
+    met = progress.errors if status != "completed" else []
+    errors = [*found.problems, *met][-KEPT_ERRORS:]
     counts = found.counts(scan["objects"], completed=False)
     ended = found.counts(scan["objects"], completed=True)
     processed = found.processed

@@ -234,8 +234,8 @@ async def listed(
         )
         cursor = await connection.execute(
             sql.SQL(
-                "select id, scan_id, status, total_items, processed_items, created_at, started_at,"
-                " completed_at from scan where {} order by {} {} nulls last, id {}"
+                "select id, scan_id, status, total_items, processed_items, objects, created_at,"
+                " started_at, completed_at from scan where {} order by {} {} nulls last, id {}"
                 " limit %(limit)s offset %(offset)s"
             ).format(where, key, direction, direction),
             values,

@@ -176,6 +176,8 @@ class Attempt:
         code = ends.result() if ends.done() and not ends.cancelled() else 1
         self._progress.findings = verifying.read(run.report, run.log)
         self._look(run)
+        # It is over, and waits for nothing; what it left is still to be counted.
+        self._progress.live["waiting"] = None
         return self._judge(run, code, stop)
 
     def _judge(self, run: meltano.Pipeline, code: int, stop: asyncio.Future[str]) -> Verdict:
@@ -207,8 +209,10 @@ class Attempt:
         self._progress.count(self._scan, run.log.written, run.log.hindrances.refused)
         self._progress.requests = run.log.pace.shown() or self._progress.requests
         self._progress.live = run.log.hindrances.shown()
-        self._progress.columns = columns_of(run.log.properties)
-        self._progress.labels = labels_of(run.log.properties)
+        if run.log.properties.keys() != self._progress.columns.keys():
+            self._progress.columns = columns_of(run.log.properties)
+            self._progress.columns_kept = False
+            self._progress.labels = labels_of(run.log.properties)
         if (state := run.read_state()) is not None:
             self._progress.state = state
             if state != self._scan["state"] and run.log.written.total():

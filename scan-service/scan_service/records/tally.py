@@ -162,25 +162,35 @@ async def _filled(
 
 async def _add_refused(connection: Connection, found: Tally, owner: list[str]) -> None:
     """Count and list the records that the target refused."""
-    if not await columns(connection, REJECTED):
+    present = await columns(connection, REJECTED)
+    if not present:
         return
-    names = list(found.stored)
-    grouped = sql.SQL("{} and stream = any(%s) group by stream").format(
-        refused_rows("select stream, count(*) as n")
+    # A record that a repeated run refused again is still one, and one that it stored is none.
+    # Tables that older targets made lack the marks of that.
+    open_ones = [f" and {name} is null" for name in ("overtaken", "nulled") if name in present]
+    refused = sql.SQL(
+        "select distinct on (stream, record_key) stream, record_key::jsonb ->> 'id' as id, reason,"
+        " rejected_at {}{} and stream = any(%s) order by stream, record_key, rejected_at desc"
+    ).format(refused_rows(""), sql.SQL("".join(open_ones)))
+    given = [*owner, list(found.stored)]
+    cursor = await connection.execute(
+        sql.SQL("select stream, count(*) as n from ({}) as refused group by stream").format(
+            refused
+        ),
+        given,
     )
-    cursor = await connection.execute(grouped, [*owner, names])
     found.refused = {row["stream"]: row["n"] for row in await cursor.fetchall()}
-    listed = sql.SQL("{} and stream = any(%s) limit %s").format(
-        refused_rows("select stream, record_key::jsonb ->> 'id' as id, reason")
+    cursor = await connection.execute(
+        sql.SQL("select * from ({}) as refused order by rejected_at desc limit %s").format(refused),
+        [*given, _LISTED_PROBLEMS],
     )
-    cursor = await connection.execute(listed, [*owner, names, _LISTED_PROBLEMS])
     for row in await cursor.fetchall():
         is_deal = row["stream"] == DEALS
         problem = {
             "dealId": row["id"] if is_deal else None,
             "code": "VALIDATION_ERROR",
             "error": str(row["reason"])[:500],
-            "timestamp": timestamp(),
+            "timestamp": timestamp(row["rejected_at"]),
             "retryCount": 0,
         }
         if not is_deal:
