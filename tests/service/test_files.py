@@ -12,19 +12,21 @@ import re
 import shutil
 import subprocess
 import sys
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import openpyxl
 import pytest
 from openpyxl.utils.escape import unescape
+from pyarrow import parquet
 from scan_service.db import Database
 from scan_service.ledger import scans
 from scan_service.records import files, workbook
-from scan_service.records.objects import parts
+from scan_service.records.objects import Part, parts
 from scan_service.records.projection import value as value_of
 from scan_service.records.rows import END
-from scan_service.records.table import Column, csv_line
+from scan_service.records.table import Column, csv_line, file_columns
 from service.kit import TENANT
 
 if TYPE_CHECKING:
@@ -130,6 +132,102 @@ def test_csv_keeps_numbers_and_phone_numbers_and_guards_formulas_of_every_kind(
         assert row[name] == ODD[name]
     for name in ("huge", "tiny", "exact"):
         assert Decimal(row[name]) == ODD[name]
+
+
+UNFIT = {
+    "amount": "N/A", "closedate": "20231-01-01T00:00:00Z", "hs_is_closed": "perhaps",
+    "hs_next_activity_date": "2025-13-45T99:00:00.5Z",
+}  # fmt: skip
+
+
+def test_a_text_that_does_not_fit_its_type_stands_in_its_cell(
+    client: Client, ledger: Ledger
+) -> None:
+    client.start("odd")
+    ledger.make_results("odd", [
+        {"id": "1", "amount": "5.50", "closedate": "2025-02-28T00:00:00Z"},
+        {"id": "2", "unparsed_properties": UNFIT},
+    ])  # fmt: skip
+    ledger.complete("odd")
+    headings = {"hs_is_closed": "is_closed"}
+
+    _, in_csv = csv.DictReader(io.StringIO(download(client, "csv").decode(), newline=""))
+    book = openpyxl.load_workbook(io.BytesIO(download(client, "excel")))
+    head, _, cells = book["deals"].iter_rows(values_only=True)
+    _, typed = parquet.read_table(io.BytesIO(download(client, "parquet"))).to_pylist()
+    _, in_json = json.loads(download(client, "json"))
+
+    for row in (in_csv, dict(zip(head, cells, strict=True)), typed):
+        assert {name: row[headings.get(name, name)] for name in UNFIT} == UNFIT
+    assert in_json["unparsedProperties"] == UNFIT
+
+
+def test_properties_that_a_scan_chose_have_their_column_without_any_value(
+    client: Client, ledger: Ledger
+) -> None:
+    client.start("odd", properties=["hs_all_team_ids", "hs_not_defined"])
+    ledger.make_results("odd", [{"id": "1"}])
+    ledger.complete("odd")
+
+    (head,) = csv.reader([download(client, "csv").decode().splitlines()[0]])
+
+    assert "hs_all_team_ids" in head
+    assert "hs_not_defined" not in head
+
+
+def test_a_scan_has_no_files_before_it_is_known_what_is_in_them(
+    client: Client, ledger: Ledger
+) -> None:
+    client.start("odd")
+    ledger.make_results("odd", [{"id": "1", "hs_odd": "only rows know this"}])
+    ledger.run(  # as a scan ends whose worker is lost
+        "update scan set status = 'failed', started_at = now(), completed_at = now(), token = null,"
+        " slot = null, job_id = null"
+    )
+
+    early = client.get("/api/v1/scan/download/odd/csv")
+    ledger.count()
+
+    assert early.status_code == 409
+    assert "being counted" in early.json()["error"]["message"]
+    assert "only rows know this" in download(client, "csv").decode()
+
+
+def test_no_column_has_the_name_of_another_property() -> None:
+    scan = {
+        "tenant_id": TENANT, "scan_id": "odd",
+        "columns": {"deals": {
+            "standard": {"deal_id": "text", "contacts": "text"},
+            "custom": {
+                "archived": "text", "custom_archived": "text", "property_deal_id": "text",
+                "associated_contacts": "text",
+            },
+        }},
+    }  # fmt: skip
+    part = Part("deals", associations=("contacts", "companies"))
+
+    found = file_columns(part, {}, scan, custom=True, associations=True)
+
+    assert [column.heading for column in found][-8:] == [
+        "property_property_deal_id", "contacts", "associated_associated_contacts", "companies",
+        "custom_custom_archived", "custom_archived", "property_deal_id", "associated_contacts",
+    ]  # fmt: skip
+
+
+def test_excel_shows_milliseconds_and_takes_no_other_text_for_a_time(tmp_path: Path) -> None:
+    kinds = ["moment", "moment", "day", "day", "moment"]
+    texts = ["2025-02-28T10:00:00.123Z", "2025-02-28T10:00:00Z", "2025-02-28", "2025-W09-5", "1"]
+    sheets = workbook.Sheets("deals", [(f"c{n}", kind) for n, kind in enumerate(kinds)])
+    sheets.add(texts)
+    sheets.save(str(tmp_path / "x.xlsx"))
+
+    row = openpyxl.load_workbook(tmp_path / "x.xlsx")["deals"][2]
+
+    assert [cell.value for cell in row] == [
+        datetime(2025, 2, 28, 10, 0, 0, 123_000), datetime(2025, 2, 28, 10),  # noqa: DTZ001
+        datetime(2025, 2, 28), "2025-W09-5", "1",  # noqa: DTZ001
+    ]  # fmt: skip
+    assert [cell.number_format.endswith(".000") for cell in row] == [True, *[False] * 4]
 
 
 def test_what_prints_a_line_of_csv_is_planned_once_however_many_columns_it_has() -> None:

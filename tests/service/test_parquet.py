@@ -152,6 +152,8 @@ def column(folder: Path, kind: str, declared: str, *texts: str | None) -> tuple[
          [Decimal(1000), Decimal("0.123456789012")]),
         ("json", "number", ["-12345678901234567890123456789.5", "0"], pa.decimal128(38, 9),
          [Decimal("-12345678901234567890123456789.5"), Decimal(0)]),
+        ("json", "number", ["1." + "0" * 60, "0." + "0" * 60, "-2.5"], pa.decimal128(38, 9),
+         [Decimal(1), Decimal(0), Decimal("-2.5")]),
         ("json", "number", ["1E+400", None, "1.50"], pa.string(), ["1E+400", None, "1.50"]),
         ("json", "number", ["1", '"one"'], pa.string(), ["1", "one"]),
         ("json", "boolean", ["true", "null"], pa.bool_(), [True, None]),

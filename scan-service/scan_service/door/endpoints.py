@@ -213,6 +213,8 @@ async def download(service: Service, request: Request, caller: Caller) -> Respon
     if scan["started_at"] is None:
         raise NotFoundError("No results available: the scan never started")
     part = part_of(scan, query.object)
+    if scan["records"] is None:  # nor are the columns known that its files have
+        raise ConflictError("Scan has ended and is being counted. Please retry.")
     day = timestamp(scan["completed_at"])[:10]
     name = f"hubspot_{query.object}_{day}.{files.EXTENSIONS[form]}"
     headers = {

@@ -88,8 +88,11 @@ async def opened(
     async with db.export(scan["tenant_id"]) as connection:
         await refuse_removed(connection, scan)
         present = await columns(connection, table_of(part.name))
-        rows = unpacked(part, present, scan, rest=BY_ID) if present else None
-        if form in ("json", "ndjson"):
+        rows = None
+        if present:
+            is_table = form not in _FRAMES
+            rows = unpacked(part, present, scan, rest=BY_ID, with_unparsed=is_table)
+        if form in _FRAMES:
             printed = record_json(
                 part, present, scan, associations=associations, raw=False, custom=custom
             )

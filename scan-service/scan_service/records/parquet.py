@@ -14,11 +14,11 @@ import sys
 import tempfile
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import Context, Decimal, Inexact, InvalidOperation
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from scan_service.records.rows import received
+from scan_service.records.rows import read_time, received
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -30,6 +30,7 @@ _GROUP_OCTETS = 16 * 1024 * 1024
 # BigQuery's NUMERIC and the widest that all readers know: as long as it fits, files of all scans
 # have the same type.
 _PRECISION, _SCALE = 38, 9
+_EXACTLY = Context(prec=_PRECISION, traps=[Inexact, InvalidOperation])
 _DECLARED = {"number": "number", "boolean": "boolean", "list": "list"}
 
 
@@ -54,6 +55,8 @@ class Column:
     _seen: str = field(default="", init=False)
     _whole: int = field(default=0, init=False)
     _scale: int = field(default=_SCALE, init=False)
+    # Whether a value is written with more digits than pyarrow takes, zeros at its end.
+    _is_long: bool = field(default=False, init=False)
 
     def look(self, given: str | None) -> None:
         """Take note of a value."""
@@ -61,7 +64,7 @@ class Column:
             return
         try:
             value = self._read(given)
-        except ValueError:  # years that Python does not have, such as 20260
+        except ValueError:
             self._seen = "text"
             return
         if value is None:
@@ -72,10 +75,11 @@ class Column:
             self._measure(value)
 
     def _measure(self, value: Decimal) -> None:
-        if not value:
-            return
         _, digits, exponent = value.as_tuple()
         scale = -int(exponent)
+        self._is_long = self._is_long or max(len(digits), scale) > _PRECISION
+        if not value:
+            return
         self._whole = max(self._whole, len(digits) - scale)
         for digit in reversed(digits):
             if digit or scale <= 0:
@@ -110,7 +114,10 @@ class Column:
         if given is None:
             return None
         if self.sort != "text":
-            return self._read(given)
+            value = self._read(given)
+            if self._is_long and isinstance(value, Decimal):
+                return value.quantize(Decimal(1).scaleb(-self._scale), context=_EXACTLY)
+            return value
         if self.kind != "json":
             return given
         value = self._read(given)
@@ -121,11 +128,7 @@ class Column:
             return json.loads(given, parse_float=Decimal, parse_int=Decimal)
         if self.kind == "boolean":
             return given == "true"
-        if self.kind == "day":
-            return date.fromisoformat(given)
-        if self.kind == "moment":
-            return datetime.fromisoformat(given)
-        return given
+        return read_time(given, self.kind) if self.kind in ("day", "moment") else given
 
 
 def _sort(value: Any) -> str:

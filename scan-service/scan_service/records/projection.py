@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 STANDARD, CUSTOM = "standard", "custom"
 # Where the two kinds of properties stand.
 OBJECTS = {STANDARD: "properties", CUSTOM: "custom_properties"}
+# Where texts stand that do not fit the type of their property.
+UNPARSED = "unparsed_properties"
 # What the tap adds to HubSpot's properties (docs/architecture.md).
 _OWN = (
     "_tenant_id", "_scan_id", "id", "created_at", "updated_at", "archived", "merged_into",
-    "read_at", "unparsed_properties", "associations", "raw",
+    "read_at", UNPARSED, "associations", "raw",
 )  # fmt: skip
 ALL = sql.SQL("offset 0")
 BY_ID = sql.SQL("order by id")
@@ -58,6 +60,7 @@ def unpacked(
     scan: Mapping[str, Any],
     *,
     rest: sql.Composable = ALL,
+    with_unparsed: bool = False,
 ) -> sql.Composable:
     """Return the SQL from `from` on that gives records `d`, whose objects are read only once.
 
@@ -69,11 +72,17 @@ def unpacked(
         present: the columns that exist.
         scan: whose records.
         rest: further conditions, order and limit; without any, an `offset`.
+        with_unparsed: whether both objects have the texts, too, that do not fit the type of their
+            property: a cell can hold either.
     """
     named: list[sql.Composable] = [sql.Identifier(name) for name in _OWN if name in present]
+    more = "'{}'"
+    if with_unparsed and UNPARSED in present:
+        more = f"coalesce({UNPARSED}, '{{}}')"
     named += [
-        sql.SQL("coalesce({}, '{{}}') || '{{}}' as {}").format(
+        sql.SQL("coalesce({}, '{{}}') || {} as {}").format(
             sql.Identifier(name) if name in present else sql.SQL("null::jsonb"),
+            sql.SQL(more),
             sql.Identifier(name),
         )
         for name in OBJECTS.values()
@@ -144,7 +153,7 @@ def record_json(
             sql.Literal(kinds),
             sql.Literal([f"{start}_to_{type_of(kind).singular}" for kind in kinds]),
         )
-    fields["unparsedProperties"] = column("unparsed_properties", present)
+    fields["unparsedProperties"] = column(UNPARSED, present)
     if raw:
         fields["raw"] = column("raw", present)
     fields["extractedAt"] = moment("read_at", present)

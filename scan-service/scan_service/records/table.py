@@ -11,6 +11,7 @@ from scan_service.records.objects import DEALS, FIXED
 from scan_service.records.projection import (
     CUSTOM,
     STANDARD,
+    UNPARSED,
     column,
     kinds_of,
     moment,
@@ -20,7 +21,7 @@ from scan_service.records.projection import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from scan_service.records.objects import Part
 
@@ -99,19 +100,20 @@ def file_columns(
     first = dict(_DEAL_HEADINGS if part.name == DEALS else _RECORD_HEADINGS)
     if part.changes:
         first["merged_into"] = "merged_into"
-    taken: set[str] = set()
-    found = [_first(_free(heading, taken), name, present) for name, heading in first.items()]
-    for name, kind in kinds_of(scan, part, STANDARD).items():
+    found = [_first(heading, name, present) for name, heading in first.items()]
+    standard = kinds_of(scan, part, STANDARD)
+    own = kinds_of(scan, part, CUSTOM) if custom else {}
+    headings = _Headings(first.values(), {*standard, *own})
+    for name, kind in standard.items():
         if part.name != DEALS or name not in FIXED:
-            found.append(_property(_free(name, taken), name, STANDARD, kind))
+            found.append(_property(headings.take(name, "property_"), name, STANDARD, kind, present))
     for links in part.associations if associations else ():
         ids = sql.SQL("link_ids({}::jsonb -> {})").format(
             column("associations", present), sql.Literal(links)
         )
-        # A record may have a property of that name, and two columns of one name help nobody.
-        found.append(Column(_free(links, taken, "associated_"), ids, "text"))
-    for name, kind in kinds_of(scan, part, CUSTOM).items() if custom else ():
-        found.append(_property(_free(name, taken, "custom_"), name, CUSTOM, kind))
+        found.append(Column(headings.take(links, "associated_"), ids, "text"))
+    for name, kind in own.items():
+        found.append(_property(headings.take(name, "custom_"), name, CUSTOM, kind, present))
     return found
 
 
@@ -128,16 +130,30 @@ def csv_line(table: list[Column]) -> sql.Composable:
     ).format(sql.SQL(", ").join(entry.json for entry in table))
 
 
-def _free(heading: str, taken: set[str], prefix: str = "property_") -> str:
-    while heading in taken:
-        heading = prefix + heading
-    taken.add(heading)
-    return heading
+class _Headings:
+    """The headings of a file: two columns of one name help nobody.
+
+    Args:
+        taken: those that are given already.
+        names: of properties; what has to be called otherwise is never called like another one.
+    """
+
+    def __init__(self, taken: Iterable[str], names: set[str]) -> None:
+        self._taken = {*taken}
+        self._names = names
+
+    def take(self, name: str, prefix: str) -> str:
+        """Return a column's heading: its name, or one with a prefix where that is taken."""
+        heading = name
+        while heading in self._taken or (heading != name and heading in self._names):
+            heading = prefix + heading
+        self._taken.add(heading)
+        return heading
 
 
 def _first(heading: str, name: str, present: Mapping[str, str]) -> Column:
     if name in FIXED:
-        return _property(heading, name, STANDARD, _FIXED_KINDS.get(name, "text"))
+        return _property(heading, name, STANDARD, _FIXED_KINDS.get(name, "text"), present)
     shown, kind = column(name, present), "text"
     if name == "archived":
         shown, kind = sql.SQL("{}::text").format(shown), "boolean"
@@ -146,9 +162,15 @@ def _first(heading: str, name: str, present: Mapping[str, str]) -> Column:
     return Column(heading, shown, kind)
 
 
-def _property(heading: str, name: str, of: str, kind: str) -> Column:
-    if kind in ("moment", "day"):
-        shown = moment_property(name, of) if kind == "moment" else text(name, of)
+def _property(heading: str, name: str, of: str, kind: str, present: Mapping[str, str]) -> Column:
+    if kind == "day":
+        return Column(heading, text(name, of), kind)
+    if kind == "moment":
+        shown = moment_property(name, of)
+        if UNPARSED in present:  # which may look like one
+            shown = sql.SQL("coalesce(d.{} ->> {}, {})").format(
+                sql.Identifier(UNPARSED), sql.Literal(name), shown
+            )
         return Column(heading, shown, kind)
     # All others say by their JSON what they are, whatever the definition says by now.
     return Column(heading, value(name, of), "json", kind)

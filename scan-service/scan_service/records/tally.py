@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from scan_service.moments import timestamp
 from scan_service.records import marks
 from scan_service.records.deals import CLOSED, CURRENCY, HOME, MONEY, OWN, WON
 from scan_service.records.objects import DEALS, LINKS, parts, table_of
-from scan_service.records.projection import OBJECTS, kinds_of, records_of, unpacked
+from scan_service.records.projection import OBJECTS, UNPARSED, kinds_of, records_of, unpacked
 from scan_service.records.storage import columns, count, refused_rows, weigh
 from scan_service.records.tables import REJECTED
 
@@ -145,19 +146,34 @@ _SUMMARY_SUMS = ("totalAmount", "closedWonAmount", "closedLostAmount", "openAmou
 async def _filled(
     connection: Connection, scan: Mapping[str, Any], part: Part, present: Mapping[str, str]
 ) -> dict[str, dict[str, int]]:
-    """Return how many records have a value, by where properties stand and their names."""
-    found: dict[str, dict[str, int]] = {}
+    """Return how many records have a value, by where properties stand and their names.
+
+    A text that does not fit the type of its property is one, too. Properties that the scan chose
+    are there without any.
+    """
+    found: dict[str, Counter[str]] = {of: Counter() for of in OBJECTS}
+    rows = records_of(part, present, scan)
     for of, stored in OBJECTS.items():
-        found[of] = {}
+        known = kinds_of(scan, part, of)
+        found[of].update({name: 0 for name in part.properties if name in known})
         if stored in present:
-            cursor = await connection.execute(
-                sql.SQL(
-                    "select name, count(*) as n from (select jsonb_object_keys({}) as name {})"
-                    " as used group by name order by name"
-                ).format(sql.Identifier(stored), records_of(part, present, scan))
-            )
-            found[of] = {row["name"]: row["n"] for row in await cursor.fetchall()}
-    return found
+            found[of].update(await _names(connection, stored, rows))
+    unparsed = await _names(connection, UNPARSED, rows) if UNPARSED in present else {}
+    for of, counts in found.items():
+        known = kinds_of(scan, part, of)
+        counts.update({name: n for name, n in unparsed.items() if name in known})
+    return {of: dict(sorted(counts.items())) for of, counts in found.items()}
+
+
+async def _names(connection: Connection, stored: str, rows: sql.Composable) -> dict[str, int]:
+    """Return how often each name is in a column of objects."""
+    cursor = await connection.execute(
+        sql.SQL(
+            "select name, count(*) as n from (select jsonb_object_keys({}) as name {}) as used"
+            " group by name"
+        ).format(sql.Identifier(stored), rows)
+    )
+    return {row["name"]: row["n"] for row in await cursor.fetchall()}
 
 
 async def _add_refused(connection: Connection, found: Tally, owner: list[str]) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from openpyxl import Workbook
 from openpyxl.cell import WriteOnlyCell
 from openpyxl.utils import get_column_letter
 
-from scan_service.records.rows import received
+from scan_service.records.rows import read_time, received
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -32,6 +32,7 @@ LAST_ROW, LAST_COLUMN = 1_048_576, 16_384
 _DIGITS = 15
 _NOTED = 10_000
 _FIRST_YEAR = 1900
+_MILLISECONDS = "yyyy-mm-dd hh:mm:ss.000"
 _LONGEST_TITLE = 31
 # Beyond these a spreadsheet's numbers are infinite, or nothing.
 _LARGEST, _SMALLEST = Decimal("9.99e307"), Decimal("2.23e-308")
@@ -144,16 +145,19 @@ class Sheets:
 
     def _time(self, value: str, kind: str, index: int) -> Any:
         try:
-            found: date = (
-                date.fromisoformat(value)
-                if kind == "day"
-                else datetime.fromisoformat(value).replace(tzinfo=None)
-            )
-        except ValueError:  # years that Python does not have, such as 20260
+            found = read_time(value, kind)
+        except ValueError:
             return self._text(value, index)
         if found.year <= _FIRST_YEAR:
             return self._text(value, index)
-        return found
+        if not isinstance(found, datetime):
+            return found
+        found = found.replace(tzinfo=None)
+        if not found.microsecond:
+            return found
+        cell = WriteOnlyCell(self._sheet, found)
+        cell.number_format = _MILLISECONDS  # or they are there and not shown
+        return cell
 
     def _text(self, value: str, index: int) -> Cell:
         kept = value
