@@ -32,33 +32,20 @@ class Activation:
         self._rejections = rejections
         self._intake = intake
 
-    def activate(self, stream: Stream, version: int) -> None:
+    def activate(self, stream: Stream, version: int, *, gathers: bool) -> None:
         """Delete what a version did not bring, after all records before the message.
 
         Args:
             stream: the stream.
             version: what its full read is called.
+            gathers: whether the rows of other streams of the tap are in its table, too.
         """
         if stream.overwritten:  # which needs no versions: it is enough to know what is complete
             if stream.counts.processed:
                 stream.told = stream.counts.processed
             return
-        if stream.versionless:
-            logger.warning(
-                "%s: version %d is not activated, since records without a version came before it, "
-                "so it is not known which rows are gone",
-                stream.name,
-                version,
-            )
-            return
-        if version in stream.leading or not (version in stream.begun or stream.announced):
-            stream.leading.add(version)
-            logger.warning(
-                "%s: version %d is not activated, since its ACTIVATE_VERSION came before its "
-                "records, so it is not known whether they are complete",
-                stream.name,
-                version,
-            )
+        if doubt := self._doubt(stream, version, gathers=gathers):
+            logger.warning("%s: version %d is not activated, since %s", stream.name, version, doubt)
             return
         if not stream.versioned:
             stream.versioned = True
@@ -89,3 +76,19 @@ class Activation:
                 "" if None in spared or not stream.scope else f" of {len(spared)} tenants",
             )
         logger.info("%s: version %d is active, %d rows deleted", stream.name, version, deleted)
+
+    @staticmethod
+    def _doubt(stream: Stream, version: int, *, gathers: bool) -> str:
+        if gathers:
+            return "several streams lead to this table, so it is not known whose rows are gone"
+        if stream.versionless:
+            return (
+                "records without a version came before it, so it is not known which rows are gone"
+            )
+        if version in stream.leading or not (version in stream.begun or stream.announced):
+            stream.leading.add(version)
+            return (
+                "its ACTIVATE_VERSION came before its records, so it is not known whether they are "
+                "complete"
+            )
+        return ""

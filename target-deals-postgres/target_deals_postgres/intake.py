@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from singer_sdk.singerlib.json import serialize_json
 
+from target_deals_postgres import stream_maps
 from target_deals_postgres.errors import InputError
 from target_deals_postgres.records.columns import TENANT
 from target_deals_postgres.records.messages import Message
@@ -74,8 +75,8 @@ class Intake:
         except JSONDecodeError:
             raise _no_record(message) from None
         why = UnfitError("the record is no object, or nested too deeply")
-        for stream_map in mapper.stream_maps[message.stream]:
-            stream = streams.get(stream_map.stream_alias)
+        for stream_map in stream_maps.leading(mapper, message.stream):
+            stream = streams[stream_map.stream_alias]
             mapped = None
             if isinstance(record, dict):
                 try:
@@ -86,8 +87,6 @@ class Intake:
                 else:
                     if mapped is None:
                         continue
-            if stream is None:
-                continue
             if mapped is None:
                 stream.counts.processed += 1
                 self._reject(stream, message, why)

@@ -16,7 +16,7 @@ from target_deals_postgres.records.values import loads
 from target_deals_postgres.tables.outcomes import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from psycopg2.extensions import cursor
 
@@ -37,6 +37,7 @@ class Overwriting:
         commits: Commits,
         rejections: Rejections,
         streams: Mapping[str, Stream],
+        missing: Callable[[Stream], set[str]],
     ) -> None:
         """Prepare; no stream is known yet.
 
@@ -45,11 +46,13 @@ class Overwriting:
             commits: its transactions.
             rejections: its rejected records.
             streams: its streams by name, as they come.
+            missing: which of the tap's streams should have led to one, too, and have not come.
         """
         self._settings = settings
         self._commits = commits
         self._rejections = rejections
         self._streams = streams
+        self._missing = missing
 
     def note_state(self) -> None:
         """Note that a STATE came: what came before it is complete so far."""
@@ -105,9 +108,12 @@ class Overwriting:
         state = self._commits.held
         value = loads(state) if state is not None else None
         syncing = value.get("currently_syncing") if isinstance(value, dict) else None
-        if not unsure and not syncing:
+        missing = sorted({source for one in streams for source in self._missing(one)})
+        if not unsure and not syncing and not missing:
             return
         why = f"the last STATE says that the tap is at {syncing}"
+        if missing:
+            why = f"no SCHEMA came of {', '.join(missing)}, which stream_maps lead to a table"
         if unsure:
             why = f"no STATE came after the last message of {', '.join(unsure)}"
         raise InputCutError(

@@ -63,7 +63,11 @@ class Run:
             intake=self._intake,
         )
         self._overwriting = Overwriting(
-            settings, self._commits, self._rejections, self._schemas.streams
+            settings,
+            self._commits,
+            self._rejections,
+            self._schemas.streams,
+            self._schemas.missing,
         )
         self._stopped: Callable[[], bool] = lambda: False
         self.lines: Counter[str] = Counter()
@@ -200,14 +204,11 @@ class Run:
 
     def _accept_version(self, message: Message) -> None:
         self._schemas.require(message)
-        names = [message.stream]
-        if self._settings.mapped:
-            names = [one.stream_alias for one in self._mapper.stream_maps[message.stream]]
         if message.version is None:
             raise InputError(f"ACTIVATE_VERSION of stream {message.stream} has no version")
-        for name in names:
+        for stream in self._schemas.led(message.stream):
             if not self._settings.process_activate_version_messages:
-                logger.warning("%s: ACTIVATE_VERSION is ignored, as set", name)
+                logger.warning("%s: ACTIVATE_VERSION is ignored, as set", stream.name)
                 continue
-            if name in self._schemas.streams:  # a stream map may have removed it
-                self._activation.activate(self._schemas.streams[name], message.version)
+            gathers = self._schemas.gathers(stream, message.stream)
+            self._activation.activate(stream, message.version, gathers=gathers)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from singer_sdk.exceptions import InvalidJSONSchema
-from singer_sdk.mapper import RemoveRecordTransform
 
 from target_deals_postgres import stream_maps
 from target_deals_postgres.errors import InputError, SchemaMissingError
@@ -122,13 +121,40 @@ class Schemas:
             self._open(name, name, _Part(schema, keys))
             return
         stream_maps.register(self._mapper, name, schema, list(keys))
-        for stream_map in self._mapper.stream_maps[name]:
-            if not isinstance(stream_map, RemoveRecordTransform):
-                part = _Part(
-                    stream_map.transformed_schema,
-                    tuple(stream_map.transformed_key_properties or ()),
-                )
-                self._open(stream_map.stream_alias, name, part)
+        for stream_map in stream_maps.leading(self._mapper, name):
+            part = _Part(
+                stream_map.transformed_schema,
+                tuple(stream_map.transformed_key_properties or ()),
+            )
+            self._open(stream_map.stream_alias, name, part)
+
+    def led(self, name: str) -> list[Stream]:
+        """The streams that a stream of the tap leads to.
+
+        Args:
+            name: as the tap names it; its SCHEMA has come.
+        """
+        if not self._settings.mapped:
+            return [self.streams[name]]
+        maps = stream_maps.leading(self._mapper, name)
+        return [self.streams[one.stream_alias] for one in maps]
+
+    def gathers(self, stream: Stream, source: str) -> bool:
+        """Whether other streams of the tap lead to a stream, too, or may do so.
+
+        Args:
+            stream: the stream.
+            source: one that leads there, as the tap names it.
+        """
+        return len({source} | self._parts[stream.name].keys() | self._sources(stream)) > 1
+
+    def missing(self, stream: Stream) -> set[str]:
+        """The streams of the tap that lead to a stream by name, and of which no SCHEMA has come."""
+        named = {one for one in self._sources(stream) if not stream_maps.is_pattern(one)}
+        return named - self.known.keys()
+
+    def _sources(self, stream: Stream) -> set[str]:
+        return stream_maps.sources(self._mapper.stream_maps_dict, stream.name)
 
     def _open(self, name: str, source: str, part: _Part) -> None:
         parts = self._parts.setdefault(name, {})

@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from singer_sdk.exceptions import MapExpressionError, StreamMapConfigError
 from singer_sdk.mapper import (
+    MAPPER_ALIAS_OPTION,
     MAPPER_ELSE_OPTION,
     MAPPER_KEY_PROPERTIES_OPTION,
+    MAPPER_SOURCE_OPTION,
     NULL_STRING,
     PluginMapper,
+    RemoveRecordTransform,
+    StreamMap,
 )
 
 from target_deals_postgres.errors import StreamMapError
@@ -83,6 +87,38 @@ def register(
         mapper.register_raw_stream_schema(stream, schema, keys)
     if any(not _is_name(one.stream_alias) for one in mapper.stream_maps[stream]):
         raise StreamMapError(f"__alias__ of {stream} gives no name")
+
+
+def leading(mapper: PluginMapper, stream: str) -> list[StreamMap]:
+    """The maps of a stream that lead to a table.
+
+    Args:
+        mapper: The SDK's.
+        stream: As its tap names it.
+    """
+    maps = mapper.stream_maps[stream]
+    return [one for one in maps if not isinstance(one, RemoveRecordTransform)]
+
+
+def sources(maps: Mapping[str, Any], name: str) -> set[str]:
+    """Which streams the settings lead to one table, by names or patterns.
+
+    Args:
+        maps: What `stream_maps` says.
+        name: The table's stream.
+    """
+    found = set()
+    for source, parts in maps.items():
+        if isinstance(parts, Mapping) and MAPPER_SOURCE_OPTION not in parts:
+            alias = str(parts.get(MAPPER_ALIAS_OPTION) or source)
+            if alias.strip("\"' ") == name:  # an expression, or a name as it is
+                found.add(source)
+    return found
+
+
+def is_pattern(source: str) -> bool:
+    """Whether it may stand for several streams."""
+    return any(sign in source for sign in "*?[")
 
 
 def _is_name(alias: object) -> bool:
