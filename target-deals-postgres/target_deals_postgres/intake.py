@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from json import JSONDecodeError
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from singer_sdk.singerlib.json import serialize_json
 
 from target_deals_postgres import stream_maps
 from target_deals_postgres.errors import InputError
-from target_deals_postgres.records.columns import TENANT
+from target_deals_postgres.records.columns import TENANT, Kind
 from target_deals_postgres.records.messages import Message
 from target_deals_postgres.records.rows import (
     GoneBeforeError,
@@ -18,7 +18,13 @@ from target_deals_postgres.records.rows import (
     UnknownFieldsError,
     UnknownMarkError,
 )
-from target_deals_postgres.records.values import NarrowError, UnfitError, as_payload, loads
+from target_deals_postgres.records.values import (
+    NarrowError,
+    UnfitError,
+    as_payload,
+    loads,
+    storable,
+)
 from target_deals_postgres.storing.rejected import Rejected
 
 if TYPE_CHECKING:
@@ -156,17 +162,20 @@ class Intake:
     def _rejected(stream: Stream, message: Message, why: str) -> Rejected:
         payload = bytes(message.record)
         record = message.parsed
+        values: dict[str, Any] = {}
+        key = serialize_json(dict.fromkeys(stream.keys))
         try:
             record = loads(payload) if record is None else record
             payload = payload or as_payload(record).encode()
+            values = record if isinstance(record, dict) else {}
+            key = serialize_json({name: values.get(name) for name in stream.keys})
         except (ValueError, RecursionError):
-            record = None
-        values = record if isinstance(record, dict) else {}
+            pass
         tenant = values.get(TENANT)
         return Rejected(
             stream.name,
-            None if tenant is None else str(tenant),
-            serialize_json({key: values.get(key) for key in stream.keys}),
+            None if tenant is None else storable(str(tenant), Kind.TEXT),  # as rows have it
+            key,
             why,
             payload.decode("utf-8", "replace"),
             version=None if stream.overwritten else message.version,

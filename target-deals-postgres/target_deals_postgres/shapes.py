@@ -15,6 +15,7 @@ from target_deals_postgres.records.columns import (
     fields_of,
     identifier,
 )
+from target_deals_postgres.records.values import storable
 from target_deals_postgres.tables.sdc_columns import METADATA
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class Shape:
         names = [f"x-{name.strip('_').replace('_', '-')}" for name in self.scope]
         if not names or not all(isinstance(self.schema.get(name), str) for name in names):
             return set()
-        return {tuple(self.schema[name] for name in names)}
+        return {tuple(storable(self.schema[name], Kind.TEXT) for name in names)}
 
     @property
     def added(self) -> list[tuple[str, Kind]]:

@@ -12,6 +12,7 @@ from singer_sdk.exceptions import InvalidRecord
 from singer_sdk.sinks.core import JSONSchemaValidator
 
 from target_deals_postgres import fitting
+from target_deals_postgres.errors import InputError
 from target_deals_postgres.records.columns import (
     DELETED,
     TENANT,
@@ -281,3 +282,12 @@ class Stream(Shape):
             validator.validate(message.parsed)
         except InvalidRecord as error:
             raise UnfitError(f"not valid by its schema: {error.error_message}") from None
+        except ArithmeticError:
+            raise UnfitError("not valid by its schema: a number that cannot be judged") from None
+        except RecursionError:
+            raise
+        except Exception as error:  # noqa: BLE001 - of a pattern or a reference, whoever reads it
+            raise InputError(
+                f"the SCHEMA of stream {self.name} cannot judge records ({error}): mend it, or do "
+                "without validate_records"
+            ) from None

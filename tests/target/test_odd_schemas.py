@@ -32,6 +32,8 @@ AB = {"id": "integer", "a": "string"}
         ({"allOf": [{"type": "string"}, {"maxLength": 3}]}, "text"),
         ({"oneOf": [{"type": "integer"}, {"type": "string", "format": "date"}]}, "text"),
         ({"anyOf": {"type": "string"}}, "jsonb"),
+        ({"type": "string", "anyOf": None, "oneOf": None, "allOf": None, "enum": None}, "text"),
+        ({"enum": "x"}, "jsonb"),
         ({"type": "integer", "maximum": "9"}, "bigint"),
         ({"type": "string", "format": "duration"}, "text"),
         ({"type": "string", "contentEncoding": "base64"}, "text"),

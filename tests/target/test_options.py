@@ -166,6 +166,18 @@ def test_validation_judges_the_whole_schema(pg: Loader) -> None:
     assert pg.rows("SELECT count(*) FROM hubspot.t") == [(3,)]
 
 
+def test_a_schema_that_cannot_judge_is_told(pg: Loader) -> None:
+    nowhere = {"$ref": "#/definitions/none"}
+    messages = [
+        pg.schema("t", {"id": "integer", "a": nowhere}),
+        pg.records("t", {"id": 1, "a": "x"}),
+    ]
+    with pytest.raises(InputError, match="the SCHEMA of stream t cannot judge records"):
+        pg.load(*messages, pg.state(1), validate_records=True)
+    assert pg.states == []
+    pg.load(*messages)
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [

@@ -20,8 +20,8 @@ def records(message: Message) -> Iterator[bytes]:
     """Read the records of a BATCH, one line of JSON each.
 
     Raises:
-        InputError: the encoding is another one than JSON lines, plain or compressed by gzip, or a
-            file cannot be read.
+        InputError: the encoding is another one than JSON lines, plain or compressed by gzip, no
+            files are named, or one cannot be read.
     """
     encoding = message.encoding or {}
     if encoding.get("format") != BatchFileFormat.JSONL:
@@ -32,7 +32,9 @@ def records(message: Message) -> Iterator[bytes]:
             f"a BATCH of stream {message.stream} has the compression {compression!s:.60}, which is "
             "neither gzip nor none"
         )
-    for url in message.manifest or ():
+    if message.manifest is None:
+        raise InputError(f"a BATCH of stream {message.stream} has no manifest")
+    for url in message.manifest:
         try:
             with contextlib.ExitStack() as opened:
                 head, tail = StorageTarget.split_url(url)

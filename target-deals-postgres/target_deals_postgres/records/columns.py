@@ -221,10 +221,10 @@ def _variants(spec: Any, root: dict[str, Any], depth: int) -> Iterator[dict[str,
         yield from _variants(target, root, depth + 1)
         return
     own = {key: value for key, value in spec.items() if key not in {"anyOf", "oneOf", "allOf"}}
-    for part in spec.get("allOf", ()):
+    for part in _parts(spec, "allOf"):
         for variant in _variants(part, root, depth + 1):
             own = {**variant, **own}
-    alternatives = [*spec.get("anyOf", ()), *spec.get("oneOf", ())]
+    alternatives = [*_parts(spec, "anyOf"), *_parts(spec, "oneOf")]
     for alternative in alternatives:
         for variant in _variants(alternative, root, depth + 1):
             yield {**own, **variant}
@@ -232,12 +232,21 @@ def _variants(spec: Any, root: dict[str, Any], depth: int) -> Iterator[dict[str,
         yield own
 
 
+def _parts(spec: dict[str, Any], name: str) -> list[Any]:
+    # Some taps write null where there are none; what is no list says nothing about types.
+    parts = spec.get(name)
+    return parts if isinstance(parts, list) else [] if parts is None else [None]
+
+
 def _types(variant: dict[str, Any]) -> list[str]:
     given = variant.get("type")
     if given is not None:
         listed = given if isinstance(given, list) else [given]
         return [name if isinstance(name, str) else "unknown" for name in listed]
-    if "enum" in variant or "const" in variant:
+    values = variant.get("enum")
+    if values is None and "const" in variant:
+        values = [variant["const"]]
+    if isinstance(values, list):
         names = {
             str: "string",
             bool: "boolean",
@@ -245,6 +254,5 @@ def _types(variant: dict[str, Any]) -> list[str]:
             float: "number",
             type(None): "null",
         }
-        values = variant.get("enum", [variant.get("const")])
         return [names.get(type(value), "object") for value in values]
     return ["object"] if "properties" in variant else []

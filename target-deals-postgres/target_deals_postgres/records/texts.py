@@ -54,7 +54,8 @@ def text_of(column: Column, type_: Any) -> Callable[[Any], str] | None:
     if kind is Kind.JSONB and accepts & STRUCTURES:
         return _raw_text if "string" in accepts else _structures(column)
     whole = "integer" in accepts and "number" not in accepts  # 1.5 has to be found out
-    numbers = kind in {Kind.NUMERIC, Kind.TEXT} and accepts <= _NUMBERS
+    # A column of texts has them as they are written, which Python may do in another way.
+    numbers = kind is Kind.NUMERIC and accepts <= _NUMBERS
     if not whole and (kind is Kind.JSONB or numbers):
         return _starts(column)
     return _converted(column)

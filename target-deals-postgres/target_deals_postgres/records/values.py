@@ -54,7 +54,10 @@ class NarrowError(ValueError):
 
 
 class NotFinite(str):
-    """NaN, Infinity or -Infinity: a number for numeric columns, a string inside JSON."""
+    """NaN, Infinity, or a number with an exponent beyond all bounds.
+
+    A number for numeric columns, a string inside JSON.
+    """
 
     __slots__ = ()
 
@@ -67,10 +70,17 @@ def loads(line: bytes) -> Any:
     """
     return json.loads(
         line.decode("utf-8", "replace"),
-        parse_float=Decimal,
+        parse_float=_fraction,
         parse_int=lambda digits: int(digits) if len(digits) < LONGEST_INTEGER else Decimal(digits),
         parse_constant=NotFinite,
     )
+
+
+def _fraction(digits: str) -> Decimal | NotFinite:
+    try:
+        return Decimal(digits)
+    except InvalidOperation:  # 1e9999999999999999999, which PostgreSQL may refuse itself
+        return NotFinite(digits)
 
 
 def json_type(value: Any) -> str:

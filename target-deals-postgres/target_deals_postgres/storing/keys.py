@@ -41,9 +41,9 @@ def texts_of(key: str) -> list[str | None]:
     """The parts of a key as it is listed."""
     try:
         values = loads(key.encode()).values()
-    except (ValueError, AttributeError):
+        return [one if isinstance(one, str | None) else _text(one) for one in values]
+    except (ValueError, AttributeError, RecursionError):
         return [key]
-    return [one if isinstance(one, str | None) else _text(one) for one in values]
 
 
 def _text(value: Any) -> str:

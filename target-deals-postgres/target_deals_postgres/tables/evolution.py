@@ -128,7 +128,7 @@ class Evolution:
                 places[one.name] = column
                 cleared += self._others(column)
         left_out = [one.name for one in fields if one.name not in places]
-        if extra or left_out:
+        if extra or left_out or not fields:  # a row needs a column
             self._ensure(EXTRA.name, EXTRA.kind, "Properties that have no column of their own")
         if left_out:
             logger.warning(

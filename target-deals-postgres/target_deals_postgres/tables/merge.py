@@ -193,7 +193,9 @@ class Merge:
     def _merge(self, cur: cursor, batch: Batch) -> tuple[int, int, int]:
         # How many rows were created, updated, and removed again.
         known = batch.presences()
-        if len(known) > 1 or self._partitioned:  # whose INSERT cannot tell which rows are new
+        # The INSERT of a partitioned table cannot tell which rows are new.
+        is_empty = not any("1" in present.mask for present in known)
+        if len(known) > 1 or self._partitioned or is_empty:
             created, updated = self._merge_mixed(cur, known)
         else:
             created, updated = self._merge_alike(cur, *known)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from target_deals_postgres.records.columns import DELETED, VERSION, Kind
 from target_deals_postgres.records.lines import NULL, escape
+from target_deals_postgres.records.values import storable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,9 +37,10 @@ def metadata_of(message: Message, names: Sequence[str], started: datetime) -> li
         started: when the run started.
     """
     now = time.time()
+    extracted = message.time_extracted
     moment = datetime.fromtimestamp(now, UTC).isoformat()
     known = {
-        "_sdc_extracted_at": escape(message.time_extracted) if message.time_extracted else NULL,
+        "_sdc_extracted_at": escape(storable(extracted, Kind.TEXT)) if extracted else NULL,
         "_sdc_received_at": moment,
         "_sdc_batched_at": moment,
         "_sdc_sequence": str(round(now * 1000)),
