@@ -70,6 +70,7 @@ def test_keys_of_listed_records_are_the_same_where_postgresql_says_so(pg: Loader
         (number, 1.0, 1),
         ({"type": "object"}, {"a": 1, "b": [1.0]}, {"b": [1], "a": 1.0}),
         ({"type": ["string", "integer"]}, 1, "1"),
+        ({"type": "boolean"}, True, True),
     ]
     others: list[tuple[Any, Any, Any]] = [
         (number, 10**30 + 1, 10**30 + 2),
@@ -202,6 +203,26 @@ def test_a_list_of_an_older_version_is_extended(pg: Loader, schema: Any) -> None
     pg.rows("ALTER TABLE hubspot.t DROP CONSTRAINT short")
     pg.load(schema, **AGAIN)
     assert rows(pg) == [(1, "too long")]
+
+
+def test_a_record_that_postgresql_refused_is_tried_again_with_all_it_had(pg: Loader) -> None:
+    date = {"type": ["string", "null"], "format": "date"}
+    pg.load(pg.schema("t", {"id": "integer", "d": date, "n": "string"}, ["id"]))
+    record = {"id": 1, "d": "2026-02-30", "n": 1.50, "x": {"y": "ü\n"}, "z": None}
+    ways: list[dict[str, Any]] = [{}, {"stream_maps": {"t": {}}}]
+    for more in ways:
+        pg.load(
+            pg.schema("t", {"id": "integer", "d": date, "n": "number"}, ["id"]),
+            pg.records("t", record),
+            max_rejected_records=-1,
+            **more,
+        )
+    for (payload,) in pg.rows("SELECT payload FROM hubspot._rejected_records"):
+        assert json.loads(payload) == record
+    pg.load(pg.schema("t", {"id": "integer", "d": "string", "n": "number"}, ["id"]), **AGAIN)
+    assert pg.rows("SELECT id, d__text, n, _extra FROM hubspot.t") == [
+        (1, "2026-02-30", "1.5", {"x": {"y": "ü\n"}, "z": None})
+    ]
 
 
 def test_records_that_were_mapped_are_not_tried_again(pg: Loader) -> None:

@@ -259,7 +259,10 @@ class Layout:
             for at, column in enumerate(self.columns)
             if present[at]
         ]
-        return "{" + ",".join(members) + "}"
+        at = len(self.columns)
+        if self.extra and present[at]:  # what has no column is an object by itself
+            members.append((unescape(texts[at]) or "{}").strip()[1:-1])
+        return "{" + ",".join(filter(None, members)) + "}"
 
     def _present(self, mask: str, *, has_extra: bool) -> Presence:
         mask = mask or "1" * len(self.columns)

@@ -32,6 +32,7 @@ _STARTS = {
     "number": DIGITS,
     "boolean": "tf",
 }
+_TRUTHS = {True: "true", False: "false", NULL: NULL}
 _string = msgspec.json.Decoder(str).decode
 
 
@@ -50,6 +51,8 @@ def text_of(column: Column, type_: Any) -> Callable[[Any], str] | None:
     if type_ is not Raw:
         if kind in {Kind.DATE, Kind.TIMESTAMP}:
             return _dates(column)
+        if kind is Kind.BOOLEAN:
+            return _TRUTHS.__getitem__
         return None if accepts == {"string"} else str
     if kind is Kind.JSONB and accepts & STRUCTURES:
         return _raw_text if "string" in accepts else _structures(column)

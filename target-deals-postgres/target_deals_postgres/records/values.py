@@ -155,7 +155,7 @@ def as_json(text: str | None, kind: Kind, accepts: frozenset[str] = EVERYTHING) 
     if text is None:
         return "null"
     if kind in {Kind.JSONB, Kind.BIGINT, Kind.BOOLEAN} or (
-        kind is Kind.NUMERIC and "string" not in accepts
+        kind in {Kind.NUMERIC, Kind.TEXT} and "string" not in accepts
     ):
         return text.lower() if kind is Kind.BOOLEAN else text
     return json.dumps(text, ensure_ascii=False)
