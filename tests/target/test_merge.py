@@ -13,6 +13,7 @@ from target_deals_postgres.errors import (
     KeyMissingError,
     RejectedRecordsError,
 )
+from target_deals_postgres.tables.staging import place_of
 
 if TYPE_CHECKING:
     from target.conftest import Loader
@@ -246,6 +247,23 @@ def test_many_bad_records_cost_seconds_not_minutes(pg: Loader) -> None:
     )
     assert pg.rows("SELECT count(*) FROM hubspot.t") == [(4000,)]
     assert pg.rows("SELECT count(*) FROM hubspot._rejected_records") == [(2000,)]
+
+
+@pytest.mark.parametrize(
+    ("context", "place"),
+    [
+        ('COPY stage_12, line 5, column c3: "c7"', (5, 3)),
+        ('COPY stage_12, line 5: "c7, 8"', (5, None)),
+        ("COPY stage_12, Zeile 5, Spalte c30: »x c4«", (5, 30)),
+        ("COPY stage_12, ligne 5, colonne c3 : « 2026 »", (5, 3)),
+        ('stage_12のCOPY、行 5、列 c3: "c7"', (5, 3)),
+        ('stage_12 복사, 5번째 줄, c3 열: "c7"', (5, 3)),
+        ('JSON data, line 1: {"stage_1": 7...\nCOPY stage_12, line 5, column c3: "x"', (5, 3)),
+        ("another error", (None, None)),
+    ],
+)
+def test_a_bad_value_is_found_in_every_language(context: str, place: Any) -> None:
+    assert place_of(context) == place
 
 
 def test_a_row_that_only_the_merge_refuses_is_found(pg: Loader) -> None:

@@ -26,7 +26,9 @@ ROW_ERRORS = ("22", "23", "21", "54", "P0")
 STAGE = "stage_"  # how the names of temporary tables begin
 FIRST_STEP = 64  # rows to try after a bad one
 COPY_CHUNK = 2000  # rows handed to libpq at once
-_COPY_LINE = re.compile(r"^COPY [^,]+, \S+ (\d+)(?:, \S+ c(\d+)\b)?")  # and the stage's column
+# The line of a COPY and the stage's column, in the server's language. What is read there may have
+# told before where in a JSON text it was.
+_PLACE = re.compile(rf'^(?:COPY )?{STAGE}\d+\D+?(\d+)(?:[^\d"«»:]*?\bc(\d+)\b)?', re.MULTILINE)
 _numbers = itertools.count(1)
 
 
@@ -104,14 +106,14 @@ class Stage:
             except psycopg2.Error as error:
                 raise_unless_a_row_is_bad(error)
                 cur.execute("ROLLBACK TO SAVEPOINT copy; RELEASE SAVEPOINT copy")
-                line = _COPY_LINE.match(error.diag.context or "")
-                good = int(line[1]) - 1 if line else (stop - start) // 2
+                line, column = place_of(error.diag.context or "")
+                good = (stop - start) // 2 if line is None else line - 1
                 if 0 < good < stop - start:
                     step = good
                     continue
-                if patches is not None and line and line[2]:
+                if patches is not None and column is not None:
                     row = patches.get(start) or Patch(batch.rows[start])
-                    if self._patch(row, int(line[2]), reason_of(error)):
+                    if self._patch(row, column, reason_of(error)):
                         patches[start] = row
                         step = FIRST_STEP
                         continue
@@ -169,6 +171,18 @@ class Lines:
     """The file that psycopg2 reads COPY's rows from."""
 
     def __init__(self, rows: Iterable[bytes]) -> None:
+def place_of(context: str) -> tuple[int | None, int | None]:
+    """Where in a stage's COPY an error is: the line, from 1, and the column, from 0.
+
+    Args:
+        context: what PostgreSQL says of the error's circumstances, in any language.
+    """
+    found = _PLACE.search(context)
+    if found is None:
+        return None, None
+    return int(found[1]), int(found[2]) if found[2] else None
+
+
         self._rows = iter(rows)
 
     def read(self, _size: int = 0) -> bytes:
