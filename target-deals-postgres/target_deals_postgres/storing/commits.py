@@ -14,10 +14,12 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
+import psycopg2
 from singer_sdk import metrics
 
 from target_deals_postgres.errors import StateUnreadError
 from target_deals_postgres.tables.outcomes import Outcome
+from target_deals_postgres.tables.staging import raise_unless_a_row_is_bad
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -218,21 +220,19 @@ class Commits:
 
         def work(cur: cursor) -> list[_Done]:
             nonlocal counts
-            if commit.rejected:
-                self._rejections.insert(cur, commit.rejected)
-            counts = {name: replace(one) for name, one in commit.counts.items()}
-            done = []
-            for part in commit.parts:
-                outcome, listed = part.destination.settle(part.noted, _load(cur, part))
-                done.append(_Done(part, outcome))
-                self._list(cur, part, listed)
-                if part.destination.stream in counts:
-                    counts[part.destination.stream].add(outcome)
-            for further in commit.then:
-                for name, outcome in further(cur).items():
-                    if name in counts:
-                        counts[name].add(outcome)
-            self._loads.store(cur, counts)
+            judged = any(part.destination.merge.judged for part in commit.parts)
+            if self._settings.dry_run or not judged:
+                done, counts = self._store(cur, commit)
+                return done
+            # A constraint that people deferred would refuse the whole COMMIT, and each one again.
+            cur.execute("SAVEPOINT whole")
+            done, counts = self._store(cur, commit)
+            try:
+                cur.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            except psycopg2.Error as error:
+                raise_unless_a_row_is_bad(error)
+                cur.execute("ROLLBACK TO SAVEPOINT whole; SET CONSTRAINTS ALL IMMEDIATE")
+                done, counts = self._store(cur, commit)
             return done
 
         done = []
@@ -244,6 +244,24 @@ class Commits:
         if commit.state is not None and not self._settings.dry_run:
             _emit(commit.state)
         return done
+
+    def _store(self, cur: cursor, commit: _Commit) -> tuple[list[_Done], Mapping[str, Counts]]:
+        if commit.rejected:
+            self._rejections.insert(cur, commit.rejected)
+        counts = {name: replace(one) for name, one in commit.counts.items()}
+        done = []
+        for part in commit.parts:
+            outcome, listed = part.destination.settle(part.noted, _load(cur, part))
+            done.append(_Done(part, outcome))
+            self._list(cur, part, listed)
+            if part.destination.stream in counts:
+                counts[part.destination.stream].add(outcome)
+        for further in commit.then:
+            for name, outcome in further(cur).items():
+                if name in counts:
+                    counts[name].add(outcome)
+        self._loads.store(cur, counts)
+        return done, counts
 
     def _list(self, cur: cursor, part: _Part, listed: list[tuple[bytes, Rejected]]) -> None:
         # What is listed before a later record of its key was stored is overtaken; the rest is not.

@@ -35,6 +35,7 @@ class Table:
         rounding: its columns that round what they are given, such as numeric(12,2).
         generated: its columns that PostgreSQL computes.
         partitioned: whether its rows lie in partitions.
+        judged: whether people's constraints, triggers or indexes may refuse a row.
     """
 
     schema: str
@@ -56,6 +57,7 @@ class Table:
     generated: set[str] = field(default_factory=set)
     kept: set[str] = field(default_factory=set)
     partitioned: bool = False
+    judged: bool = False
 
     @property
     def sql(self) -> Identifier:
@@ -127,7 +129,13 @@ def describe(cur: cursor, schema: str, stream: str) -> Table:
         """
         SELECT c.oid, pg_has_role(c.relowner, 'USAGE'),
             coalesce(obj_description(c.oid, 'pg_class'), ''), c.relnatts, c.relrowsecurity,
-            c.relkind
+            c.relkind,
+            EXISTS (SELECT FROM pg_constraint WHERE conrelid = c.oid AND contype NOT IN ('p', 'n'))
+            OR EXISTS (SELECT FROM pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal)
+            OR EXISTS (SELECT FROM pg_index WHERE indrelid = c.oid AND NOT indisprimary
+                AND (indisunique OR indpred IS NOT NULL OR indexprs IS NOT NULL))
+            OR EXISTS (SELECT FROM pg_attribute WHERE attrelid = c.oid
+                AND (attgenerated <> '' OR attnotnull AND (atthasdef OR attidentity <> '')))
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE n.nspname = %s AND c.relname = %s
         """,
@@ -136,7 +144,7 @@ def describe(cur: cursor, schema: str, stream: str) -> Table:
     row = cur.fetchone()
     if row is None:
         return table
-    oid, table.owned, table.comment, table.used, table.secured, kind = row
+    oid, table.owned, table.comment, table.used, table.secured, kind, table.judged = row
     if kind not in {"r", "p"}:
         raise DatabaseRefusedError(
             f"{table} exists and is no table ({KINDS.get(kind, kind)}), so the stream {stream} has "
@@ -153,7 +161,9 @@ def describe(cur: cursor, schema: str, stream: str) -> Table:
             atttypmod >= 0 AND atttypid IN ('numeric'::regtype, 'timestamptz'::regtype,
                 'timestamp'::regtype, 'time'::regtype), attgenerated <> '' OR attidentity = 'a',
             atthasdef OR attidentity <> '',
-            CASE WHEN atthasdef AND attgenerated = '' THEN pg_get_expr(adbin, adrelid) END
+            CASE WHEN attidentity = 'd' THEN format('nextval(%%L::regclass)',
+                    pg_get_serial_sequence(attrelid::regclass::text, attname))
+                WHEN atthasdef AND attgenerated = '' THEN pg_get_expr(adbin, adrelid) END
         FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
         WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped ORDER BY attnum
         """,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import psycopg2
 from psycopg2 import errorcodes
 
+from target_deals_postgres.errors import DatabaseRefusedError
 from target_deals_postgres.records.batches import Batch
 from target_deals_postgres.tables import staging
 from target_deals_postgres.tables.outcomes import Outcome
@@ -25,7 +26,11 @@ if TYPE_CHECKING:
 
 
 class Merge:
-    """Loads the batches of one layout into its table."""
+    """Loads the batches of one layout into its table.
+
+    Attributes:
+        judged: whether people's constraints, triggers or indexes may refuse a row.
+    """
 
     def __init__(
         self,
@@ -50,6 +55,7 @@ class Merge:
                 one is there already.
             lenient: whether a value that does not fit its column becomes NULL.
         """
+        self._table = table
         self._layout = layout
         self._hard_delete = hard_delete and "_sdc_deleted_at" in layout.names and bool(layout.keys)
         self._direct = direct and not self._hard_delete
@@ -58,6 +64,8 @@ class Merge:
             at = [at for at, one in enumerate(layout.columns) if one.field.name in layout.firm]
             self._firm = frozenset(at)
         self._partitioned = table.partitioned
+        self.judged = table.judged
+        self._secured = table.secured
         self._has_defaults = not table.defaults.keys().isdisjoint(layout.names)
         name = staging.new_name()
         self._statements = Statements(table, layout, name, uncompared)
@@ -77,7 +85,7 @@ class Merge:
         self._used = False
         if batch.parts and (odd := self._odd_parts(cur, batch)):
             outcome = self.load(cur, batch.without(odd))
-            outcome.add(self._load_in_order(cur, batch.made_of(sorted(odd))))
+            outcome.add(self._load_apart(cur, batch, sorted(odd)))
             return outcome
         if self._direct and self._is_full(batch) and self._copy_directly(cur, batch):
             return Outcome(created=len(batch.rows), superseded=batch.superseded)
@@ -92,7 +100,10 @@ class Merge:
         self._stage.remove(cur)
 
     def _odd_parts(self, cur: cursor, batch: Batch) -> set[int]:
-        # Rows made of a record that PostgreSQL cannot read: alone it would have been refused.
+        # Rows made of a record that PostgreSQL cannot read: alone it would have been refused. What
+        # people's constraints and triggers say of each, only the table knows.
+        if self.judged:
+            return set(batch.parts)
         owners = [number for number, parts in batch.parts.items() for _ in parts]
         self._stage.make(cur)
         cur.execute("SAVEPOINT parts")
@@ -100,13 +111,15 @@ class Merge:
         cur.execute("ROLLBACK TO SAVEPOINT parts; RELEASE SAVEPOINT parts")
         return {owners[at] for at, _ in refused}
 
-    def _load_in_order(self, cur: cursor, batch: Batch) -> Outcome:
-        # Rows of which several may have one key: each after the one before.
+    def _load_apart(self, cur: cursor, batch: Batch, numbers: Sequence[int]) -> Outcome:
+        # The records that rows were made of: the first ones of all, then the second ones, …
         outcome = Outcome()
-        for number in range(len(batch.rows)):
-            one = Batch(self._layout)
-            one.append(batch.rows[number], batch.present(number))
-            outcome.add(self._load_staged(cur, one))
+        for at in range(max(len(batch.parts[number]) for number in numbers)):
+            some = Batch(self._layout)
+            for number in numbers:
+                if at < len(batch.parts[number]):
+                    some.append(*batch.parts[number][at])
+            outcome.add(self._load_staged(cur, some))
         return outcome
 
     def _load_staged(self, cur: cursor, batch: Batch) -> Outcome:
@@ -151,7 +164,7 @@ class Merge:
     def _refused(self, cur: cursor, batch: Batch, number: int, why: str) -> Outcome:
         if number not in batch.parts:
             return Outcome(refused=[(batch, number, why)])
-        outcome = self._load_in_order(cur, batch.made_of([number]))
+        outcome = self._load_apart(cur, batch, [number])
         outcome.superseded -= len(batch.parts[number]) - 1
         return outcome
 
@@ -216,10 +229,23 @@ class Merge:
 
     def _merge_mixed(self, cur: cursor, known: set[Presence]) -> tuple[int, int]:
         # Records with different fields: new rows first, then each value that its record has.
-        cur.execute(self._statements.insert_missing())
-        created = cur.rowcount
-        update = self._statements.update_present(known)
+        made: str | None = None
+        if self.judged and not self._partitioned:  # a trigger may have changed what it inserts
+            cur.execute(self._statements.insert_and_tell())
+            created, made = cur.fetchone() or (0, None)
+        else:
+            cur.execute(self._statements.insert_missing())
+            created = cur.rowcount
+        update = self._statements.update_present(known, made)
         if update is None:
             return created, 0
         cur.execute(update)
-        return created, cur.rowcount
+        updated = cur.rowcount
+        if self._secured:
+            cur.execute(self._statements.hidden())
+            if cur.fetchone() != (0,):
+                raise DatabaseRefusedError(
+                    f"row-level security hides rows of {self._table} from the loading role, which "
+                    "it can neither insert nor update: let a policy show them"
+                )
+        return created, updated

@@ -20,9 +20,15 @@ if TYPE_CHECKING:
     from target_deals_postgres.records.batches import Batch
     from target_deals_postgres.tables.statements import Statements
 
-# SQLSTATE classes of errors that a row's own values cause: data, integrity, cardinality (two
-# spellings of one key in a batch), limits (row or index entry too big), a trigger's own exception.
-ROW_ERRORS = ("22", "23", "21", "54", "P0")
+# SQLSTATE classes of errors that no row's own values cause: of the connection, of the transaction,
+# of rights, of names, of resources, of the server. All others are a row's: of its data, integrity
+# or size, and whatever someone's trigger says of it, in a code of its own perhaps.
+OTHER_ERRORS = frozenset(
+    {
+        *("00", "01", "03", "08", "0A", "0B", "0L", "0P", "0Z", "24", "25", "26", "28", "2B", "2D"),
+        *("34", "3B", "3D", "3F", "40", "42", "53", "55", "57", "58", "72", "F0", "HV", "XX"),
+    }
+)
 STAGE = "stage_"  # how the names of temporary tables begin
 FIRST_STEP = 64  # rows to try after a bad one
 COPY_CHUNK = 2000  # rows handed to libpq at once
@@ -161,16 +167,6 @@ def drop_stages(cur: cursor) -> None:
         cur.execute(SQL("DROP TABLE {}").format(Identifier("pg_temp", name)))
 
 
-def raise_unless_a_row_is_bad(error: psycopg2.Error) -> None:
-    """Raise an error that no row's own values cause."""
-    if (error.pgcode or "")[:2] not in ROW_ERRORS:
-        raise error
-
-
-class Lines:
-    """The file that psycopg2 reads COPY's rows from."""
-
-    def __init__(self, rows: Iterable[bytes]) -> None:
 def place_of(context: str) -> tuple[int | None, int | None]:
     """Where in a stage's COPY an error is: the line, from 1, and the column, from 0.
 
@@ -187,6 +183,16 @@ def place_of(context: str) -> tuple[int | None, int | None]:
 
     def read(self, _size: int = 0) -> bytes:
         """The next lines, however many bytes that are."""
+def raise_unless_a_row_is_bad(error: psycopg2.Error) -> None:
+    """Raise an error that no row's own values cause."""
+    if not error.pgcode or error.pgcode[:2] in OTHER_ERRORS:
+        raise error
+
+
+class Lines:
+    """The file that psycopg2 reads COPY's rows from."""
+
+    def __init__(self, rows: Iterable[bytes]) -> None:
         chunk = list(itertools.islice(self._rows, COPY_CHUNK))
         return b"\n".join(chunk) + b"\n" if chunk else b""
 

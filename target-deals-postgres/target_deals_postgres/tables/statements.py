@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from psycopg2.sql import SQL, Identifier
+from psycopg2.sql import SQL, Identifier, Literal
 
 from target_deals_postgres.records.columns import DELETED, SCOPE, VERSION
 from target_deals_postgres.records.lines import OPTIONS
@@ -122,11 +122,22 @@ class Statements:
                 )
         return self._insert(range(len(self._names)), conflict, values)
 
-    def update_present(self, known: set[Presence]) -> Composable | None:
+    def insert_and_tell(self) -> Composable:
+        """Insert the rows whose keys are not in the table.
+
+        Returns:
+            A query of one row: how many there were, and the transaction that has them.
+        """
+        return SQL(
+            "WITH made AS ({} RETURNING t.xmin::text AS xmin) SELECT count(*), min(xmin) FROM made"
+        ).format(self.insert_missing())
+
+    def update_present(self, known: set[Presence], made: str | None = None) -> Composable | None:
         """Update the rows in the table with the fields that each row of the stage has.
 
         Args:
             known: what rows of the stage may have.
+            made: the transaction of rows that are to stay as a trigger made them.
         """
         new: dict[int, Composable] = {}
         for at in range(len(self._names)):
@@ -140,8 +151,25 @@ class Statements:
         if not self._key or not new:
             return None
         changes, is_changed = self._changes(new)
-        return SQL("UPDATE {} AS t SET {} FROM {} AS s WHERE {} AND {}").format(
-            self._table.sql, changes, self._stage, self._same_key(), is_changed
+        is_old = SQL("t.xmin <> {}::xid").format(Literal(made)) if made else SQL("true")
+        return SQL("UPDATE {} AS t SET {} FROM {} AS s WHERE {} AND {} AND {}").format(
+            self._table.sql, changes, self._stage, self._same_key(), is_old, is_changed
+        )
+
+    def hidden(self) -> Composable:
+        """Count the rows of the stage whose key is in the table, and not to be seen there.
+
+        ON CONFLICT DO NOTHING passes them by without a word.
+        """
+        return SQL(
+            "SELECT count(*) FROM {} AS s WHERE row_security_active(format('%I.%I', {}, {})"
+            "::regclass) AND NOT EXISTS (SELECT FROM {} AS t WHERE {})"
+        ).format(
+            self._stage,
+            Literal(self._table.schema),
+            Literal(self._table.name),
+            self._table.sql,
+            self._same_key(),
         )
 
     def delete_marked(self) -> Composable:
