@@ -179,9 +179,14 @@ class Schemas:
         stream.counts.tenants |= {str(whose[0]) for whose in stream.announced}
         self._loads.follow(name, stream.counts)
         counts = self._loads.snapshot()
-        stream.fit(self._database, lambda cur: self._loads.store(cur, counts))
-        self._loads.stored = counts
         is_new = name not in self.streams
+        stream.fit(
+            self._database,
+            lambda cur: self._loads.store(cur, counts),
+            # Most taps are done with a stream when the next one begins.
+            *(one.remove_stage for one in self.streams.values() if is_new),
+        )
+        self._loads.stored = counts
         self.streams[name] = stream
         if is_new and self._settings.replay_rejected_records:
             self._replay(stream)

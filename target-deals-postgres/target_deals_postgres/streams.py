@@ -166,9 +166,13 @@ class Stream(Shape):
                 "is emitted: run it again"
             )
 
-    def _fit(self, cur: cursor) -> fitting.Fitted:
+    def remove_stage(self, cur: cursor) -> None:
+        """Drop what its batches are copied into, until the next one: each COMMIT empties it."""
         if self._stale is not None:
             self._stale.remove_stage(cur)
+
+    def _fit(self, cur: cursor) -> fitting.Fitted:
+        self.remove_stage(cur)
         return fitting.fit(cur, self, self.replacement)
 
     def _settle(self, fitted: fitting.Fitted) -> None:

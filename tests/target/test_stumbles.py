@@ -217,13 +217,16 @@ def test_a_search_path_that_lists_temporary_tables_last_is_taken(pg: Loader) -> 
     assert pg.rows("SELECT v FROM hubspot.t") == [("y",)]
 
 
-def test_stages_do_not_pile_up(pg: Loader) -> None:
+@pytest.mark.parametrize("streams", [["t"], [f"t{at}" for at in range(30)]])
+def test_stages_do_not_pile_up(pg: Loader, streams: list[str]) -> None:
     counts: list[Any] = []
     messages: list[Any] = []
     for at in range(30):
-        messages.append(pg.schema("t", {"id": "integer", f"v{at % 2}": "string"}, ["id"]))
-        messages += pg.records("t", {"id": 1, "v0": "x"})
-    pg.load(pg.schema("t", {"id": "integer"}, ["id"]), pg.records("t", {"id": 1}))
+        name = streams[at % len(streams)]
+        messages.append(pg.schema(name, {"id": "integer", f"v{at % 2}": "string"}, ["id"]))
+        messages += pg.records(name, {"id": 1, "v0": "x"})
+    for name in streams:
+        pg.load(pg.schema(name, {"id": "integer"}, ["id"]), pg.records(name, {"id": 1}))
     with connect(pg.url) as opened, opened.cursor() as cursor:
         ended = threading.Event()
 

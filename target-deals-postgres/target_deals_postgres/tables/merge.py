@@ -96,7 +96,7 @@ class Merge:
         return not (batch.incomplete and self._has_defaults)
 
     def remove_stage(self, cur: cursor) -> None:
-        """Drop the stage, which nothing needs any more."""
+        """Drop the stage, which the next batch makes again."""
         self._stage.remove(cur)
 
     def _odd_parts(self, cur: cursor, batch: Batch) -> set[int]:

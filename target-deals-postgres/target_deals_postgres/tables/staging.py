@@ -67,12 +67,14 @@ class Stage:
         self._name = name
         self._statements = statements
         self._firm = firm
+        self._is_made = False
 
     def make(self, cur: cursor) -> None:
         """Make it, if the session has none."""
         cur.execute("SELECT to_regclass(%s)", (".".join(self._name.strings),))
         if cur.fetchone() == (None,):
             cur.execute(self._statements.create_stage())
+            self._is_made = True
 
     def empty(self, cur: cursor) -> None:
         """Remove its rows."""
@@ -80,7 +82,9 @@ class Stage:
 
     def remove(self, cur: cursor) -> None:
         """Drop it: PostgreSQL empties all of them at each COMMIT."""
-        cur.execute(SQL("DROP TABLE IF EXISTS {}").format(self._name))
+        if self._is_made:
+            cur.execute(SQL("DROP TABLE IF EXISTS {}").format(self._name))
+            self._is_made = False
 
     def copy(
         self,
@@ -179,10 +183,6 @@ def place_of(context: str) -> tuple[int | None, int | None]:
     return int(found[1]), int(found[2]) if found[2] else None
 
 
-        self._rows = iter(rows)
-
-    def read(self, _size: int = 0) -> bytes:
-        """The next lines, however many bytes that are."""
 def raise_unless_a_row_is_bad(error: psycopg2.Error) -> None:
     """Raise an error that no row's own values cause."""
     if not error.pgcode or error.pgcode[:2] in OTHER_ERRORS:
@@ -193,6 +193,10 @@ class Lines:
     """The file that psycopg2 reads COPY's rows from."""
 
     def __init__(self, rows: Iterable[bytes]) -> None:
+        self._rows = iter(rows)
+
+    def read(self, _size: int = 0) -> bytes:
+        """The next lines, however many bytes that are."""
         chunk = list(itertools.islice(self._rows, COPY_CHUNK))
         return b"\n".join(chunk) + b"\n" if chunk else b""
 
