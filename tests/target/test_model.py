@@ -1,17 +1,20 @@
 """Whatever comes, in any order, cut and killed anywhere: the tables are those of a plain model.
 
 The model takes one record after the other; the target puts them into batches, copies, merges and
-repeats them in half a dozen ways. Both must end in the same rows.
+repeats them in half a dozen ways. Both must end in the same rows, list the same records as
+rejected, count alike in `_loads`, and say with a STATE no more and no less than is there.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import functools
 import io
 import itertools
 import json
+import operator
 import os
 import signal
 from collections import Counter
@@ -56,6 +59,16 @@ KEYS: dict[str, tuple[Record, list[list[Any]]]] = {
         {"type": "string", "format": "date-time"},
         [[f"2026-01-0{at}T00:00:00Z", f"2026-01-0{at}T01:00:00+01:00"] for at in "123"],
     ),
+    "boolean": ({"type": "boolean"}, [[True, True], [False, False]]),
+    "date": (
+        {"type": "string", "format": "date"},
+        [["2026-01-31", "2026-01-31"], ["0001-01-01", "0001-01-01"]],
+    ),
+    "time": (
+        {"type": "string", "format": "time"},
+        [["08:00:15", "8:00:15"], ["23:59:59", "23:59:59.000"]],
+    ),
+    "object": ({"type": "object"}, [[{"a": 1, "b": [2]}, {"b": [2.0], "a": 1}], [{}, {}]]),
 }
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "a": st.sampled_from([0, 7, -3, 2**40, 2**70, 1.5, "text", "7", None]),
@@ -104,11 +117,21 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class Stream:
-    """A stream of a sequence: the type of its key, and whether rows are found by it."""
+    """A stream of a sequence: the type of its key, whether rows are found by it or have tenants."""
 
     name: str
     kind: str
     keyed: bool
+    tenanted: bool
+
+    def is_in(self, patterns: Any) -> bool:
+        """Whether some names or patterns, or all, mean it."""
+        return patterns is True or any(fnmatchcase(self.name, one) for one in patterns or ())
+
+    @property
+    def key(self) -> list[str]:
+        """Its key properties."""
+        return [*(["_tenant_id"] if self.tenanted else []), "k"] if self.keyed else []
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,8 +186,10 @@ def schemas(draw: st.DrawFn) -> Record:
 
 
 @st.composite
-def records(draw: st.DrawFn, kind: str, *, versioned: bool) -> Record:
-    record: Record = {"_tenant_id": draw(TENANTS), "k": draw(ANY_KEY[kind])}
+def records(draw: st.DrawFn, kind: str, *, versioned: bool, tenanted: bool) -> Record:
+    record: Record = {"k": draw(ANY_KEY[kind])}
+    if tenanted:
+        record["_tenant_id"] = draw(TENANTS)
     if draw(one_in(31)):
         del record["k"]
     names = sorted(VALUES) if draw(COIN) else [*"ados"][: draw(FEW)]
@@ -181,11 +206,16 @@ def records(draw: st.DrawFn, kind: str, *, versioned: bool) -> Record:
 
 SCHEMAS = schemas()
 RECORDS = {
-    (kind, versioned): records(kind, versioned=versioned)
+    (kind, versioned, tenanted): records(kind, versioned=versioned, tenanted=tenanted)
     for kind in KEYS
     for versioned in (False, True)
+    for tenanted in (False, True)
 }
-BATCHED = {kind: st.lists(RECORDS[kind, False], max_size=3) for kind in KEYS}
+BATCHED = {
+    (kind, tenanted): st.lists(RECORDS[kind, False, tenanted], max_size=3)
+    for kind in KEYS
+    for tenanted in (False, True)
+}
 
 
 @st.composite
@@ -196,7 +226,7 @@ def mixtures(draw: st.DrawFn, streams: list[Stream]) -> list[Record]:
     for what in draw(WHAT):
         one = streams[0] if len(streams) == 1 or draw(COIN) else streams[1]
         if what == "r":
-            message = draw(RECORDS[one.kind, versioned])
+            message = draw(RECORDS[one.kind, versioned, one.tenanted])
         elif what == "s":
             message = {"type": "STATE"}
         elif what == "c":
@@ -204,7 +234,7 @@ def mixtures(draw: st.DrawFn, streams: list[Stream]) -> list[Record]:
         elif what == "v":
             message = {"type": "ACTIVATE_VERSION", "version": draw(up_to(3))}
         else:
-            several = draw(BATCHED[one.kind])
+            several = draw(BATCHED[one.kind, one.tenanted])
             message = {"type": "BATCH", "records": [each["record"] for each in several]}
         messages.append({**message, "stream": one.name})
     return messages
@@ -216,12 +246,13 @@ def full_reads(draw: st.DrawFn, streams: list[Stream]) -> list[Record]:
     messages: list[Record] = []
     for one in streams:
         version = draw(up_to(4))
-        keys = [(tenant, spelled) for tenant in "ab" for spelled in SPELLINGS[one.kind]]
+        tenants = [{"_tenant_id": each} for each in "ab"] if one.tenanted else [{}]
+        keys = [(whose, spelled) for whose in tenants for spelled in SPELLINGS[one.kind]]
         gone = draw(GONE)
-        for at, (tenant, spelled) in enumerate(keys):
+        for at, (whose, spelled) in enumerate(keys):
             if at in gone:
                 continue
-            record = {"_tenant_id": tenant, "k": draw(spelled), "s": "as ever"}
+            record = {**whose, "k": draw(spelled), "s": "as ever"}
             if draw(one_in(6)):
                 record["d"] = draw(VALUES["d"])
             message = {"type": "RECORD", "record": record, "version": version}
@@ -236,7 +267,8 @@ def full_reads(draw: st.DrawFn, streams: list[Stream]) -> list[Record]:
 def sequences(draw: st.DrawFn) -> Sequence:
     fresh = draw(one_in(10))
     streams = [
-        Stream(name, draw(KINDS), keyed=not draw(one_in(5))) for name in "tu"[: draw(up_to(2))]
+        Stream(name, draw(KINDS), keyed=not draw(one_in(5)), tenanted=not draw(one_in(5)))
+        for name in "tu"[: draw(up_to(2))]
     ]
     hard, lenient = draw(COIN), draw(one_in(4))
     all_runs = []
@@ -263,36 +295,55 @@ def sequences(draw: st.DrawFn) -> Sequence:
 
 @dataclasses.dataclass
 class Row:
-    tenant: str
+    tenant: str | None
     values: Record = dataclasses.field(default_factory=dict)
     extra: Record = dataclasses.field(default_factory=dict)
-    deleted: bool = False
+    deleted: str = ""  # by what
+
+    @property
+    def shown(self) -> Any:
+        """What the table has of it."""
+        return [self.values.get(name) for name in "asdo"], self.extra, self.deleted
+
+
+@dataclasses.dataclass
+class Counted:
+    """What a run's records became, one after the other."""
+
+    processed: int = 0
+    created: int = 0
+    changed: int = 0
+    rejected: int = 0
+    nulled: int = 0
+    deleted: int = 0
+    tenants: set[str] = dataclasses.field(default_factory=set)
+    superseded: int | None = None  # where that does not depend on the batches
 
 
 @dataclasses.dataclass
 class Model:
-    """A stream's table as it should be, and its rejected records."""
+    """A stream's table as it should be, its rejected records, and the counts of its last run."""
 
     stream: Stream
     hard: bool
     rows: dict[Any, Row] = dataclasses.field(default_factory=dict)
-    rejected: list[tuple[str, int | None]] = dataclasses.field(default_factory=list)
+    rejected: list[tuple[str | None, int | None]] = dataclasses.field(default_factory=list)
     versions: dict[Any, int] = dataclasses.field(default_factory=dict)  # the newest that had a key
-    active: dict[str, int] = dataclasses.field(default_factory=dict)
+    active: dict[str | None, int] = dataclasses.field(default_factory=dict)
     lenient: bool = False
-    nulled: list[str] = dataclasses.field(default_factory=list)  # whose records have such a value
+    nulled: list[str | None] = dataclasses.field(default_factory=list)  # whose have such a value
     listed: list[list[Any]] = dataclasses.field(default_factory=list)
-    """Of the records in both lists: whose, the key, and whether a later one was stored."""
+    """Of the records in both lists: whose, the key, whether a later one was stored, their names."""
     text: bool = False  # whether the column `a` is text: the first SCHEMA decides
+    counted: Counted = dataclasses.field(default_factory=Counted)
     _numbers: Iterator[int] = dataclasses.field(default_factory=itertools.count)
 
     def run(self, run: Run) -> None:
         """Take in what one run brings; what overwrites does so at the end of a good one."""
-        name, overwrite = self.stream.name, run.options["overwrite"]
-        if overwrite is not True and not any(fnmatchcase(name, one) for one in overwrite or ()):
+        if not self.stream.is_in(run.options["overwrite"]):
             self.take(run.messages)
             return
-        rows, versions, known = self.rows, self.versions, len(self.rejected)
+        rows, versions = self.rows, self.versions
         self.rows, self.versions = {}, {}
         self.take(
             [
@@ -303,23 +354,34 @@ class Model:
         )
         new = self.rows
         self.rows, self.versions = rows, versions
+        counted = self.counted
+        counted.created = counted.changed = counted.deleted = counted.superseded = 0
         if run.end != "whole" or not run.is_complete:
             return
-        rejected = {tenant for tenant, _ in self.rejected[known:]}
-        whose = {row.tenant for row in new.values()} | (self.written - rejected)
-        for key in [key for key, row in rows.items() if row.tenant in whose]:
+        whose = {row.tenant for row in new.values()} | (self.written - self.spoiled)
+        if not self.stream.tenanted and not self.spoiled:
+            whose.add(None)  # the whole table, whatever came
+        theirs = {key: row for key, row in rows.items() if row.tenant in whose}
+        for key in theirs:
             del rows[key]
         for key in [key for key in versions if self.stream.keyed and key[0] in whose]:
             del versions[key]
         rows |= new
         versions |= dict.fromkeys(new, 0)
+        if whose:
+            kept = theirs.keys() & new.keys()
+            counted.created, counted.deleted = len(new) - len(kept), len(theirs) - len(kept)
+            counted.changed = sum(theirs[key].shown != new[key].shown for key in kept)
+        counted.superseded = counted.processed - counted.rejected - len(new)
 
     def take(self, messages: Several[Record]) -> None:
         """Take in messages one after the other."""
         self.versionless = False
         self.begun: set[int] = set()
         self.leading: set[int] = set()
-        self.written: set[str] = set()
+        self.written: set[str | None] = set()
+        self.spoiled: set[str | None] = set()
+        self.counted = Counted()
         for message in messages:
             if message["stream"] != self.stream.name:
                 continue
@@ -341,35 +403,45 @@ class Model:
             self.versionless = True
         else:
             self.begun.add(version)
+        tenant = record.get("_tenant_id")
+        counted = self.counted
+        counted.processed += 1
+        counted.tenants |= {tenant} if tenant is not None else set()
         bad = self._unfit(record)
         spelled = enumerate(KEYS[self.stream.kind][1] if self.stream.keyed else ())
-        key: Any = next(
-            ((record["_tenant_id"], at) for at, keys in spelled if record.get("k") in keys), None
-        )
+        key: Any = next(((tenant, at) for at, keys in spelled if record.get("k") in keys), None)
         if bad:
-            self.listed.append([record["_tenant_id"], key, False])
+            self.listed.append([tenant, key, False, sorted(record.keys() - {"_sdc_deleted_at"})])
         if bad and (not self.lenient or "k" in bad):
-            self.rejected.append((record["_tenant_id"], version))
+            self.rejected.append((tenant, version))
+            self.spoiled.add(tenant)
+            counted.rejected += 1
             return
         if bad:
-            self.nulled.append(record["_tenant_id"])
+            self.nulled.append(tenant)
+            counted.nulled += 1
             record = record | dict.fromkeys(bad)
-        self.written.add(record["_tenant_id"])
+        self.written.add(tenant)
         for one in self.listed if self.stream.keyed and not bad else ():
             one[2] |= one[1] == key
         key = key or next(self._numbers)
         marked = record.get("_sdc_deleted_at") is not None
-        row = self.rows.setdefault(key, Row(record["_tenant_id"]))
+        is_new = key not in self.rows
+        row = self.rows.setdefault(key, Row(tenant))
+        before = copy.deepcopy(row.shown)
         declared = {"a", "d", "o", *("s" if self.schema["s"] else "")}
         for name, value in record.items():
             if name in declared:
                 row.values[name] = self._stored(name, value)
             elif name in VALUES:
                 row.extra[name] = value
-        row.deleted = marked
+        row.deleted = "record" if marked else ""
+        counted.created += is_new
+        counted.changed += not is_new and row.shown != before
         self.versions[key] = max(self.versions.get(key, 0), version or 0)
         if marked and self.hard and self.stream.keyed:
             del self.rows[key]
+            counted.deleted += 1
 
     def _unfit(self, record: Record) -> set[str]:
         # The properties whose values do not fit.
@@ -407,7 +479,8 @@ class Model:
         self.active |= dict.fromkeys(complete, version)
         for key, row in list(self.rows.items()):
             if row.tenant in complete and self.versions[key] < version:
-                row.deleted = True
+                self.counted.deleted += self.hard or not row.deleted
+                row.deleted = row.deleted or "version"
                 if self.hard:
                     del self.rows[key]
 
@@ -419,7 +492,7 @@ class Model:
                     key if self.stream.keyed else None,
                     [row.values.get(name) for name in "asdo"],
                     row.extra,
-                    row.deleted,
+                    bool(row.deleted),
                 ]
                 for key, row in self.rows.items()
             ),
@@ -458,7 +531,10 @@ class Tables:
         self._streams = {one.name: one for one in streams}
 
     def load(self, run: Run) -> int | None:
-        """Run the target; return the number of the newest message whose STATE is out."""
+        """Run the target; return the number of the newest message whose STATE is out.
+
+        That is the newest STATE, except where the run was killed or was to overwrite and did not.
+        """
         lines = [json.dumps(self._message(at, one)) for at, one in enumerate(run.messages)]
         config = {
             "database_url": self._url,
@@ -478,7 +554,17 @@ class Tables:
                 target.run.abandon()
         states = [json.loads(line) for line in out.getvalue().splitlines()]
         assert states == sorted(states)
-        return states[-1] if states else None
+        done: int | None = states[-1] if states else None
+        sent = [at for at, one in enumerate(run.messages) if one["type"] == "STATE"]
+        if self.holds(run) and not (run.end == "whole" and run.is_complete):
+            assert states == []
+        elif run.end != "killed":
+            assert done == max(sent, default=None)
+        return done
+
+    def holds(self, run: Run) -> bool:
+        """Whether STATEs of a run wait for its end."""
+        return any(one.is_in(run.options["overwrite"]) for one in self._streams.values())
 
     def _message(self, at: int, message: Record) -> Record:
         match message["type"]:
@@ -488,7 +574,7 @@ class Tables:
                 stream = self._streams[message["stream"]]
                 key = KEYS[stream.kind][0]
                 properties: Record = {
-                    "_tenant_id": {"type": "string"},
+                    **({"_tenant_id": {"type": "string"}} if stream.tenanted else {}),
                     "k": key | {"type": [key["type"], "null"]},
                     "a": {"type": [message["a"], "null"]},
                     "d": DATE,
@@ -500,7 +586,7 @@ class Tables:
                     "type": "SCHEMA",
                     "stream": stream.name,
                     "schema": {"properties": properties},
-                    "key_properties": ["_tenant_id", "k"] if stream.keyed else [],
+                    "key_properties": stream.key,
                 }
             case "BATCH":
                 path = self._folder / f"{self._schema}-{at}.jsonl"
@@ -526,7 +612,7 @@ class Tables:
         assert len(held) <= 1, "a property has two values"
         value = held[0] if held else None
         return [
-            (row["_tenant_id"], self._key(row["k"], stream.kind)) if stream.keyed else None,
+            (row.get("_tenant_id"), self._key(row["k"], stream.kind)) if stream.keyed else None,
             [
                 Decimal(value) if isinstance(value, int) else value,
                 row.get("s"),
@@ -547,21 +633,32 @@ class Tables:
     def listed(self, cur: cursor) -> dict[str, tuple[list[Any], list[str], list[Any]]]:
         """Whose records of each stream were rejected, of which version; whose have a null.
 
-        And whose of both a later one has overtaken.
+        And whose of both a later one has overtaken, and what they had.
         """
         found: dict[str, tuple[list[Any], list[str], list[Any]]]
         found = {one: ([], [], []) for one in self._streams}
         cur.execute(
-            "SELECT stream, _tenant_id, version, nulled IS NULL, overtaken IS NOT NULL "
+            "SELECT stream, _tenant_id, version, nulled IS NULL, overtaken IS NOT NULL, payload "
             f"FROM {self._schema}._rejected_records"
         )
-        for stream, tenant, version, is_rejected, is_overtaken in cur.fetchall():
+        for stream, tenant, version, is_rejected, is_overtaken, payload in cur.fetchall():
             rejected, nulled, listed = found[stream]
-            listed.append((tenant, is_overtaken))
+            names = json.loads(payload).keys() - {"_sdc_deleted_at"}
+            listed.append((tenant, is_overtaken, sorted(names)))
             if is_rejected:
                 rejected.append((tenant, version))
             else:
                 nulled.append(tenant)
+        return found
+
+    def loads(self, cur: cursor) -> dict[str, list[Record]]:
+        """What `_loads` says of each stream, the last run first."""
+        found: dict[str, list[Record]] = {one: [] for one in self._streams}
+        cur.execute(
+            f"SELECT stream, to_jsonb(l) FROM {self._schema}._loads AS l ORDER BY started_at DESC"
+        )
+        for stream, load in cur.fetchall():
+            found[stream].append(load)
         return found
 
 
@@ -638,6 +735,7 @@ def trial(cur: cursor, url: str, folder: Path, place: Place, sequence: Sequence)
         for one in sequence.streams
     ]
     killed = overwritten = False
+    lost: dict[str, list[int]] = {}  # how many records of killed runs are stored at least
     for one in sequence.runs:
         run = one
         overwritten |= bool(one.options["overwrite"])
@@ -648,14 +746,22 @@ def trial(cur: cursor, url: str, folder: Path, place: Place, sequence: Sequence)
             start = 0 if done is None else done
             for model in models:
                 model.take(messages[:start])
+                lost.setdefault(model.stream.name, []).append(model.counted.processed)
             # The tap goes on where the newest STATE says, and sends each SCHEMA before.
             known = {each["stream"]: each for each in messages[:start] if each["type"] == "SCHEMA"}
             rest = [*known.values(), *one.messages[start:]]
             run = dataclasses.replace(one, messages=rest, end="whole")
         tables.load(run)
-        listed = tables.listed(cur)
+        listed, loads = tables.listed(cur), tables.loads(cur)
         for model in models:
             model.run(run)
+            told, *others = loads[model.stream.name]
+            _compare(told, model, run, is_held=tables.holds(run), is_again=one.end == "killed")
+            before = [each["processed"] for each in reversed(others) if each["state"] == "lost"]
+            least = lost.get(model.stream.name, [])
+            assert all(map(operator.ge, before, least))
+            assert len(before) == len(least)
+            assert "running" not in {each["state"] for each in others}
             assert tables.rows(cur, model.stream) == model.table()
             rejected, nulled, overtaken = listed[model.stream.name]
             if killed:  # what comes twice is rejected twice
@@ -663,9 +769,42 @@ def trial(cur: cursor, url: str, folder: Path, place: Place, sequence: Sequence)
                 assert set(nulled) == set(model.nulled)
             else:
                 assert sorted(rejected, key=repr) == sorted(model.rejected, key=repr)
-                assert sorted(nulled) == sorted(model.nulled)
+                assert sorted(nulled, key=repr) == sorted(model.nulled, key=repr)
             if not killed and not overwritten:  # which overtakes all that was listed before
-                assert sorted(overtaken) == sorted((whose, it) for whose, _, it in model.listed)
+                wanted = [(whose, it, names) for whose, _, it, names in model.listed]
+                assert sorted(overtaken, key=repr) == sorted(wanted, key=repr)
+
+
+def _compare(told: Record, model: Model, run: Run, *, is_held: bool, is_again: bool) -> None:
+    # What `_loads` says of a run, and what became of its records one by one.
+    counted, stream = model.counted, model.stream
+    is_overwritten = stream.is_in(run.options["overwrite"])
+    for name in ("processed", "rejected", "nulled", "deleted"):
+        assert told[name] == getattr(counted, name), name
+    tenants = sorted(counted.tenants)
+    assert (told["tenants"], told["_tenant_id"]) == (
+        tenants,
+        tenants[0] if len(tenants) == 1 else None,
+    )
+    end: tuple[str, str | None] = ("completed", None)
+    if run.end == "torn":
+        end = ("failed", "input_invalid")
+    elif is_held and not run.is_complete:
+        end = ("failed", "input_cut")
+    assert (told["state"], told["code"]) == end
+    assert told["finished_at"] is not None
+    assert min(told["updated"], told["unchanged"], told["superseded"]) >= 0
+    if is_again:  # the run that was killed may have stored some of it
+        return
+    assert told["created"] == counted.created
+    if is_overwritten:  # what earlier runs left beside the records' own columns goes, too
+        assert told["updated"] >= counted.changed
+        assert told["superseded"] == counted.superseded
+        return
+    # Records of one batch that are one row are written once, or not at all.
+    assert told["updated"] <= counted.changed
+    if run.options["batch_size_rows"] == 1:
+        assert (told["updated"], told["superseded"]) == (counted.changed, 0)
 
 
 def _before_kill(messages: list[Record]) -> list[Record]:
