@@ -55,6 +55,7 @@ class Activation:
 
         def work(cur: cursor) -> dict[str, Outcome]:
             nonlocal deleted, spared
+            self._rejections.share(cur, stream.name)
             spared = self._rejections.tenants_of(cur, stream.name, version)
             deleted = 0
             if not spared or (None not in spared and TENANT in stream.scope):
@@ -64,6 +65,7 @@ class Activation:
                     written = {values for values in written if values[at] not in spared}
                 hard = self._settings.hard_delete
                 deleted = stream.versions.activate(cur, version, written, hard=hard)
+                self._overtake(cur, stream, version, written)
             return {stream.name: Outcome(deleted=deleted)}
 
         self._commits.flush(work)
@@ -92,3 +94,13 @@ class Activation:
                 "complete"
             )
         return ""
+
+    def _overtake(
+        self, cur: cursor, stream: Stream, version: int, written: set[tuple[str | None, ...]]
+    ) -> None:
+        # What was rejected before and did not come again is gone, too; the list knows tenants only.
+        if not stream.scope:
+            self._rejections.overtake_all(cur, stream.name, None, version)
+        elif stream.scope == [TENANT]:
+            tenants = {whose for (whose,) in written}
+            self._rejections.overtake_all(cur, stream.name, tenants, version)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from singer_sdk.singerlib.json import serialize_json
 
 from target_deals_postgres import stream_maps
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from target_deals_postgres.storing.commits import Commits
     from target_deals_postgres.storing.database import Database
+    from target_deals_postgres.storing.replays import Waiting
     from target_deals_postgres.streams import Stream
 
 
@@ -106,19 +108,27 @@ class Intake:
             one.parsed = mapped
             self.add(stream, one, plain=False)
 
-    def add(self, stream: Stream, message: Message, *, plain: bool) -> None:
-        """Let a record's row wait, whatever its table needs for it; or list it as rejected."""
+    def add(
+        self, stream: Stream, message: Message, *, plain: bool, again: int | None = None
+    ) -> None:
+        """Let a record's row wait, whatever its table needs for it; or list it as rejected.
+
+        Args:
+            stream: its stream.
+            message: the message.
+            plain: see `Layout.row`.
+            again: its number in the list of rejected records, where it stands there: it says
+                nothing of what the run itself brings.
+        """
         stream.counts.processed += 1
-        if message.version is None:
-            stream.versionless = True
-        else:
-            stream.begun.add(message.version)
-            if not stream.versioned and not stream.overwritten:
-                stream.versioned = True
-                self.refit(stream)
+        if again is None:
+            stream.note_version(message.version)
+        if message.version is not None and not stream.versioned and not stream.overwritten:
+            stream.versioned = True
+            self.refit(stream)
         while True:
             try:
-                size, line, unfit = stream.add(message, plain=plain)
+                size, line, unfit = stream.add(message, plain=plain, again=again)
             except UnknownFieldsError:
                 stream.extra = True
                 self.refit(stream)
@@ -131,22 +141,33 @@ class Intake:
                 stream.wider |= {str(error)}
                 self.refit(stream)
             except (UnfitError, RecursionError) as error:
-                self._reject(stream, message, error)
+                self._reject(stream, message, error, again)
                 return
             else:
-                noted = (line, self._nulled(stream, message, unfit)) if unfit else None
+                noted = (line, self._nulled(stream, message, unfit, again)) if unfit else None
                 self._commits.grow(stream.destination, size, noted)
                 return
+
+    def retry(self, stream: Stream, one: Waiting) -> None:
+        """Let a record of the list of rejected ones wait again, or leave it there."""
+        message = Message("RECORD", stream.name, msgspec.Raw(one.record), one.version)
+        try:
+            self.add(stream, message, plain=False, again=one.number)
+        except JSONDecodeError:
+            self._reject(stream, message, UnfitError("the payload is no JSON"), one.number)
 
     def refit(self, stream: Stream) -> None:
         """Change a stream's table after all rows that wait for it as it is."""
         self._commits.flush()
         stream.fit(self._database)
 
-    def _reject(self, stream: Stream, message: Message, error: Exception) -> None:
+    def _reject(
+        self, stream: Stream, message: Message, error: Exception, again: int | None = None
+    ) -> None:
         why = str(error) if isinstance(error, UnfitError) else "the record is nested too deeply"
         described = self._rejected(stream, message, why)
-        rejected = replace(described, lacks_key=isinstance(error, MissingKeyError))
+        lacks_key = isinstance(error, MissingKeyError)
+        rejected = replace(described, lacks_key=lacks_key, number=again)
         stream.counts.failed += 1
         if rejected.tenant is not None:
             stream.counts.tenants.add(rejected.tenant)
@@ -154,9 +175,11 @@ class Intake:
             self._commits.submit()  # it comes after that row, and no later one has overtaken it
         self._commits.reject(rejected)
 
-    def _nulled(self, stream: Stream, message: Message, unfit: Mapping[str, str]) -> Rejected:
+    def _nulled(
+        self, stream: Stream, message: Message, unfit: Mapping[str, str], again: int | None
+    ) -> Rejected:
         why = "; ".join(f"{name}: {one}" for name, one in unfit.items())
-        return replace(self._rejected(stream, message, why), nulled=tuple(unfit))
+        return replace(self._rejected(stream, message, why), nulled=tuple(unfit), number=again)
 
     @staticmethod
     def _rejected(stream: Stream, message: Message, why: str) -> Rejected:

@@ -85,6 +85,8 @@ class Overwriting:
 
         def work(cur: cursor) -> dict[str, Outcome]:
             for stream in streams:
+                self._rejections.share(cur, stream.name)
+            for stream in streams:
                 outcomes[stream.name], kept[stream.name] = self._overwrite(cur, stream)
             return outcomes
 

@@ -6,13 +6,12 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from singer_sdk.exceptions import InvalidJSONSchema
 
 from target_deals_postgres import stream_maps
 from target_deals_postgres.errors import InputError, SchemaMissingError
-from target_deals_postgres.records.messages import Message
 from target_deals_postgres.records.values import loads
+from target_deals_postgres.storing import replays
 from target_deals_postgres.streams import Stream
 
 if TYPE_CHECKING:
@@ -23,11 +22,11 @@ if TYPE_CHECKING:
 
     from target_deals_postgres.config import Settings
     from target_deals_postgres.intake import Intake
+    from target_deals_postgres.records.messages import Message
     from target_deals_postgres.storing.commits import Commits
     from target_deals_postgres.storing.database import Database
     from target_deals_postgres.storing.loads import Loads
     from target_deals_postgres.storing.rejected import Rejections
-    from target_deals_postgres.tables.outcomes import Outcome
 
 logger = logging.getLogger("target-deals-postgres")
 
@@ -200,18 +199,25 @@ class Schemas:
         if stream.overwritten:
             logger.info("%s: rejected records are not tried again: it is overwritten", name)
             return
-        waiting = self._database.transaction(lambda cur: self._rejections.waiting(cur, name))
-        if not waiting:
+        if not self._rejections.has_open(name):
             return
-        logger.info("%s: %d rejected records are tried again", name, len(waiting))
-        for _, record, version in waiting:
-            self._intake.add(
-                stream, Message("RECORD", name, msgspec.Raw(record), version), plain=False
-            )
-        numbers = [number for number, _, _ in waiting]
+        page = self._page(name, 0)
+        while page:
+            logger.info("%s: %d rejected records are tried again", name, len(page))
+            for one in page:
+                self._intake.retry(stream, one)
+            self._commits.flush()
+            page = self._page(name, page[-1].number)
+        self._database.transaction(lambda cur: replays.let_go(cur, self._settings, name))
 
-        def strike(cur: cursor) -> dict[str, Outcome]:
-            self._rejections.strike(cur, numbers)
-            return {}
+    def _page(self, name: str, after: int) -> list[replays.Waiting]:
+        # Whoever waits for the list comes between two pages.
+        def alone(cur: cursor) -> None:
+            if after:
+                replays.let_go(cur, self._settings, name)
+            replays.hold(cur, self._settings, name)
 
-        self._commits.flush(strike)
+        self._database.transaction(alone)
+        return self._database.transaction(
+            lambda cur: replays.page(cur, self._settings, name, after)
+        )

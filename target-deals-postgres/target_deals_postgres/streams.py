@@ -13,11 +13,7 @@ from singer_sdk.sinks.core import JSONSchemaValidator
 
 from target_deals_postgres import fitting
 from target_deals_postgres.errors import InputError
-from target_deals_postgres.records.columns import (
-    DELETED,
-    TENANT,
-    VERSION,
-)
+from target_deals_postgres.records.columns import DELETED, TENANT, VERSION
 from target_deals_postgres.records.lines import BETWEEN, joined, unescape
 from target_deals_postgres.records.rows import Layout
 from target_deals_postgres.records.values import UnfitError, loads
@@ -25,10 +21,7 @@ from target_deals_postgres.shapes import Shape
 from target_deals_postgres.storing.destinations import Counts, Destination
 from target_deals_postgres.tables import versions
 from target_deals_postgres.tables.merge import Merge
-from target_deals_postgres.tables.sdc_columns import (
-    UNCOMPARED,
-    metadata_of,
-)
+from target_deals_postgres.tables.sdc_columns import UNCOMPARED, metadata_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -100,6 +93,13 @@ class Stream(Shape):
         self.written, self.counts, self.counter = old.written, old.counts, old.counter
         self.replacement = old.replacement
         self._reported, self._replaced = old._reported, old.replaced
+
+    def note_version(self, version: int | None) -> None:
+        """Note that the run brought a record of a version, or one without."""
+        if version is None:
+            self.versionless = True
+        else:
+            self.begun.add(version)
 
     def report(self) -> None:
         """Log the METRIC of the records read since the last one, when it is time."""
@@ -235,12 +235,15 @@ class Stream(Shape):
         self._scope_of = itemgetter(*at) if at else None
         self._last_scope = None
 
-    def add(self, message: Message, *, plain: bool) -> tuple[int, bytes, Mapping[str, str]]:
+    def add(
+        self, message: Message, *, plain: bool, again: int | None = None
+    ) -> tuple[int, bytes, Mapping[str, str]]:
         """Let a record's row wait.
 
         Args:
             message: the RECORD message.
             plain: see `Layout.row`.
+            again: its number in the list of rejected records, where an earlier run brought it.
 
         Returns:
             How many bytes of memory it takes, about; its line; and which properties have NULL in
@@ -268,16 +271,24 @@ class Stream(Shape):
             texts = metadata_of(message, self._added, self.settings.started)
             line += BETWEEN + joined(texts)
         size = self.destination.add(row, line, present)
+        if again is not None:
+            self.destination.again.append((line, again))
+            self._last_scope = None
         if self._scope_of is not None:
             scope = self._scope_of(row)
             if scope != self._last_scope:
-                self._last_scope = scope
-                parts = (scope,) if isinstance(scope, str) else scope
-                whose = tuple(map(unescape, parts))
-                self.written.add(whose)
-                if self.scope[0] == TENANT and whose[0] is not None:
-                    self.counts.tenants.add(whose[0])
+                self._note_scope(scope, is_read=again is None)
         return size, line, unfit
+
+    def _note_scope(self, scope: str | tuple[str, ...], *, is_read: bool) -> None:
+        # Whose a row is; the next row is likely to be of the same.
+        self._last_scope = scope if is_read else None
+        parts = (scope,) if isinstance(scope, str) else scope
+        whose = tuple(map(unescape, parts))
+        if is_read:
+            self.written.add(whose)
+        if self.scope[0] == TENANT and whose[0] is not None:
+            self.counts.tenants.add(whose[0])
 
     def _validate(self, message: Message, validator: JSONSchemaValidator) -> None:
         if message.parsed is None:

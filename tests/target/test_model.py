@@ -333,7 +333,8 @@ class Model:
     lenient: bool = False
     nulled: list[str | None] = dataclasses.field(default_factory=list)  # whose have such a value
     listed: list[list[Any]] = dataclasses.field(default_factory=list)
-    """Of the records in both lists: whose, the key, whether a later one was stored, their names."""
+    """Of the records in both lists: whose, the key, whether later ones tell more, their names, and
+    the version."""
     text: bool = False  # whether the column `a` is text: the first SCHEMA decides
     counted: Counted = dataclasses.field(default_factory=Counted)
     _numbers: Iterator[int] = dataclasses.field(default_factory=itertools.count)
@@ -411,7 +412,8 @@ class Model:
         spelled = enumerate(KEYS[self.stream.kind][1] if self.stream.keyed else ())
         key: Any = next(((tenant, at) for at, keys in spelled if record.get("k") in keys), None)
         if bad:
-            self.listed.append([tenant, key, False, sorted(record.keys() - {"_sdc_deleted_at"})])
+            names = sorted(record.keys() - {"_sdc_deleted_at"})
+            self.listed.append([tenant, key, False, names, version])
         if bad and (not self.lenient or "k" in bad):
             self.rejected.append((tenant, version))
             self.spoiled.add(tenant)
@@ -477,6 +479,8 @@ class Model:
             one for one in self.written - spared if self.active.get(one, version - 1) < version
         }
         self.active |= dict.fromkeys(complete, version)
+        for one in self.listed:  # of which the source has what came now, if anything
+            one[2] |= one[0] in self.written - spared and (one[4] is None or one[4] < version)
         for key, row in list(self.rows.items()):
             if row.tenant in complete and self.versions[key] < version:
                 self.counted.deleted += self.hard or not row.deleted
@@ -771,7 +775,7 @@ def trial(cur: cursor, url: str, folder: Path, place: Place, sequence: Sequence)
                 assert sorted(rejected, key=repr) == sorted(model.rejected, key=repr)
                 assert sorted(nulled, key=repr) == sorted(model.nulled, key=repr)
             if not killed and not overwritten:  # which overtakes all that was listed before
-                wanted = [(whose, it, names) for whose, _, it, names in model.listed]
+                wanted = [(whose, it, names) for whose, _, it, names, _ in model.listed]
                 assert sorted(overtaken, key=repr) == sorted(wanted, key=repr)
 
 

@@ -18,6 +18,7 @@ import psycopg2
 from singer_sdk import metrics
 
 from target_deals_postgres.errors import StateUnreadError
+from target_deals_postgres.storing import replays
 from target_deals_postgres.tables.outcomes import Outcome
 from target_deals_postgres.tables.staging import raise_unless_a_row_is_bad
 
@@ -47,6 +48,7 @@ class _Part:
     destination: Destination
     batch: Batch
     noted: list[tuple[bytes, Rejected]]
+    again: list[tuple[bytes, int]]
 
 
 class _Done(NamedTuple):
@@ -246,20 +248,26 @@ class Commits:
         return done
 
     def _store(self, cur: cursor, commit: _Commit) -> tuple[list[_Done], Mapping[str, Counts]]:
-        if commit.rejected:
-            self._rejections.insert(cur, commit.rejected)
+        for part in commit.parts:
+            if not part.again and not part.destination.held:
+                self._rejections.share(cur, part.destination.stream)
+        self._rejections.insert(cur, commit.rejected)
         counts = {name: replace(one) for name, one in commit.counts.items()}
+        tried = {number for part in commit.parts for _, number in part.again}
         done = []
         for part in commit.parts:
-            outcome, listed = part.destination.settle(part.noted, _load(cur, part))
+            outcome = _load(cur, part)
+            outcome, listed = part.destination.settle(part.noted, part.again, outcome)
             done.append(_Done(part, outcome))
             self._list(cur, part, listed)
-            if part.destination.stream in counts:
-                counts[part.destination.stream].add(outcome)
-        for further in commit.then:
-            for name, outcome in further(cur).items():
-                if name in counts:
-                    counts[name].add(outcome)
+            tried -= {one.number for _, one in listed}
+        replays.strike(cur, self._settings, tried)
+        for stream, outcome in (
+            *((one.part.destination.stream, one.outcome) for one in done),
+            *(each for further in commit.then for each in further(cur).items()),
+        ):
+            if stream in counts:
+                counts[stream].add(outcome)
         self._loads.store(cur, counts)
         return done, counts
 
@@ -274,7 +282,8 @@ class Commits:
             if destination.held:
                 self._rejections.keep_overtaken(stream, keys)
             else:
-                self._rejections.overtake(cur, stream, keys)
+                number = max((number for _, number in part.again), default=None)
+                self._rejections.overtake(cur, stream, keys, number)
         self._rejections.insert(cur, last)
 
 

@@ -86,6 +86,7 @@ class Destination:
         removing: whether rows that say that they are deleted are removed.
         held: whether its rows wait to overwrite others: what becomes of them is not known before.
         noted: the lines of rows with NULL for a value that did not fit, and how they are listed.
+        again: the lines of rows that are tried again, and their numbers in the list.
     """
 
     stream: str
@@ -98,6 +99,7 @@ class Destination:
     held: bool = False
     batch: Batch = field(init=False)
     noted: list[tuple[bytes, Rejected]] = field(default_factory=list)
+    again: list[tuple[bytes, int]] = field(default_factory=list)
     _waiting: set[Key] = field(default_factory=set)  # the keys of so many rows
     _seen: int = 0
 
@@ -110,12 +112,13 @@ class Destination:
         """Let a row wait; see `Batch.add`."""
         return self.batch.add(row, line, present)
 
-    def take(self) -> tuple[Batch, list[tuple[bytes, Rejected]]]:
+    def take(self) -> tuple[Batch, list[tuple[bytes, Rejected]], list[tuple[bytes, int]]]:
         """Give the waiting rows away, and what is noted of them."""
         batch, self.batch = self.batch, Batch(self.layout, removing=self.removing)
         noted, self.noted = self.noted, []
+        again, self.again = self.again, []
         self._waiting, self._seen = set(), 0
-        return batch, noted
+        return batch, noted, again
 
     def waits(self, key: str) -> bool:
         """Whether a row waits that has a key, as a rejected record has it, in some spelling."""
@@ -168,12 +171,16 @@ class Destination:
         return replace(self.rejected(batch, number, why), nulled=tuple(told))
 
     def settle(
-        self, noted: Iterable[tuple[bytes, Rejected]], outcome: Outcome
+        self,
+        noted: Iterable[tuple[bytes, Rejected]],
+        again: Iterable[tuple[bytes, int]],
+        outcome: Outcome,
     ) -> tuple[Outcome, list[tuple[bytes, Rejected]]]:
         """List each record once, whatever the target and PostgreSQL find of its values.
 
         Args:
             noted: the records of which the target found a value, by their lines.
+            again: the numbers in the list of those that are tried again, by their lines.
             outcome: what became of the rows.
 
         Returns:
@@ -183,6 +190,9 @@ class Destination:
         waiting: dict[bytes, list[Rejected]] = {}
         for line, one in noted:
             waiting.setdefault(line, []).append(one)
+        numbers: dict[bytes, list[int]] = {}
+        for line, place in again:
+            numbers.setdefault(line, []).append(place)
         listed: list[tuple[bytes, Rejected]] = []
         nulled = []
         count = 0
@@ -190,9 +200,11 @@ class Destination:
             line = batch.rows[number]
             if known := waiting.get(line):
                 known.pop()
-            listed.append((line, self.rejected(batch, number, why)))
+            refused = self.rejected(batch, number, why)
+            listed.append((line, replace(refused, number=_next(numbers, line))))
         for batch, number, reasons in outcome.nulled:
             line, more = batch.rows[number], self.nulled(batch, number, reasons)
+            more = replace(more, number=_next(numbers, line))
             if known := waiting.get(line):
                 one, count = known.pop(), count + 1
                 why = f"{one.reason}; {more.reason}"
@@ -222,3 +234,8 @@ class Destination:
             self.layout.payload(row, batch.present(number)),
             version=None if version is None else int(version),
         )
+
+
+def _next(numbers: Mapping[bytes, list[int]], line: bytes) -> int | None:
+    known = numbers.get(line)
+    return known.pop(0) if known else None

@@ -13,9 +13,10 @@ from psycopg2.sql import SQL, Identifier
 from target_deals_postgres.errors import KeyMissingError, RejectedRecordsError
 from target_deals_postgres.records.columns import Kind
 from target_deals_postgres.records.values import storable
-from target_deals_postgres.storing import rejected_table
+from target_deals_postgres.storing import rejected_table, replays
 from target_deals_postgres.storing.keys import Listed
 from target_deals_postgres.storing.rejected_table import TABLE
+from target_deals_postgres.storing.replays import Again
 from target_deals_postgres.tables import catalog
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Rejected:
         version: the version that its message had.
         lacks_key: whether that is because it has no key.
         nulled: the properties that did not fit, where all others are stored.
+        number: its number in the list, where it was tried again.
     """
 
     stream: str
@@ -54,6 +56,7 @@ class Rejected:
     version: int | None = None
     lacks_key: bool = False
     nulled: tuple[str, ...] = ()
+    number: int | None = None
 
 
 @dataclass
@@ -131,14 +134,19 @@ class Rejections:
 
     def insert(self, cur: cursor, rejected: Sequence[Rejected]) -> None:
         """Store records, in the transaction of the batch that they come from."""
-        if not rejected:
-            return
         self._versions |= {
             (one.stream, one.version, one.tenant) for one in rejected if not one.nulled
         }
-        if not self._is_listed:
+        new = [one for one in rejected if one.number is None]
+        known = [
+            Again(one.number, storable(one.reason, Kind.TEXT), _names(one))
+            for one in rejected
+            if one.number is not None
+        ]
+        replays.keep(cur, self.settings, known)
+        if not new or not self._is_listed:
             return
-        for one in rejected:
+        for one in new:
             key = storable(one.key, Kind.TEXT)
             self._open.setdefault(one.stream, Listed()).add(key)
             self._overtaken.get(one.stream, set()).discard(key)
@@ -156,9 +164,9 @@ class Rejections:
                     ),
                     self.settings.started,
                     one.version,
-                    [storable(name, Kind.TEXT) for name in one.nulled] or None,
+                    _names(one),
                 )
-                for one in rejected
+                for one in new
             ],
         )
 
@@ -170,48 +178,62 @@ class Rejections:
         """The keys of listed records of a stream that are one of some, see `Listed.of`."""
         return self._open[stream].of(stored, kinds) if stream in self._open else set()
 
-    def overtake(self, cur: cursor, stream: str, keys: Collection[str]) -> None:
+    def overtake(
+        self, cur: cursor, stream: str, keys: Collection[str], last: int | None = None
+    ) -> None:
         """Note that later records of some keys are stored: the listed ones are not tried again.
 
         Args:
             cur: inside the transaction that stores the later ones.
             stream: the stream's name.
             keys: as they are listed.
+            last: the number in the list of the last one that was stored, if they stood there.
         """
         if keys:
             cur.execute(
                 SQL(
-                    "UPDATE {} SET overtaken = true "
-                    "WHERE stream = %s AND record_key = ANY(%s) AND overtaken IS NULL"
+                    "UPDATE {} SET overtaken = true WHERE stream = %s AND record_key = ANY(%s) "
+                    "AND overtaken IS NULL AND id <= coalesce(%s, id)"
                 ).format(self._name),
-                (storable(stream, Kind.TEXT), list(keys)),
+                (storable(stream, Kind.TEXT), list(keys), last),
             )
 
     def keep_overtaken(self, stream: str, keys: Collection[str]) -> None:
         """Remember what `overtake` will have to note when the stored records overwrite others."""
         self._overtaken.setdefault(stream, set()).update(keys)
 
-    def overtake_all(self, cur: cursor, stream: str, tenants: set[str | None] | None) -> None:
-        """Note that all listed records of some tenants are overtaken, by those of this run.
+    def overtake_all(
+        self,
+        cur: cursor,
+        stream: str,
+        tenants: set[str | None] | None,
+        version: int | None = None,
+    ) -> None:
+        """Note that what is listed of some tenants is overtaken: all that there is came since.
 
         Args:
-            cur: inside the transaction that stores the later ones.
+            cur: inside the transaction that stores the last of it.
             stream: the stream's name.
             tenants: whose; None for all.
+            version: that of a full read: what it brought itself is not overtaken.
         """
-        if not self._is_listed:
+        if not self.has_open(stream):
             return
         self.overtake(cur, stream, self._overtaken.get(stream, set()))
         cur.execute(
             SQL(
                 "UPDATE {} SET overtaken = true WHERE stream = %s AND overtaken IS NULL "
-                "AND run_started_at < %s AND (%s OR _tenant_id = ANY(%s))"
+                "AND CASE WHEN version IS NULL OR %s IS NULL THEN run_started_at < %s "
+                "ELSE version < %s END AND (%s OR coalesce(_tenant_id = ANY(%s), %s))"
             ).format(self._name),
             (
                 storable(stream, Kind.TEXT),
+                version,
                 self.settings.started,
+                version,
                 tenants is None,
                 [one for one in tenants or () if one is not None],
+                None in (tenants or ()),
             ),
         )
 
@@ -219,27 +241,10 @@ class Rejections:
         """Whose records of a stream this run rejected; None: unknown whose."""
         return {whose for one, _, whose in self._versions if one == stream}
 
-    def waiting(self, cur: cursor, stream: str) -> list[tuple[int, bytes, int | None]]:
-        """The records of a stream to try again, in the order in which they came.
-
-        Returns:
-            Their numbers in the list, their JSON and their versions.
-        """
-        cur.execute(
-            SQL(
-                "SELECT id, payload, version FROM {} WHERE stream = %s AND overtaken IS NULL "
-                "AND run_started_at < %s ORDER BY id"
-            ).format(self._name),
-            (storable(stream, Kind.TEXT), self.settings.started),
-        )
-        return [(id_, payload.encode(), version) for id_, payload, version in cur.fetchall()]
-
-    def strike(self, cur: cursor, numbers: Sequence[int]) -> None:
-        """Take records off the list, in the transaction that stores them or lists them anew."""
-        cur.execute(
-            SQL("DELETE FROM {} WHERE id = ANY(%s)").format(self._name),
-            (list(numbers),),
-        )
+    def share(self, cur: cursor, stream: str) -> None:
+        """Let nobody try listed records of a stream again until the end of the transaction."""
+        if self.has_open(stream):
+            replays.share(cur, self.settings, stream)
 
     @property
     def _name(self) -> Identifier:
@@ -289,3 +294,7 @@ class Rejections:
                 f"{self.count} records were rejected, more than max_rejected_records ({most}); "
                 f"see {self.settings.default_target_schema}.{TABLE}; {others}"
             )
+
+
+def _names(one: Rejected) -> list[str] | None:
+    return [storable(name, Kind.TEXT) for name in one.nulled] or None
