@@ -5,21 +5,30 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from psycopg2.sql import SQL, Identifier
+from singer_sdk.exceptions import ConfigValidationError
 
 from target_deals_postgres.config import settings_of
-from target_deals_postgres.errors import TargetError
+from target_deals_postgres.errors import InterruptedRunError, SettingsError, TargetError
+from target_deals_postgres.process import SIGNALS
+from target_deals_postgres.storing import rejected_table
 from target_deals_postgres.storing.database import Database
-from target_deals_postgres.storing.rejected_table import TABLE
-from target_deals_postgres.tables import catalog
+from target_deals_postgres.tables import catalog as tables
 from target_deals_postgres.target import TargetDealsPostgres
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from psycopg2.extensions import cursor
+
+    from target_deals_postgres.config import Settings
+
+T = TypeVar("T")
 
 
 def main() -> None:
@@ -33,51 +42,124 @@ def main() -> None:
     forget.add_argument("--tenant", required=True)
     given = parser.parse_args()
     try:
-        config = json.loads(given.config.read_bytes()) if given.config else {}
+        config = _read(given.config) if given.config else {}
+        config = dict(TargetDealsPostgres(config=config, parse_env_config=not given.config).config)
         if given.action == "replay":
-            _replay(config, json.loads(given.catalog.read_bytes()), parse_env=not given.config)
+            _replay(config, _entries(given.catalog))
         else:
-            _forget(config, given.tenant, parse_env=not given.config)
-    except (TargetError, OSError, ValueError) as error:
+            _forget(settings_of(config), given.tenant)
+    except ConfigValidationError as error:
+        sys.exit("; ".join(error.errors) or str(error))
+    except InterruptedRunError as error:
+        print("a signal ended it; nothing is changed", file=sys.stderr)  # noqa: T201
+        sys.exit(error.exit_code)
+    except TargetError as error:
         sys.exit(str(error))
 
 
-def _replay(config: dict[str, Any], catalog: dict[str, Any], *, parse_env: bool) -> None:
-    messages = [
-        {
-            "type": "SCHEMA",
-            "stream": entry.get("stream") or entry["tap_stream_id"],
-            "schema": entry["schema"],
-            "key_properties": entry.get("key_properties") or [],
-        }
-        for entry in catalog["streams"]
-    ]
-    full = dict(TargetDealsPostgres(config=config, parse_env_config=parse_env).config)
-    full |= {"replay_rejected_records": True, "overwrite": False}  # what is tried again is not all
-    if full["load_method"] == "overwrite":
-        full["load_method"] = "upsert"
-    target = TargetDealsPostgres(config=full)
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{file} cannot be read as JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise SettingsError(f"{file} holds no JSON object")
+    return value
+
+
+def _entries(file: Path) -> list[dict[str, Any]]:
+    streams = _read(file).get("streams")
+    if not isinstance(streams, list) or not all(
+        isinstance(one, dict) and isinstance(one.get("schema"), dict) and _names(one)
+        for one in streams
+    ):
+        raise SettingsError(f"{file} is no catalog, which `tap --discover` says")
+    return streams
+
+
+def _replay(config: dict[str, Any], entries: list[dict[str, Any]]) -> None:
+    waiting = _waiting(settings_of(config))
+    known = {name: one for one in entries for name in _names(one) if name in waiting}
+    for name in sorted(waiting.keys() - known):
+        print(f"{name}: {waiting[name]} are not tried again: the catalog has no such stream")  # noqa: T201
+    if not known:
+        print("no rejected record is tried again")  # noqa: T201 - the command's answer
+        return
+    messages = [{"type": "SCHEMA", "stream": name, **_shape(one)} for name, one in known.items()]
+    # What is tried again is not all that there is.
+    config = config | {"replay_rejected_records": True, "overwrite": False}
+    if config["load_method"] == "overwrite":
+        config["load_method"] = "upsert"
+    target = TargetDealsPostgres(config=config)
     target.listen(io.StringIO("".join(f"{json.dumps(one)}\n" for one in messages)))
 
 
-def _forget(config: dict[str, Any], tenant: str, *, parse_env: bool) -> None:
-    settings = settings_of(TargetDealsPostgres(config=config, parse_env_config=parse_env).config)
-    database = Database(settings.database_url, said_by=settings.said_by)
+def _names(entry: Mapping[str, Any]) -> list[str]:
+    # What a tap may call the stream in its messages; taps of databases add the schema.
+    names = [entry.get("stream"), entry.get("tap_stream_id")]
+    if schema := _said(entry).get("schema-name"):
+        names.append(f"{schema}-{names[0]}")
+    return [one for one in names if isinstance(one, str) and one]
 
+
+def _shape(entry: Mapping[str, Any]) -> dict[str, Any]:
+    keys = entry.get("key_properties") or _said(entry).get("table-key-properties") or []
+    schema = dict(entry["schema"])
+    schema["properties"] = {
+        name: one
+        for name, one in (schema.get("properties") or {}).items()
+        if name in keys or _said(entry, "properties", name).get("selected") is not False
+    }
+    return {"schema": schema, "key_properties": keys}
+
+
+def _said(entry: Mapping[str, Any], *breadcrumb: str) -> Mapping[str, Any]:
+    # The metadata of a stream, or of a property.
+    for one in entry.get("metadata") or ():
+        if isinstance(one, dict) and one.get("breadcrumb") == list(breadcrumb):
+            return one.get("metadata") or {}
+    return {}
+
+
+def _waiting(settings: Settings) -> dict[str, int]:
+    # How many records of each stream no later one has overtaken.
+    def work(cur: cursor) -> dict[str, int]:
+        columns = tables.columns(cur, settings.default_target_schema, rejected_table.TABLE)
+        if not columns:
+            return {}
+        still = SQL(" WHERE overtaken IS NULL" if "overtaken" in columns else "")
+        name = Identifier(settings.default_target_schema, rejected_table.TABLE)
+        cur.execute(SQL("SELECT stream, count(*) FROM {}{} GROUP BY 1").format(name, still))
+        return dict(cur.fetchall())
+
+    return _transact(settings, work)
+
+
+def _forget(settings: Settings, tenant: str) -> None:
     def work(cur: cursor) -> int:
-        if not catalog.columns(cur, settings.default_target_schema, TABLE):
+        if not tables.columns(cur, settings.default_target_schema, rejected_table.TABLE):
             return 0
-        cur.execute(statement, (tenant,))
+        name = rejected_table.named(settings)
+        cur.execute(SQL("DELETE FROM {} WHERE _tenant_id = %s").format(name), (tenant,))
         return cur.rowcount
 
-    statement = SQL("DELETE FROM {} WHERE _tenant_id = %s").format(
-        Identifier(settings.default_target_schema.replace("%", "%%"), TABLE)
+    are = "would be" if settings.dry_run else "are"
+    print(f"{_transact(settings, work)} rejected records {are} off the list")  # noqa: T201 - the command's answer
+
+
+def _transact(settings: Settings, work: Callable[[cursor], T]) -> T:
+    database = Database(
+        settings.database_url,
+        said_by=settings.said_by,
+        dry_run=settings.dry_run,
+        lock_seconds=settings.lock_timeout_seconds,
     )
+    for one in SIGNALS:
+        signal.signal(one, lambda number, _: database.cancel(number))
     try:
-        count = database.transaction(work)
+        return database.transaction(work)
     finally:
         database.close()
-    print(f"{count} rejected records are off the list")  # noqa: T201 - the command's answer
 
 
 if __name__ == "__main__":

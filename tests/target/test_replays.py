@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from harness.database import connect
 from harness.loading import until
+from target_deals_postgres import rejected
 from target_deals_postgres.storing import replays
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from harness.loading import Start
     from target.conftest import Loader
 
@@ -181,3 +187,112 @@ def test_a_payload_that_somebody_spoilt_is_told(pg: Loader, schema: Any) -> None
     pg.load(schema, **AGAIN)
 
     assert pg.rows("SELECT reason FROM hubspot._rejected_records") == [("the payload is no JSON",)]
+
+
+def command(folder: Path, config: dict[str, Any], *arguments: str) -> tuple[int, str]:
+    file = folder / "config.json"
+    file.write_text(json.dumps(config))
+    program = [sys.executable, "-m", "target_deals_postgres.rejected", "--config", str(file)]
+    done = subprocess.run([*program, *arguments], capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_the_command_reads_a_catalog_as_taps_of_databases_write_it(
+    pg: Loader, tmp_path: Path
+) -> None:
+    properties = {"id": "integer", "v": "integer"}
+    for stream in ("public-users", "gone"):
+        schema = pg.schema(stream, properties, ["id"])
+        pg.load(schema, pg.records(stream, {"id": 1, "v": "text"}), max_rejected_records=-1)
+    spec = {"type": ["null", "string"]}
+    entry = {
+        "tap_stream_id": "crm-public-users",
+        "stream": "users",
+        "schema": {"properties": {"id": {"type": "integer"}, "v": spec, "left_out": spec}},
+        "metadata": [
+            {
+                "breadcrumb": [],
+                "metadata": {"schema-name": "public", "table-key-properties": ["id"]},
+            },
+            {"breadcrumb": ["properties", "left_out"], "metadata": {"selected": False}},
+        ],
+    }
+    other = {**entry, "tap_stream_id": "crm-public-other", "stream": "other"}
+    file = tmp_path / "catalog.json"
+    file.write_text(json.dumps({"streams": [entry, other]}))
+
+    code, said = command(tmp_path, {"database_url": pg.url}, "replay", "--catalog", str(file))
+
+    assert code == 0
+    assert "gone: 1 are not tried again: the catalog has no such stream" in said
+    assert pg.rows('SELECT * FROM hubspot."public-users"') == [(1, None, "text")]
+    assert pg.rows("SELECT stream FROM hubspot._rejected_records") == [("gone",)]
+    tables = pg.rows("SELECT relname FROM pg_class WHERE relkind = 'r' AND relname LIKE '%other%'")
+    assert tables == []
+
+
+@pytest.mark.parametrize(
+    ("config", "catalog", "sentence"),
+    [
+        ({}, "{", "catalog.json cannot be read as JSON"),
+        ({}, "[]", "catalog.json holds no JSON object"),
+        ({}, "{}", "catalog.json is no catalog"),
+        ({}, '{"streams": [{"stream": "t"}]}', "catalog.json is no catalog"),
+        ({"port": 5}, "{}", "database_url and port: set one or the other"),
+        ({"stream_maps": {"t": {}}}, '{"streams": []}', "no rejected record is tried again"),
+    ],
+)
+def test_the_command_says_what_is_wrong(
+    pg: Loader,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    config: dict[str, Any],
+    catalog: str,
+    sentence: str,
+) -> None:
+    files = {"config.json": json.dumps({"database_url": pg.url, **config}), "catalog.json": catalog}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    words = ["--config", "config.json", "replay", "--catalog", "catalog.json"]
+    monkeypatch.setattr(sys, "argv", ["target-deals-postgres-rejected", *words])
+    try:
+        rejected.main()
+    except SystemExit as ended:
+        said = str(ended)
+    else:
+        said = capsys.readouterr().out
+    assert sentence in said
+
+
+def test_nothing_is_forgotten_in_a_dry_run(pg: Loader, schema: Any, tmp_path: Path) -> None:
+    pg.load(schema, pg.records("t", one(1, LONG)), max_rejected_records=-1)
+    config = {"database_url": pg.url, "dry_run": True}
+
+    code, said = command(tmp_path, config, "forget", "--tenant", "a")
+
+    assert (code, said) == (0, "1 rejected records would be off the list\n")
+    assert len(listed(pg)) == 1
+
+
+@pytest.mark.parametrize("action", [["forget", "--tenant", "a"], ["replay", "--catalog"]])
+def test_a_signal_ends_a_command_that_waits_for_a_lock(
+    pg: Loader, schema: Any, tmp_path: Path, action: list[str]
+) -> None:
+    pg.load(schema, pg.records("t", one(1, LONG)), max_rejected_records=-1)
+    config, catalog = tmp_path / "config.json", tmp_path / "catalog.json"
+    config.write_text(json.dumps({"database_url": pg.url, "lock_timeout_seconds": 300}))
+    catalog.write_text('{"streams": []}')
+    if action[-1] == "--catalog":
+        action = [*action, str(catalog)]
+    program = [sys.executable, "-m", "target_deals_postgres.rejected", "--config", str(config)]
+    with connect(pg.url) as opened, opened.cursor() as cursor:
+        opened.autocommit = False
+        cursor.execute("LOCK TABLE hubspot._rejected_records IN ACCESS EXCLUSIVE MODE")
+        with subprocess.Popen([*program, *action], stderr=subprocess.PIPE, text=True) as process:
+            until(lambda: waiting(pg) == 1)
+            process.terminate()
+            _, said = process.communicate()
+    assert process.returncode == 143
+    assert "nothing is changed" in said
