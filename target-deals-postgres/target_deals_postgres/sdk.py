@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from abc import abstractmethod
+from difflib import get_close_matches
 from typing import IO, TYPE_CHECKING, Any
 
 from singer_sdk import Target
@@ -67,8 +68,13 @@ class ByteTarget(Target):
     @override
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         stream_maps.judge(self._config)
-        refuse_odd_secrets(self.config_jsonschema["properties"], self._config)
-        return super()._validate_config(raise_errors=raise_errors)
+        schemas = self.config_jsonschema["properties"]
+        refuse_odd_secrets(schemas, self._config)
+        found = super()._validate_config(raise_errors=raise_errors)
+        for name in sorted(self._config.keys() - schemas.keys()):
+            meant = "".join(f" Is {one} meant?" for one in get_close_matches(name, schemas, 1))
+            self.logger.warning("There is no setting %s: it has no effect.%s", name, meant)
+        return found
 
     @override
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:

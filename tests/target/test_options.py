@@ -200,3 +200,10 @@ def test_a_wrong_setting_is_named_before_anything_happens(
     with pytest.raises(ConfigValidationError) as raised:
         TargetDealsPostgres(config=settings)
     assert any(words in error for error in raised.value.errors)
+
+
+def test_a_setting_that_there_is_not_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    TargetDealsPostgres(config={"databse_url": "postgresql://h/s3cr3t", "sqlalchemy_url": "s3cr3t"})
+    assert "no setting databse_url: it has no effect. Is database_url meant?" in caplog.text
+    assert "no setting sqlalchemy_url: it has no effect." in caplog.text
+    assert "s3cr3t" not in caplog.text

@@ -171,3 +171,19 @@ def test_a_reader_that_does_not_exist_is_named_before_anything_is_written(pg: Lo
             readers=["nobody_here"],
         )
     assert pg.rows("SELECT to_regclass('hubspot.t')") == [(None,)]
+
+
+def test_a_reader_whom_nobody_here_may_let_into_the_schema_is_named(pg: Loader) -> None:
+    name = pg.rows("SELECT current_database()")[0][0]
+    roles = [f"loader_{name}", f"reader_{name}"]
+    for role in roles:
+        pg.rows(f"CREATE ROLE {role} LOGIN")
+    pg.rows(f"CREATE SCHEMA hubspot; GRANT USAGE, CREATE ON SCHEMA hubspot TO {roles[0]}")
+    admin, pg.url = pg.url, pg.url.replace("postgres@", f"{roles[0]}@")
+    pg.load(pg.schema("t", {"id": "integer"}, ["id"]), readers=[roles[1]])
+    pg.url = admin
+    assert f"readers: {roles[1]} may not enter the schema hubspot" in pg.log
+    granted = "SELECT has_table_privilege(%s, 'hubspot.t', 'SELECT')"
+    assert pg.rows(granted, roles[1]) == [(True,)]
+    for role in roles:
+        pg.rows(f"DROP OWNED BY {role}; DROP ROLE {role}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from psycopg2 import errors
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from psycopg2.extensions import cursor
+
+logger = logging.getLogger("target-deals-postgres")
 
 TENANT_POLICY = "tenant"
 LOADER_POLICY = "loader"
@@ -75,8 +78,20 @@ def let_read(cur: cursor, schema: str, table: str, roles: Sequence[str]) -> None
             raise DatabaseRefusedError(
                 f"readers: the database has no role {role}, which is to read {schema}.{table}"
             ) from None
-        cur.execute("SELECT has_schema_privilege(%s, %s, 'USAGE')", (role, schema))
-        if cur.fetchone() == (False,):
+        if not _may_enter(cur, schema, role):
             cur.execute(
                 SQL("GRANT USAGE ON SCHEMA {} TO {}").format(Identifier(schema), Identifier(role))
             )
+            # PostgreSQL only warns where one has rights and may not pass them on.
+            if not _may_enter(cur, schema, role):
+                logger.warning(
+                    "readers: %s may not enter the schema %s, and the connection's role may not "
+                    "grant it: GRANT USAGE ON SCHEMA, as its owner",
+                    role,
+                    schema,
+                )
+
+
+def _may_enter(cur: cursor, schema: str, role: str) -> bool:
+    cur.execute("SELECT has_schema_privilege(%s, %s, 'USAGE')", (role, schema))
+    return cur.fetchone() == (True,)
