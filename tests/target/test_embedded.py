@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -11,6 +12,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import psutil
 import pytest
@@ -30,13 +32,34 @@ embedded.main()
 """
 
 
-@pytest.fixture
-def project() -> Iterator[Path]:
+@contextlib.contextmanager
+def new_project() -> Iterator[Path]:
     root = Path(tempfile.mkdtemp(prefix="project-"))
     root.chmod(0o755)
     yield root
     project_server(root).stop(signal.SIGQUIT)
     shutil.rmtree(root, ignore_errors=True)
+
+
+@pytest.fixture
+def project() -> Iterator[Path]:
+    with new_project() as root:
+        yield root
+
+
+@pytest.fixture(scope="module")
+def used() -> Iterator[Path]:
+    """A project with data, which takes a while to make; its server may run or not."""
+    with new_project() as root:
+        with connect(project_server(root).start()) as opened, opened.cursor() as cursor:
+            cursor.execute("CREATE TABLE kept AS SELECT 1 AS a")
+        yield root
+
+
+def kept(server: Server) -> list[tuple[int]]:
+    with connect(server.start()) as opened, opened.cursor() as cursor:
+        cursor.execute("SELECT a FROM kept")
+        return cursor.fetchall()
 
 
 def command(project: Path, action: str) -> str:
@@ -70,18 +93,17 @@ def test_concurrent_first_starts_end_with_one_server(project: Path) -> None:
     assert not project_server(project).data.exists()
 
 
-def test_a_crash_leaves_data_and_a_stale_pid_file_that_do_not_hurt(project: Path) -> None:
-    server = project_server(project)
-    with connect(server.start()) as opened, opened.cursor() as cursor:
-        cursor.execute("CREATE TABLE kept AS SELECT 1 AS a")
+def test_a_crash_leaves_data_and_a_stale_pid_file_that_do_not_hurt(used: Path) -> None:
+    server = project_server(used)
+    server.start()
     server.stop(signal.SIGKILL)
     pid_file = server.data / "postmaster.pid"
     lines = pid_file.read_text().splitlines()
-    # Another living process has the number by now.
-    pid_file.write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
-    with connect(server.start()) as opened, opened.cursor() as cursor:
-        cursor.execute("SELECT a FROM kept")
-        assert cursor.fetchall() == [(1,)]
+    # Another living process has the number by now; or the machine went down before it was written.
+    for left in ("\n".join([str(os.getpid()), *lines[1:]]) + "\n", ""):
+        pid_file.write_text(left)
+        assert kept(server) == [(1,)]
+        server.stop(signal.SIGKILL)
 
 
 def test_an_interrupted_initdb_is_made_anew(project: Path) -> None:
@@ -108,12 +130,14 @@ def test_paths_too_long_or_odd_for_a_socket_get_a_closed_directory(project: Path
         assert directory.owner() == (server_user() or Path(deep).owner())
     finally:
         server.stop()
+    assert not directory.exists()
 
 
-def test_a_server_that_cannot_start_says_why(project: Path) -> None:
-    good = project_server(project)
+def test_a_server_that_cannot_start_says_why(used: Path) -> None:
+    good = project_server(used)
+    good.stop()
     server = Server(good.data, good.binaries, {"shared_buffers": "nonsense"})
-    with pytest.raises(RuntimeError, match=r"did not start.*shared_buffers"):
+    with pytest.raises(RuntimeError, match=r"(?s)did not start.*shared_buffers"):
         server.start()
 
 
@@ -152,6 +176,8 @@ def test_a_normal_user_starts_it_too(project: Path) -> None:
     assert psutil.Process(pid).username() == "nobody"
     assert version(url)
     project_server(home).stop()
+    with pytest.raises(ServerError, match=r"belong to nobody.*or set database_url"):
+        project_server(home).start()
 
 
 def can_make_namespaces() -> bool:
@@ -200,10 +226,29 @@ def test_two_containers_on_one_volume_share_one_server(project: Path) -> None:
         third.end()
 
 
+@pytest.mark.skipif(not can_make_namespaces(), reason="this user may make no mount namespaces")
+def test_a_container_that_has_the_volume_elsewhere_finds_the_socket(used: Path) -> None:
+    url = project_server(used).start()
+    code = (
+        "from target_deals_postgres.embedded import project_server; import psycopg2;"
+        "url = project_server().start(); print(url); psycopg2.connect(url)"
+    )
+    with tempfile.TemporaryDirectory() as elsewhere:
+        mount = f'mount --bind {used} {elsewhere} && exec "$@"'
+        found = subprocess.run(
+            ["unshare", "--mount", "sh", "-c", mount, "sh", sys.executable, "-c", code],
+            env={**os.environ, "MELTANO_PROJECT_ROOT": elsewhere},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+    assert found.strip() == url.replace(quote(str(used)), quote(elsewhere))
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root's server becomes somebody else")
-def test_roots_server_has_none_of_roots_groups(project: Path) -> None:
-    command(project, "start")
-    pid = project_server(project).pid()
+def test_roots_server_has_none_of_roots_groups(used: Path) -> None:
+    project_server(used).start()
+    pid = project_server(used).pid()
     assert pid is not None
     status = Path(f"/proc/{pid}/status").read_text()
     [groups] = [line.split()[1:] for line in status.splitlines() if line.startswith("Gid:")]
@@ -238,10 +283,41 @@ def test_the_way_to_the_next_major_version(project: Path) -> None:
     new.stop()
 
 
+def test_a_dump_that_cannot_be_read_whole_leaves_all_as_it_was(used: Path) -> None:
+    server = project_server(used)
+    file = server.data.with_name("postgres.sql")
+    file.write_text("CREATE TABLE half AS SELECT 1;\nSELECT nonsense;\n")
+    server.stop()
+
+    with pytest.raises(ServerError, match="nonsense"):
+        restore(server, file)
+
+    assert not server.data.with_name(f"postgres-{server.major}").exists()
+    assert kept(server) == [(1,)]
+
+
+def test_where_nothing_may_be_written_is_a_sentence(project: Path) -> None:
+    (project / ".data").write_text("a file")
+    done = subprocess.run(
+        [sys.executable, "-m", "target_deals_postgres.embedded", "start"],
+        env={**os.environ, "MELTANO_PROJECT_ROOT": str(project)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert ".data" in done.stderr
+
+
 def test_without_an_embedded_server_nothing_of_unix_is_needed() -> None:
     code = (
         "import sys; sys.modules.update(dict.fromkeys(['fcntl', 'pwd', 'psutil']));"
         "from target_deals_postgres.target import TargetDealsPostgres;"
-        "TargetDealsPostgres(config={'database_url': 'postgresql://a@h/d'})"
+        "TargetDealsPostgres(config={'database_url': 'postgresql://a@h/d'});"
+        "from io import StringIO; TargetDealsPostgres.invoke(file_input=StringIO())"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "database_url is not set, and there is no embedded PostgreSQL here (" in done.stderr
+    assert "Traceback" not in done.stderr

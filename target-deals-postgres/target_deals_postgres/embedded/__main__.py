@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument("action", choices=ACTIONS)
     try:
         print(_act(parser.parse_args().action), end="")  # noqa: T201 - the command's answer
-    except ServerError as error:
+    except (ServerError, OSError) as error:
         sys.exit(str(error))
 
 

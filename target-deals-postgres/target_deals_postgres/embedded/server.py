@@ -15,7 +15,6 @@ import re
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,20 +23,21 @@ from urllib.parse import quote
 
 import psutil
 
+from target_deals_postgres.embedded import sockets
 from target_deals_postgres.embedded.system import (
     give_to_server_user,
     identity,
     make_directory,
+    stranger,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PORT = 5432  # only the name of the socket file: nothing listens on TCP
-LONGEST_SOCKET_PATH = 100  # the kernel's limit is 107 bytes
 START_SECONDS = 300  # crash recovery takes its time; a server that dies is noticed at once
 CHILDREN_SECONDS = 5  # in which those of a killed server end
 NEVER_A_PROCESS = 2**31 - 1
+READY_LINES = 8  # of the postmaster.pid of a server that takes connections
 
 
 class ServerError(RuntimeError):
@@ -83,9 +83,10 @@ class Server:
         It may run in another container that shares the directory: the socket is reached from here.
         """
         lines = self._pid_file()
-        if len(lines) < 8 or lines[7].strip() != "ready" or not self._runs():  # noqa: PLR2004
+        if len(lines) < READY_LINES or lines[7].strip() != "ready" or not self._runs():
             return None
-        return f"postgresql://postgres@/postgres?host={quote(lines[4].strip())}&port={PORT}"
+        directory = sockets.found(lines, self.data)
+        return f"postgresql://postgres@/postgres?host={quote(str(directory))}&port={sockets.PORT}"
 
     def pid(self) -> int | None:
         """The running server's process as this container sees it, or None.
@@ -109,12 +110,17 @@ class Server:
         """
         if url := self.url():
             return url
+        if owner := stranger(self.data):
+            raise ServerError(
+                f"the data in {self.data} belong to {owner}, and only {owner} can use them: run as "
+                f"{owner}, or set database_url"
+            )
         with self._locked():
             if not self.major:
                 self._create()
             self._check_version()
             deadline = time.monotonic() + START_SECONDS
-            socket_directory = self._socket_directory()
+            socket_directory = sockets.place(self.data)
             while time.monotonic() < deadline:
                 # Children of a killed server hold its lock until they end, too.
                 with self._life() as lock:
@@ -185,7 +191,7 @@ class Server:
         Raises:
             ServerError: it runs in another container.
         """
-        pid = self.pid()
+        pid, lines = self.pid(), self._pid_file()
         deadline = time.monotonic() + CHILDREN_SECONDS
         while pid is None and self._runs() and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -199,6 +205,8 @@ class Server:
                 process = psutil.Process(pid)
                 process.send_signal(stop_signal)
                 process.wait(timeout=60)
+            if len(lines) >= READY_LINES:
+                sockets.leave(sockets.found(lines, self.data))
 
     def _pid_file(self) -> list[str]:
         try:
@@ -247,32 +255,27 @@ class Server:
             raise ServerError(f"initdb for {self.data} failed: {done.stderr.strip()}")
         fresh.rename(self.data)
 
-    def _socket_directory(self) -> Path:
-        path = str(self.data.resolve())
-        if len(path.encode()) <= LONGEST_SOCKET_PATH - len(
-            f"/.s.PGSQL.{PORT}.lock"
-        ) and re.fullmatch(r"[\w./+-]+", path):
-            return self.data.resolve()
-        directory = Path(tempfile.mkdtemp(prefix="deals-postgres-", dir="/tmp"))  # 0700
-        give_to_server_user(directory)
-        return directory
-
     def _launch(self, socket_directory: Path, lock: int) -> None:
         lines = self._pid_file()
-        if lines and psutil.pid_exists(int(lines[0])):
+        if not lines or not re.fullmatch(r"-?\d+", lines[0].strip()):
+            # A machine that went down may leave an empty one, with which PostgreSQL never starts.
+            (self.data / "postmaster.pid").unlink(missing_ok=True)
+        elif psutil.pid_exists(int(lines[0])):
             # The number belongs to another process by now, so PostgreSQL would refuse to start;
             # without the file it could not look for children of the dead server. A number that
             # no process has lets it look.
             lines[0] = str(NEVER_A_PROCESS)
             (self.data / "postmaster.pid").write_text("\n".join(lines) + "\n")
         settings = {
+            "port": str(sockets.PORT),
             "listen_addresses": "",
             "unix_socket_directories": str(socket_directory),
             **self.settings,
         }
         self.log.touch(mode=0o600)
         give_to_server_user(self.log)
-        command = [str(self.binaries / "postgres"), "-D", str(self.data.resolve()), "-p", str(PORT)]
+        size = self.log.stat().st_size
+        command = [str(self.binaries / "postgres"), "-D", str(self.data.resolve())]
         command += [f"--{name}={value}" for name, value in settings.items()]
         # The shell puts the server into the background, so that no child of ours remains; it
         # quotes nothing, whatever the paths are. The environment (tokens!) stays behind.
@@ -285,12 +288,10 @@ class Server:
             pass_fds=(lock,),
             check=True,
         )
-        time.sleep(0.05)
         deadline = time.monotonic() + 5  # the process needs a moment until its pid file is there
-        size = self.log.stat().st_size
         while (
             self.pid() is None
             and time.monotonic() < deadline
-            and "FATAL" not in self.log.read_text()[size:]
+            and b"FATAL" not in self.log.read_bytes()[size:]
         ):
             time.sleep(0.02)

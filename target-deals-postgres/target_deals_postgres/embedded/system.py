@@ -44,6 +44,22 @@ def identity() -> dict[str, Any]:
     return {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
 
 
+def stranger(path: Path) -> str | None:
+    """To whom a directory belongs, where that is not the user who runs the server."""
+    try:
+        owner = path.stat().st_uid
+    except OSError:
+        return None
+    user = server_user()
+    if owner == (pwd.getpwnam(user).pw_uid if user else os.geteuid()):
+        return None
+    try:
+        name = pwd.getpwuid(owner).pw_name
+    except KeyError:
+        return str(owner)
+    return "root" if name == SERVER_USER else name
+
+
 def make_directory(path: Path) -> None:
     """Make a directory that root's server user may pass, whatever the umask.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ def dump(server: Server, file: Path) -> None:
     url = server.start()
     unfinished = file.with_name(file.name + ".unfinished")
     unfinished.touch(mode=0o600)
-    with unfinished.open("w") as out:
+    with unfinished.open("w", encoding="utf-8") as out:
         _run([server.binaries / "pg_dumpall", "--dbname", url], stdout=out)
     unfinished.rename(file)
 
@@ -35,7 +36,8 @@ def restore(server: Server, file: Path) -> Path:
         Where the old data directory is now.
 
     Raises:
-        ServerError: the server runs, there is no dump, or it cannot be read whole.
+        ServerError: the server runs, there is no dump, or it cannot be read whole; all is as it was
+            then.
     """
     if not file.exists():
         raise ServerError(f"there is no dump in {file}")
@@ -46,12 +48,23 @@ def restore(server: Server, file: Path) -> Path:
         raise ServerError(f"{old} is there already: move it away")
     if server.major:
         server.data.rename(old)
+    try:
+        _fill(server, file)
+    except (ServerError, OSError):
+        server.stop()
+        shutil.rmtree(server.data, ignore_errors=True)
+        if old.exists():
+            old.rename(server.data)
+        raise
+    return old
+
+
+def _fill(server: Server, file: Path) -> None:
     url = server.start()
-    with file.open() as lines:
+    with file.open(encoding="utf-8") as lines:
         # The role that reads it is there already, which is no reason to stop.
         wanted = [one for one in lines if one.strip() != "CREATE ROLE postgres;"]
     _run([server.binaries / "psql", "-qX", "-v", "ON_ERROR_STOP=1", url], input="".join(wanted))
-    return old
 
 
 def _run(command: list[str | Path], **options: object) -> None:
@@ -59,6 +72,7 @@ def _run(command: list[str | Path], **options: object) -> None:
         command,
         stderr=subprocess.PIPE,
         text=True,
+        encoding="utf-8",
         check=False,
         env={
             "PATH": os.environ.get("PATH", os.defpath),

@@ -272,8 +272,12 @@ class Database:
 
 def _embedded_url() -> str:
     # Imported where it is used: it needs a Unix system, which a database_url does not.
-    from target_deals_postgres import embedded  # noqa: PLC0415
-
+    try:
+        from target_deals_postgres import embedded  # noqa: PLC0415
+    except ImportError as error:
+        raise SettingsError(
+            f"database_url is not set, and there is no embedded PostgreSQL here ({error})"
+        ) from None
     try:
         return embedded.project_server().start()
     except (embedded.ServerError, OSError) as error:
