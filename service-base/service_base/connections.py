@@ -1,12 +1,13 @@
 """Knows how long, and how many connections, a client may hold without saying or hearing anything.
 
 uvicorn waits for ever for the rest of a request and for a reader that has stopped; here both end.
-It also reads all that has arrived before anybody else's turn; here each client gets a short turn.
+It also reads all that has arrived before anybody else's turn; here clients take short turns.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 import h11
@@ -56,7 +57,8 @@ def protocol(settings: Limits) -> type[H11Protocol]:
         settings: how many connections an address may hold, unless it is a proxy's, how long a
             request may take to arrive, and how long a reader may read nothing.
     """
-    return type("OneServer", (Limited,), {"settings": settings, "held": Counter[str]()})
+    own = {"settings": settings, "held": Counter[str](), "unread": deque[Callable[[], None]]()}
+    return type("OneServer", (Limited,), own)
 
 
 class Limited(H11Protocol):
@@ -64,11 +66,13 @@ class Limited(H11Protocol):
 
     settings: Limits
     held: Counter[str]
+    # Those of which more has arrived than a turn reads, in the order of their turns.
+    unread: deque[Callable[[], None]]
     _request: asyncio.TimerHandle | None = None
     _reader: asyncio.TimerHandle | None = None
     _address: str | None = None
     _arrived = b""
-    _turn: asyncio.Handle | None = None
+    _waits = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection, or refuse one too many of its address."""
@@ -85,25 +89,47 @@ class Limited(H11Protocol):
         self._watch_request()
 
     def data_received(self, data: bytes) -> None:
-        """Take what has arrived of a request, a little at each turn of the loop."""
+        """Take what has arrived of a request: its begin at once, the rest a little at each turn."""
         self._arrived += data
-        if self._turn is None:
-            self._read()
-        else:
+        if self._waits:
             self.transport.pause_reading()
+        else:
+            self._read()
 
     def _read(self) -> None:
-        self._turn = None
         if self.transport.is_closing():
             return
         piece, self._arrived = self._arrived[:_TURN], self._arrived[_TURN:]
         super().data_received(piece)
         self._watch_request()
         if self._arrived:
-            self.transport.pause_reading()
-            self._turn = self.loop.call_soon(self._read)
+            self._wait_for_turn()
         elif not self.flow.read_paused:
             self.transport.resume_reading()
+
+    def _wait_for_turn(self) -> None:
+        self.transport.pause_reading()
+        self._waits = True
+        self.unread.append(self._go_on)
+        if len(self.unread) == 1:
+            self.loop.call_soon(self._give_turn)
+
+    def _give_turn(self) -> None:
+        """Let one client go on: however many wait, one turn of the loop takes no longer."""
+        try:
+            self.unread[0]()
+        finally:
+            self.unread.popleft()
+            if self.unread:
+                self.loop.call_soon(self._give_turn)
+
+    def _go_on(self) -> None:
+        self._waits = False
+        try:
+            self._read()
+        except BaseException:
+            self.transport.abort()  # as asyncio does
+            raise
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP; who has had his answer already, or half of it, gets no other."""
@@ -134,8 +160,7 @@ class Limited(H11Protocol):
         """Forget the connection."""
         _end(self._request)
         _end(self._reader)
-        _end(self._turn)
-        self._request = self._reader = self._turn = None
+        self._request = self._reader = None
         if self._address is not None:
             self.held[self._address] -= 1
             if not self.held[self._address]:
@@ -174,6 +199,6 @@ class Limited(H11Protocol):
         self._reader = self._reader or self.loop.call_later(self.settings.stall_seconds, look)
 
 
-def _end(timer: asyncio.Handle | None) -> None:
+def _end(timer: asyncio.TimerHandle | None) -> None:
     if timer is not None:
         timer.cancel()

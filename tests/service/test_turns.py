@@ -19,7 +19,7 @@ from service_base.networks import network
 from starlette.requests import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from scan_service.settings import Settings
     from starlette.testclient import TestClient
@@ -30,7 +30,12 @@ HEAD = b"POST / HTTP/1.1\r\nHost: x\r\n"
 
 
 def served(
-    settings: Settings, app: Any, talk: Callable[[socket.socket], bytes], *, http: Any = None
+    settings: Settings,
+    app: Any,
+    talk: Callable[[socket.socket], bytes],
+    *,
+    http: Any = None,
+    beside: Callable[[], Coroutine[Any, Any, None]] | None = None,
 ) -> bytes:
     """What a client gets that has said all it has to say before the server looks.
 
@@ -62,8 +67,11 @@ def served(
         speaking = threading.Thread(target=speak)
         speaking.start()
         await asyncio.sleep(0.05)  # the more is there at once, the better; none is needed
+        watching = asyncio.create_task(beside()) if beside else None
         await server.serve(sockets=[ear])
         speaking.join()
+        if watching:
+            watching.cancel()
 
     asyncio.run(serve())
     return got[0]
@@ -91,6 +99,59 @@ def test_the_smallest_chunks_are_read_a_few_at_each_turn(settings: Settings) -> 
     assert answer.startswith(b"HTTP/1.1 200")
     assert sum(turns) == CHUNKS
     assert max(turns) < 1000
+
+
+def test_many_who_send_the_smallest_chunks_take_turns_one_at_a_time(settings: Settings) -> None:
+    many, reads, turns = 20, [0], [0]
+
+    class Counted(protocol(settings.model_copy(update={"connections_per_address": many}))):  # type: ignore[misc]
+        fresh = False
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            feed = self.conn.receive_data
+
+            def receive(data: bytes) -> None:
+                reads[0] += not self.fresh
+                feed(data)
+
+            self.conn.receive_data = receive
+
+        def data_received(self, data: bytes) -> None:
+            self.fresh = True
+            super().data_received(data)
+            self.fresh = False
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await Request(scope, receive).body()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def watch() -> None:
+        """Count at each turn of the loop how often more than a first piece was read."""
+        while True:
+            turns.append(reads[0])
+            reads[0] = 0
+            await asyncio.sleep(0)
+
+    def talk(client: socket.socket) -> bytes:
+        body = b"1\r\nx\r\n" * 2000 + b"0\r\n\r\n"
+        others = [
+            socket.create_connection(client.getpeername(), timeout=60) for _ in range(many - 1)
+        ]
+        try:
+            for each in (*others, client):
+                each.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + body)
+            return b"".join(each.recv(1000) for each in (*others, client))
+        finally:
+            for each in others:
+                each.close()
+
+    answers = served(settings, app, talk, http=Counted, beside=watch)
+
+    assert answers.count(b"HTTP/1.1 200") == many
+    assert sum(turns) > many
+    assert max(turns) <= 2
 
 
 def test_what_has_been_sent_at_once_is_read_whole(settings: Settings) -> None:
