@@ -6,9 +6,10 @@ It also reads all that has arrived before anybody else's turn; here clients take
 
 from __future__ import annotations
 
+import json
 from collections import Counter, deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -50,14 +51,23 @@ class Limits(Protocol):
         """Time that a reader may read nothing."""
 
 
-def protocol(settings: Limits) -> type[H11Protocol]:
+NO_HTTP = "The request is no HTTP, or its line and headers are longer than 16 KB"
+
+
+def protocol(
+    settings: Limits, refusal: Callable[[], Mapping[str, Any]] = lambda: {"error": NO_HTTP}
+) -> type[H11Protocol]:
     """Return uvicorn's protocol with the limits of a server.
 
     Args:
         settings: how many connections an address may hold, unless it is a proxy's, how long a
             request may take to arrive, and how long a reader may read nothing.
+        refusal: makes the body of the 400 to what cannot be read as a request, for JSON.
     """
-    own = {"settings": settings, "held": Counter[str](), "unread": deque[Callable[[], None]]()}
+    own = {
+        "settings": settings, "refusal": staticmethod(refusal), "held": Counter[str](),
+        "unread": deque[Callable[[], None]](),
+    }  # fmt: skip
     return type("OneServer", (Limited,), own)
 
 
@@ -65,6 +75,7 @@ class Limited(H11Protocol):
     """uvicorn's protocol, limited; `protocol` makes the one of a server."""
 
     settings: Limits
+    refusal: Callable[[], Mapping[str, Any]]
     held: Counter[str]
     # Those of which more has arrived than a turn reads, in the order of their turns.
     unread: deque[Callable[[], None]]
@@ -131,12 +142,20 @@ class Limited(H11Protocol):
             self.transport.abort()  # as asyncio does
             raise
 
-    def send_400_response(self, msg: str) -> None:
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - it would be plain text
         """Refuse what is no HTTP; who has had his answer already, or half of it, gets no other."""
-        if self.conn.our_state in _REFUSABLE:
-            super().send_400_response(msg)
-        else:
+        if self.conn.our_state not in _REFUSABLE:
             self.transport.abort()
+            return
+        content = json.dumps(self.refusal()).encode()
+        headers = [
+            (b"content-type", b"application/json"), (b"connection", b"close"),
+            (b"content-length", str(len(content)).encode()),
+        ]  # fmt: skip
+        answer = h11.Response(status_code=400, headers=headers, reason=b"Bad Request")
+        for event in (answer, h11.Data(data=content), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     def on_response_complete(self) -> None:
         """Wait for the next request, or for the reader of the last answer."""

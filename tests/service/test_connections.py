@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from copy import copy
 from typing import TYPE_CHECKING
@@ -213,6 +214,17 @@ def test_requests_that_do_not_arrive_are_let_go(impatient: Installation) -> None
     finally:
         for client in clients:
             client.close()
+
+
+def test_what_is_no_request_is_refused_in_the_envelope(service: Installation) -> None:
+    with connected(service) as client:
+        client.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n" + b"a: b\r\n" * 4000 + b"\r\n")
+        head, _, body = client.recv(2000).partition(b"\r\n\r\n")
+
+    said = json.loads(body)
+    assert head.startswith(b"HTTP/1.1 400")
+    assert said.keys() == {"status", "error", "timestamp"}
+    assert said["error"]["code"] == "VALIDATION_ERROR"
 
 
 def test_an_address_gets_so_many_connections_and_others_stay_possible(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 import socket
 import threading
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from scan_service.commands.watch import Unsignalled
 from scan_service.door.app import description
 from scan_service.guard.addresses import Addresses
 from service_base import documents
-from service_base.connections import LONGEST_HEAD, protocol
+from service_base.connections import LONGEST_HEAD, NO_HTTP, protocol
 from service_base.networks import network
 from starlette.requests import Request
 
@@ -190,7 +191,13 @@ def test_a_head_is_no_longer_than_any_client_needs(
         client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n" + b"a:b\r\n" * (length // 5) + b"\r\n")
         return client.recv(1000)
 
-    assert served(settings, app, talk).split()[1] == status
+    answer = served(settings, app, talk)
+
+    assert answer.split()[1] == status
+    if status == b"400":
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert b"content-type: application/json" in head
+        assert json.loads(body) == {"error": NO_HTTP}
 
 
 def test_an_answered_client_who_goes_on_with_nonsense_is_no_fault_of_ours(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
-from service_base.connections import LONGEST_HEAD, protocol
+from service_base.connections import LONGEST_HEAD, NO_HTTP, protocol
 from service_base.logs import configure, logger
 
 from scan_service.commands.ready import refuse_unready
@@ -20,6 +20,7 @@ from scan_service.commands.work import carry_out
 from scan_service.db import connect
 from scan_service.door.app import create_app
 from scan_service.engine.privacy import keep_private
+from scan_service.errors import InvalidRequestError
 from scan_service.guard import auth
 from scan_service.guard.vault import new_key
 from scan_service.ledger.migrations import migrate
@@ -53,7 +54,7 @@ def _server(settings: Settings) -> _Server:
             log_config=None,
             access_log=False,
             server_header=False,
-            http=protocol(settings),
+            http=protocol(settings, lambda: InvalidRequestError(NO_HTTP).envelope()),
             h11_max_incomplete_event_size=LONGEST_HEAD,
             ws="none",
             limit_concurrency=settings.most_connections,

@@ -95,11 +95,10 @@ async def _repair(
 
 # Tenants of whom a scan waits though a place is free.
 _NOT_ADMITTED = """
-select tenant_id from tenant
-where exists (
-    select from scan
-    where scan.tenant_id = tenant.tenant_id and status = 'pending' and slot is null)
-and max_running > (
+select tenant_id from tenant join (
+    select distinct tenant_id from scan where status = 'pending' and slot is null
+) as waiting using (tenant_id)
+where max_running > (
     select count(*) from scan where scan.tenant_id = tenant.tenant_id and slot <= max_running)
 """
 

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import uvicorn
 from hubspot_client.errors import HubSpotError
-from service_base.connections import LONGEST_HEAD, protocol
+from service_base.connections import LONGEST_HEAD, NO_HTTP, protocol
 from service_base.logs import configure, logger
 
 from crm_api.commands.people import say
 from crm_api.crm.catalog import KEY
 from crm_api.crm.talk import HubSpot
 from crm_api.door.app import create_app
+from crm_api.errors import ValidationFailedError
 from crm_api.guard.tokens import Tokens
 from crm_api.ledger.migrations import migrate, pending_when_there
 from crm_api.settings import IGNORED, Settings
@@ -48,7 +49,7 @@ def serve(settings: Settings) -> int:
             log_config=None,
             access_log=False,
             server_header=False,
-            http=protocol(settings),
+            http=protocol(settings, lambda: ValidationFailedError(NO_HTTP).body()),
             h11_max_incomplete_event_size=LONGEST_HEAD,
             ws="none",
             limit_concurrency=settings.most_connections,
