@@ -147,8 +147,10 @@ def test_why_a_source_failed_is_one_sentence_whoever_tells_it(
     assert outcome.faults == told
 
 
-def test_a_source_whose_credentials_are_not_whole_is_told(home: Path) -> None:
-    ended, output, _ = hub_all(home, {}, "arrivy")
+def test_a_source_whose_credentials_are_not_whole_is_told_in_a_named_environment(
+    home: Path,
+) -> None:
+    ended, output, _ = hub_all(home, {"MELTANO_ENVIRONMENT": "prod"}, "arrivy")
 
     assert ended == 1
     assert "arrivy failed: Not set: TAP_ARRIVY_TENANT_ID, TAP_ARRIVY_AUTH_KEY" in output

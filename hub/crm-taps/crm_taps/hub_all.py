@@ -119,17 +119,22 @@ def sources() -> list[Source]:
         )
         if told.returncode != 0:
             raise click.ClickException(f"Meltano cannot read its project.\n{told.stderr.strip()}")
-        manifest = json.loads((Path(folder) / "meltano-manifest.json").read_text())
-        wanted = os.environ.get("MELTANO_ENVIRONMENT") or manifest.get("default_environment")
-        if wanted:
-            named = Path(folder) / f"meltano-manifest.{wanted}.json"
-            manifest = json.loads(named.read_text()) if named.exists() else manifest
+        plain = Path(folder) / "meltano-manifest.json"
+        # One that is named is the only one that Meltano tells of.
+        name = os.environ.get("MELTANO_ENVIRONMENT") or _read(plain).get("default_environment")
+        named = Path(folder) / f"meltano-manifest.{name}.json"
+        manifest = _read(named if named.exists() else plain)
     plugins = {each["name"]: each for each in manifest["plugins"]["extractors"]}
     return [
         Source(job["name"].removesuffix(SUFFIX), _with_inherited(plugins, tasks[0].split()[0]))
         for job in manifest["jobs"]
         if job["name"].endswith(SUFFIX) and (tasks := job["tasks"])
     ]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
 
 
 def _with_inherited(plugins: Mapping[str, Plugin], name: str) -> Plugin:
