@@ -136,6 +136,22 @@ def test_tables_of_other_targets_are_taken_over(pg: Loader, tmp_path: Path, peer
     take_over(pg, tmp_path)
 
 
+@pytest.mark.parametrize("peer", PEERS)
+def test_a_table_that_is_called_without_the_prefix_is_found_by_its_alias(
+    pg: Loader, peer: str
+) -> None:
+    pg.rows(DEFINITIONS[peer].replace("hubspot.deals", "hubspot.users"))
+    page = (ROOT / "docs/migrating.md").read_text()
+    [maps] = re.findall(r'"stream_maps": (\{.*?\}\})`', page)
+    sent = [{**one, "stream": "public-users"} for one in messages(pg, 2, (1, "second"))]
+
+    pg.load(*sent, stream_maps=json.loads(maps))
+
+    found = pg.rows("SELECT id::int, name FROM hubspot.users WHERE _sdc_deleted_at IS NULL")
+    assert found == [(1, "second")]
+    assert pg.rows("SELECT to_regclass('hubspot.\"public-users\"')") == [(None,)]
+
+
 @pytest.mark.heavy
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("peer", PEERS)
