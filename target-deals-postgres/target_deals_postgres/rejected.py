@@ -78,12 +78,14 @@ def _entries(file: Path) -> list[dict[str, Any]]:
 
 
 def _replay(config: dict[str, Any], entries: list[dict[str, Any]]) -> None:
-    waiting = _waiting(settings_of(config))
+    settings = settings_of(config)
+    waiting = _waiting(settings)
     known = {name: one for one in entries for name in _names(one) if name in waiting}
     for name in sorted(waiting.keys() - known):
         print(f"{name}: {waiting[name]} are not tried again: the catalog has no such stream")  # noqa: T201
     if not known:
-        print("no rejected record is tried again")  # noqa: T201 - the command's answer
+        table = f"{settings.default_target_schema}.{rejected_table.TABLE}"
+        print(f"{table} has nothing to try again")  # noqa: T201 - the command's answer
         return
     messages = [{"type": "SCHEMA", "stream": name, **_shape(one)} for name, one in known.items()]
     # What is tried again is not all that there is.
@@ -91,7 +93,12 @@ def _replay(config: dict[str, Any], entries: list[dict[str, Any]]) -> None:
     if config["load_method"] == "overwrite":
         config["load_method"] = "upsert"
     target = TargetDealsPostgres(config=config)
-    target.listen(io.StringIO("".join(f"{json.dumps(one)}\n" for one in messages)))
+    try:
+        target.listen(io.StringIO("".join(f"{json.dumps(one)}\n" for one in messages)))
+    finally:
+        left = _waiting(settings)
+        count, rest = (sum(some.get(one, 0) for one in known) for some in (waiting, left))
+        print(f"{count} rejected records were tried again; {rest} stay on the list")  # noqa: T201
 
 
 def _names(entry: Mapping[str, Any]) -> list[str]:

@@ -225,6 +225,7 @@ def test_the_command_reads_a_catalog_as_taps_of_databases_write_it(
 
     assert code == 0
     assert "gone: 1 are not tried again: the catalog has no such stream" in said
+    assert "1 rejected records were tried again; 0 stay on the list" in said
     assert pg.rows('SELECT * FROM hubspot."public-users"') == [(1, None, "text")]
     assert pg.rows("SELECT stream FROM hubspot._rejected_records") == [("gone",)]
     tables = pg.rows("SELECT relname FROM pg_class WHERE relkind = 'r' AND relname LIKE '%other%'")
@@ -239,7 +240,11 @@ def test_the_command_reads_a_catalog_as_taps_of_databases_write_it(
         ({}, "{}", "catalog.json is no catalog"),
         ({}, '{"streams": [{"stream": "t"}]}', "catalog.json is no catalog"),
         ({"port": 5}, "{}", "database_url and port: set one or the other"),
-        ({"stream_maps": {"t": {}}}, '{"streams": []}', "no rejected record is tried again"),
+        (
+            {"stream_maps": {"t": {}}},
+            '{"streams": []}',
+            "hubspot._rejected_records has nothing to try again",
+        ),
     ],
 )
 def test_the_command_says_what_is_wrong(
