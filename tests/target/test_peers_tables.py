@@ -143,9 +143,9 @@ def test_a_table_that_is_called_without_the_prefix_is_found_by_its_alias(
     pg.rows(DEFINITIONS[peer].replace("hubspot.deals", "hubspot.users"))
     page = (ROOT / "docs/migrating.md").read_text()
     [maps] = re.findall(r'"stream_maps": (\{.*?\}\})`', page)
-    sent = [{**one, "stream": "public-users"} for one in messages(pg, 2, (1, "second"))]
+    sent = [json.loads(line) for line in lines(messages(pg, 2, (1, "second"))).splitlines()]
 
-    pg.load(*sent, stream_maps=json.loads(maps))
+    pg.load(*({**one, "stream": "public-users"} for one in sent), stream_maps=json.loads(maps))
 
     found = pg.rows("SELECT id::int, name FROM hubspot.users WHERE _sdc_deleted_at IS NULL")
     assert found == [(1, "second")]
