@@ -27,6 +27,7 @@ _RECEIVING = (h11.IDLE, h11.SEND_BODY)
 _REFUSABLE = (h11.IDLE, h11.SEND_RESPONSE)
 # Bytes read in one turn. One piece of a chunked body takes six, and some 15 microseconds.
 _TURN = 2048
+_LINGER_SECONDS = 2.0
 LONGEST_HEAD = 16 * 1024
 """Bytes that a request's line and headers may have: reading 64 KB of them takes 50 ms."""
 
@@ -84,6 +85,7 @@ class Limited(H11Protocol):
     _address: str | None = None
     _arrived = b""
     _waits = False
+    _refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection, or refuse one too many of its address."""
@@ -101,6 +103,8 @@ class Limited(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what has arrived of a request: its begin at once, the rest a little at each turn."""
+        if self._refused:
+            return
         self._arrived += data
         if self._waits:
             self.transport.pause_reading()
@@ -153,9 +157,15 @@ class Limited(H11Protocol):
             (b"content-length", str(len(content)).encode()),
         ]  # fmt: skip
         answer = h11.Response(status_code=400, headers=headers, reason=b"Bad Request")
-        for event in (answer, h11.Data(data=content), h11.EndOfMessage()):
-            self.transport.write(self.conn.send(event) or b"")
-        self.transport.close()
+        events = (answer, h11.Data(data=content), h11.EndOfMessage())
+        self.transport.write(b"".join(self.conn.send(each) or b"" for each in events))
+        if self.cycle is not None:  # whoever works on its begin hears that the client has left
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        # Closed with something unread, the connection would break before the answer is read.
+        self._refused, self._arrived = True, b""
+        self.transport.write_eof()
+        self.loop.call_later(_LINGER_SECONDS, self.transport.abort)
 
     def on_response_complete(self) -> None:
         """Wait for the next request, or for the reader of the last answer."""

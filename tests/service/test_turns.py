@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import json
 import socket
@@ -17,7 +18,7 @@ from scan_service.guard.addresses import Addresses
 from service_base import documents
 from service_base.connections import LONGEST_HEAD, NO_HTTP, protocol
 from service_base.networks import network
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -188,8 +189,9 @@ def test_a_head_is_no_longer_than_any_client_needs(
         await send({"type": "http.response.body", "body": b""})
 
     def talk(client: socket.socket) -> bytes:
-        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n" + b"a:b\r\n" * (length // 5) + b"\r\n")
-        return client.recv(1000)
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n")
+        client.sendall(b"a:b\r\n" * (length // 5) + b"\r\n")
+        return b"".join(iter(lambda: client.recv(1000), b""))
 
     answer = served(settings, app, talk)
 
@@ -220,6 +222,26 @@ def test_an_answered_client_who_goes_on_with_nonsense_is_no_fault_of_ours(
 
     assert answer.count(b"HTTP/1.1") == 1
     assert "Traceback" not in caplog.text
+    assert not [each for each in caplog.records if each.levelname == "ERROR"]
+
+
+def test_a_request_that_turns_into_nonsense_is_answered_once(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        with contextlib.suppress(ClientDisconnect):
+            await Request(scope, receive).body()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"read"})
+
+    def talk(client: socket.socket) -> bytes:
+        client.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\nno length\r\n")
+        return b"".join(iter(lambda: client.recv(1000), b""))
+
+    answer = served(settings, app, talk)
+
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert answer.count(b"HTTP/1.1") == 1
     assert not [each for each in caplog.records if each.levelname == "ERROR"]
 
 
