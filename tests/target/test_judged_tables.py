@@ -79,6 +79,37 @@ def test_each_record_of_a_key_is_judged_whatever_the_batch(
     assert len(rejected(pg)) == 4
 
 
+@pytest.mark.parametrize("batch", [1, 2, 100])
+def test_a_trigger_fires_once_for_each_record_that_changes_its_row(
+    pg: Loader, schema: Any, batch: int
+) -> None:
+    pg.rows(
+        "CREATE TABLE hubspot.fired (how text, id bigint);"
+        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "INSERT INTO hubspot.fired VALUES (TG_OP, NEW.id); NEW.b := NEW.b + 100; "
+        "RETURN NEW; END $$;"
+        "CREATE TRIGGER note BEFORE INSERT OR UPDATE ON hubspot.t "
+        "FOR EACH ROW EXECUTE FUNCTION note()"
+    )
+    first = pg.records("t", {"id": 1, "a": 1, "b": 1}, {"id": 2, "b": 2}, {"id": 3, "a": 3})
+    again = pg.records("t", {"id": 1, "a": 7}, {"id": 3, "a": 3}, {"id": 2, "a": 1, "b": 5})
+    pg.load(schema, first, batch_size_rows=batch)
+    pg.load(schema, again, batch_size_rows=batch)
+    assert pg.rows("SELECT id, a, b FROM hubspot.t ORDER BY 1") == [
+        (1, 7, 201),
+        (2, 1, 105),
+        (3, 3, None),
+    ]
+    assert pg.rows("SELECT how, id FROM hubspot.fired ORDER BY 1, 2") == [
+        *(("INSERT", at) for at in (1, 2, 3)),
+        *(("UPDATE", at) for at in (1, 2)),
+    ]
+    assert pg.rows(
+        "SELECT created, updated, unchanged FROM hubspot._loads WHERE processed > 0 "
+        "ORDER BY started_at"
+    ) == [(3, 0, 0), (0, 2, 1)]
+
+
 @pytest.mark.parametrize("batch", [1, 100])
 def test_a_null_where_a_default_is_wanted_is_judged_too(pg: Loader, batch: int) -> None:
     pg.rows(

@@ -206,9 +206,10 @@ class Merge:
     def _merge(self, cur: cursor, batch: Batch) -> tuple[int, int, int]:
         # How many rows were created, updated, and removed again.
         known = batch.presences()
-        # The INSERT of a partitioned table cannot tell which rows are new.
+        # The INSERT of a partitioned table cannot tell which rows are new. A trigger before INSERT
+        # changes what ON CONFLICT updates, and one before UPDATE changes it again.
         is_empty = not any("1" in present.mask for present in known)
-        if len(known) > 1 or self._partitioned or is_empty:
+        if len(known) > 1 or self._partitioned or self.judged or is_empty:
             created, updated = self._merge_mixed(cur, known)
         else:
             created, updated = self._merge_alike(cur, *known)

@@ -112,6 +112,8 @@ class Statements:
         conflict: Composable = SQL("")
         if self._key:
             conflict = SQL(" ON CONFLICT ({}) DO NOTHING").format(_joined(self._key))
+            if self._table.judged:  # no trigger before INSERT fires for a row that is there
+                conflict = self._unless_there({}) + conflict
         values = list(self._staged)
         for at, name in enumerate(self._layout.names):
             if name in self._table.defaults and at not in self._layout.keys:
