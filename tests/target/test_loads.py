@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
@@ -15,8 +16,11 @@ from target_deals_postgres.errors import (
     RejectedRecordsError,
     StreamMapError,
 )
+from target_deals_postgres.target import TargetDealsPostgres
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from harness.loading import Start
     from target.conftest import Loader
 
@@ -220,6 +224,19 @@ def test_a_role_that_may_not_create_loads_all_the_same(pg: Loader) -> None:
 
 
 @pytest.mark.every_version
+def test_a_run_whose_list_of_loads_is_gone_loads_all_the_same(pg: Loader) -> None:
+    def messages() -> Iterator[str]:
+        yield json.dumps(pg.schema("deals", PROPERTIES, ["_tenant_id", "id"])) + "\n"
+        pg.rows("DROP TABLE hubspot._loads CASCADE")
+        for at in range(2):
+            yield json.dumps(deal(pg, "a", at)[0]) + "\n"
+
+    target = TargetDealsPostgres(config={"database_url": pg.url})
+    target.listen(messages())  # type: ignore[arg-type]
+    assert pg.rows("SELECT id FROM hubspot.deals ORDER BY 1") == [(0,), (1,)]
+    assert "hubspot._loads is not kept" in pg.log
+
+
 def test_a_tenant_sees_its_own_loads_alone(pg: Loader) -> None:
     deals = pg.schema("deals", PROPERTIES, ["_tenant_id", "id"])
     for tenant in ("a", "b"):

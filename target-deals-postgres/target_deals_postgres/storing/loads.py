@@ -192,11 +192,15 @@ class Loads:
             self._backend = backend
 
     def _try(self, cur: cursor, work: Callable[[], None]) -> None:
-        # A role that may not write here loads all the same.
+        # A role that may not write here loads all the same, and so does one whose table is gone.
         cur.execute("SAVEPOINT loads")
         try:
             work()
-        except (errors.InsufficientPrivilege, errors.UndefinedColumn) as error:
+        except (
+            errors.InsufficientPrivilege,
+            errors.UndefinedColumn,
+            errors.UndefinedTable,
+        ) as error:
             cur.execute("ROLLBACK TO SAVEPOINT loads")
             self._kept = False
             logger.warning(
