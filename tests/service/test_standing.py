@@ -156,7 +156,10 @@ def test_a_record_that_every_run_refused_is_one_and_one_that_was_stored_later_is
 
 def test_a_run_that_begins_anew_counts_nothing_twice() -> None:
     counts = {"total": 100, "processed": 60, "failed": 2}
-    before = {"processed_items": 60, "failed_items": 2, "objects": {"deals": counts}, "state": None}
+    before = {
+        "processed_items": 60, "failed_items": 2, "total_items": 100, "objects": {"deals": counts},
+        "state": None,
+    }  # fmt: skip
     progress = Progress()
 
     seen = []
@@ -168,6 +171,23 @@ def test_a_run_that_begins_anew_counts_nothing_twice() -> None:
 
     progress.count({**before, "state": {"bookmarks": {}}}, Counter(deals=10), Counter())
     assert (progress.processed, progress.failed) == (70, 2)
+
+
+@pytest.mark.parametrize("is_of_types", [False, True])
+def test_pages_that_are_read_again_do_not_make_more_than_there_is(is_of_types: bool) -> None:  # noqa: FBT001
+    counts = {"total": 100, "processed": 60, "failed": 0}
+    before: dict[str, Any] = {
+        "processed_items": 60, "failed_items": 0, "total_items": 100,
+        "objects": {"deals": counts} if is_of_types else None, "state": {"bookmarks": {}},
+    }  # fmt: skip
+    progress = Progress()
+
+    seen = []
+    for written in (30, 60):
+        progress.count(before, Counter(deals=written), Counter())
+        seen.append(progress.processed)
+
+    assert seen == [90, 100]
 
 
 def test_the_total_of_all_types_is_the_sum_of_what_each_says(

@@ -46,18 +46,23 @@ class Progress:
         """Add what a run has handled, and refused, by object type, to what the scan had before.
 
         A run without a bookmark begins anew: what it handles is what the scan had before, and more.
+        One that goes on reads some pages again: until the end counts exactly, it has no more than
+        there is.
         """
 
-        def with_this(had: int, now: int) -> int:
-            return max(had, now) if before["state"] is None else had + now
+        def with_this(had: int, now: int, most: int | None = None) -> int:
+            if before["state"] is None:
+                return max(had, now)
+            return had + now if not had or most is None else max(had, min(had + now, most))
 
         if before["objects"] is None:
-            self.processed = with_this(before["processed_items"], written.total())
+            had, most = before["processed_items"], before["total_items"]
+            self.processed = with_this(had, written.total(), most)
             self.failed = min(with_this(before["failed_items"], refused.total()), self.processed)
             return
         self.objects = {}
         for name, counts in before["objects"].items():
-            processed = with_this(counts["processed"], written[name])
+            processed = with_this(counts["processed"], written[name], counts["total"])
             failed = min(with_this(counts["failed"], refused[name]), processed)
             self.objects[name] = {**counts, "processed": processed, "failed": failed}
         self.processed = sum(each["processed"] for each in self.objects.values())
