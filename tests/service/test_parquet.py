@@ -185,3 +185,15 @@ def test_rows_are_written_in_groups_and_memory_does_not_grow_with_them(tmp_path:
     assert parquet.read_metadata(small).num_rows == 8_000
     assert parquet.read_metadata(large).num_row_groups > 4
     assert more < less + 30_000  # of 64 MB more
+
+
+def test_what_has_no_value_does_not_make_groups_short(tmp_path: Path) -> None:
+    """Each column of each group costs memory until the end, and room in the file."""
+    width, number = 2_000, 3_000
+    head = [[f"c{each}", "json", "text"] for each in range(width)]
+    line = json.dumps(["1", *[None] * (width - 1)]).encode() + b"\n"
+
+    write(file := tmp_path / "wide.parquet", head, repeat(line, number))
+
+    found = parquet.read_metadata(file)
+    assert (found.num_rows, found.num_columns, found.num_row_groups) == (number, width, 1)

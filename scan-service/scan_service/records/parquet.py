@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 _GROUP_ROWS = 20_000
 _GROUP_OCTETS = 16 * 1024 * 1024
+# With or without a value: Arrow gives each its place, and each column costs its part of every group
+# some kilobytes of memory until the end.
+_GROUP_CELLS = 16_000_000
 # BigQuery's NUMERIC and the widest that all readers know: as long as it fits, files of all scans
 # have the same type.
 _PRECISION, _SCALE = 38, 9
@@ -58,9 +61,9 @@ class Column:
     # Whether a value is written with more digits than pyarrow takes, zeros at its end.
     _is_long: bool = field(default=False, init=False)
 
-    def look(self, given: str | None) -> None:
+    def look(self, given: str) -> None:
         """Take note of a value."""
-        if given is None or self._seen == "text":
+        if self._seen == "text":
             return
         try:
             value = self._read(given)
@@ -109,10 +112,8 @@ class Column:
         }
         return types.get(self.sort, pa.string())
 
-    def value(self, given: str | None) -> Any:
+    def value(self, given: str) -> Any:
         """Return a value as the column holds it."""
-        if given is None:
-            return None
         if self.sort != "text":
             value = self._read(given)
             if self._is_long and isinstance(value, Decimal):
@@ -154,33 +155,48 @@ def main(path: str, lines: Iterable[bytes]) -> None:
     columns = [Column(*each) for each in head]
     with tempfile.TemporaryFile("w+") as waiting:
         for row in rows:
-            for column, given in zip(columns, row, strict=True):
-                column.look(given)
-            waiting.write(json.dumps(row) + "\n")
+            kept = [(at, given) for at, given in enumerate(row) if given is not None]
+            for at, given in kept:
+                columns[at].look(given)
+            waiting.write(json.dumps(kept) + "\n")
         waiting.seek(0)
         schema = pa.schema([(column.heading, column.type()) for column in columns])
         with ParquetWriter(path, schema, compression="zstd") as writer:
-            for group in _groups(waiting):
+            for number, cells in _groups(waiting, len(columns)):
                 arrays = [
-                    pa.array([column.value(given) for given in values], entry.type)
-                    for column, entry, values in zip(
-                        columns, schema, zip(*group, strict=True), strict=True
-                    )
+                    pa.array(_spread(column, given, number), entry.type)
+                    for column, entry, given in zip(columns, schema, cells, strict=True)
                 ]
                 writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
 
 
-def _groups(lines: Iterable[str]) -> Iterator[list[list[str | None]]]:
-    group: list[list[str | None]] = []
-    octets = 0
+# What the cells of one column are in a group: the row, from 0, and the text.
+_Cells = list[tuple[int, str]]
+
+
+def _spread(column: Column, cells: _Cells, number: int) -> list[Any]:
+    """Return a column's values in all rows of a group."""
+    values: list[Any] = [None] * number
+    for at, given in cells:
+        values[at] = column.value(given)
+    return values
+
+
+def _groups(lines: Iterable[str], width: int) -> Iterator[tuple[int, list[_Cells]]]:
+    """Give groups of rows: how many they are, and the cells of each column that have a value."""
+    most = max(1, min(_GROUP_ROWS, _GROUP_CELLS // width))
+    number = octets = 0
+    cells: list[_Cells] = [[] for _ in range(width)]
     for line in lines:
-        group.append(json.loads(line))
+        for column, given in json.loads(line):
+            cells[column].append((number, given))
+        number += 1
         octets += len(line)
-        if len(group) >= _GROUP_ROWS or octets >= _GROUP_OCTETS:
-            yield group
-            group, octets = [], 0
-    if group:
-        yield group
+        if number >= most or octets >= _GROUP_OCTETS:
+            yield number, cells
+            number, octets, cells = 0, 0, [[] for _ in range(width)]
+    if number:
+        yield number, cells
 
 
 if __name__ == "__main__":
