@@ -59,7 +59,7 @@ class Activation:
             spared = self._rejections.tenants_of(cur, stream.name, version)
             deleted = 0
             if not spared or (None not in spared and TENANT in stream.scope):
-                written = stream.written | stream.announced
+                written = stream.brought.get(version, set()) | stream.announced
                 if spared:
                     at = stream.scope.index(TENANT)
                     written = {values for values in written if values[at] not in spared}

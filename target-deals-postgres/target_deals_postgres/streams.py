@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from target_deals_postgres.storing.database import Database
     from target_deals_postgres.tables.catalog import Table
     from target_deals_postgres.tables.replacement import Replacement
+    from target_deals_postgres.tables.versions import Whose
 
 logger = logging.getLogger("target-deals-postgres")
 
@@ -48,7 +49,8 @@ class Stream(Shape):
         versionless: whether the run brought records without one, as those of a BATCH are.
         begun: the versions of which a record came.
         leading: the versions that were activated before a record came.
-        written: the tenants (and scans) whose rows the run wrote.
+        brought: for each version, None for records without one, the tenants (and scans) that
+            have rows in it.
         told: how many of its records had come when the tap last said that it was complete so far;
             -1 where it never did.
         replacement: what is to overwrite its table's rows at the end of the run.
@@ -57,7 +59,7 @@ class Stream(Shape):
     versionless: bool = False
     begun: set[int] = field(default_factory=set)
     leading: set[int] = field(default_factory=set)
-    written: set[tuple[str | None, ...]] = field(default_factory=set)
+    brought: dict[int | None, set[Whose]] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)
     told: int = -1
     replacement: Replacement | None = None
@@ -83,6 +85,12 @@ class Stream(Shape):
         )
         self._scope_of: Callable[[Row], Any] | None = None
         self._last_scope: Any = None
+        self._version: int | None = None
+
+    @property
+    def written(self) -> set[Whose]:
+        """The tenants (and scans) whose rows the run wrote."""
+        return set().union(*self.brought.values())
 
     def take_over(self, old: Stream) -> None:
         """Go on where the stream was before its schema changed."""
@@ -90,7 +98,7 @@ class Stream(Shape):
         self.versionless, self.marks = old.versionless, old.marks
         self._stale = old._stale
         self.begun, self.leading = old.begun, old.leading
-        self.written, self.counts, self.counter = old.written, old.counts, old.counter
+        self.brought, self.counts, self.counter = old.brought, old.counts, old.counter
         self.replacement = old.replacement
         self._reported, self._replaced = old._reported, old.replaced
 
@@ -100,6 +108,8 @@ class Stream(Shape):
             self.versionless = True
         else:
             self.begun.add(version)
+        if version != self._version:
+            self._version, self._last_scope = version, None
 
     def report(self) -> None:
         """Log the METRIC of the records read since the last one, when it is time."""
@@ -286,7 +296,7 @@ class Stream(Shape):
         parts = (scope,) if isinstance(scope, str) else scope
         whose = tuple(map(unescape, parts))
         if is_read:
-            self.written.add(whose)
+            self.brought.setdefault(self._version, set()).add(whose)
         if self.scope[0] == TENANT and whose[0] is not None:
             self.counts.tenants.add(whose[0])
 

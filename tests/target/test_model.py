@@ -359,7 +359,8 @@ class Model:
         counted.created = counted.changed = counted.deleted = counted.superseded = 0
         if run.end != "whole" or not run.is_complete:
             return
-        whose = {row.tenant for row in new.values()} | (self.written - self.spoiled)
+        wrote = {tenant for tenant, _ in self.written}
+        whose = {row.tenant for row in new.values()} | (wrote - self.spoiled)
         if not self.stream.tenanted and not self.spoiled:
             whose.add(None)  # the whole table, whatever came
         theirs = {key: row for key, row in rows.items() if row.tenant in whose}
@@ -380,7 +381,7 @@ class Model:
         self.versionless = False
         self.begun: set[int] = set()
         self.leading: set[int] = set()
-        self.written: set[str | None] = set()
+        self.written: set[tuple[str | None, int | None]] = set()
         self.spoiled: set[str | None] = set()
         self.counted = Counted()
         for message in messages:
@@ -423,7 +424,7 @@ class Model:
             self.nulled.append(tenant)
             counted.nulled += 1
             record = record | dict.fromkeys(bad)
-        self.written.add(tenant)
+        self.written.add((tenant, version))
         for one in self.listed if self.stream.keyed and not bad else ():
             one[2] |= one[1] == key
         key = key or next(self._numbers)
@@ -474,13 +475,12 @@ class Model:
         if version in self.leading or version not in self.begun:
             self.leading.add(version)
             return
-        spared = {tenant for tenant, of in self.rejected if of == version}
-        complete = {
-            one for one in self.written - spared if self.active.get(one, version - 1) < version
-        }
+        whole = {tenant for tenant, of in self.written if of == version}
+        whole -= {tenant for tenant, of in self.rejected if of == version}
+        complete = {one for one in whole if self.active.get(one, version - 1) < version}
         self.active |= dict.fromkeys(complete, version)
         for one in self.listed:  # of which the source has what came now, if anything
-            one[2] |= one[0] in self.written - spared and (one[4] is None or one[4] < version)
+            one[2] |= one[0] in whole and (one[4] is None or one[4] < version)
         for key, row in list(self.rows.items()):
             if row.tenant in complete and self.versions[key] < version:
                 self.counted.deleted += self.hard or not row.deleted

@@ -43,6 +43,22 @@ def test_a_tenant_without_a_row_is_named_by_the_schema(pg: Loader) -> None:
     assert alive(pg) == [("b", 1)]
 
 
+def test_rows_of_a_tenant_stay_when_its_records_came_in_another_version(pg: Loader) -> None:
+    pg.load(
+        pg.schema("t", TENANTS | {"d": "date"}, KEYS),
+        pg.records("t", *rows("a", 1, 2), *rows("b", 1, 2), version=1),
+    )
+    for odd in ({"d": "2026-02-30"}, {"d": "2026-02-28"}):  # PostgreSQL refuses the first
+        pg.load(
+            pg.schema("t", TENANTS | {"d": "date"}, KEYS),
+            pg.records("t", {"_tenant_id": "a", "id": 3} | odd, version=3),
+            pg.records("t", *rows("b", 1), version=2),
+            pg.activate("t", 2),
+        )
+        assert ("a", 2) in alive(pg)
+        assert ("b", 2) not in alive(pg)
+
+
 def test_without_a_name_and_a_row_nothing_is_deleted(pg: Loader) -> None:
     schema = pg.schema("t", TENANTS, KEYS)
     pg.load(schema, pg.records("t", *rows("a", 1), version=1))
