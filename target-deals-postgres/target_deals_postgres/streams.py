@@ -8,14 +8,12 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk import metrics
-from singer_sdk.exceptions import InvalidRecord
-from singer_sdk.sinks.core import JSONSchemaValidator
 
 from target_deals_postgres import fitting
-from target_deals_postgres.errors import InputError
 from target_deals_postgres.records.columns import DELETED, TENANT, VERSION
 from target_deals_postgres.records.lines import BETWEEN, joined, unescape
 from target_deals_postgres.records.rows import Layout
+from target_deals_postgres.records.validation import Validator
 from target_deals_postgres.records.values import UnfitError, loads
 from target_deals_postgres.shapes import Shape
 from target_deals_postgres.storing.destinations import Counts, Destination
@@ -81,7 +79,7 @@ class Stream(Shape):
         self._replaced = 0
         self.counter = metrics.record_counter(self.name, log_interval=METRIC_SECONDS)
         self._validator = (
-            JSONSchemaValidator(self.schema) if self.settings.validate_records else None
+            Validator(self.name, self.schema) if self.settings.validate_records else None
         )
         self._scope_of: Callable[[Row], Any] | None = None
         self._last_scope: Any = None
@@ -263,7 +261,7 @@ class Stream(Shape):
             UnfitError, NarrowError, UnknownFieldsError: see `Layout.row`; nothing was put.
         """
         if self._validator is not None:
-            self._validate(message, self._validator)
+            self._validator.validate(message)
         unfit: Mapping[str, str] = NOTHING
         try:
             if message.parsed is None:
@@ -299,20 +297,3 @@ class Stream(Shape):
             self.brought.setdefault(self._version, set()).add(whose)
         if self.scope[0] == TENANT and whose[0] is not None:
             self.counts.tenants.add(whose[0])
-
-    def _validate(self, message: Message, validator: JSONSchemaValidator) -> None:
-        if message.parsed is None:
-            message.parsed = loads(bytes(message.record))
-        try:
-            validator.validate(message.parsed)
-        except InvalidRecord as error:
-            raise UnfitError(f"not valid by its schema: {error.error_message}") from None
-        except ArithmeticError:
-            raise UnfitError("not valid by its schema: a number that cannot be judged") from None
-        except RecursionError:
-            raise
-        except Exception as error:  # noqa: BLE001 - of a pattern or a reference, whoever reads it
-            raise InputError(
-                f"the SCHEMA of stream {self.name} cannot judge records ({error}): mend it, or do "
-                "without validate_records"
-            ) from None

@@ -5,9 +5,6 @@ A second thread commits while the first one reads on: never more than one batch 
 
 from __future__ import annotations
 
-import logging
-import os
-import sys
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -17,8 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import psycopg2
 from singer_sdk import metrics
 
-from target_deals_postgres.errors import StateUnreadError
-from target_deals_postgres.storing import replays
+from target_deals_postgres.storing import replays, states
 from target_deals_postgres.tables.outcomes import Outcome
 from target_deals_postgres.tables.staging import raise_unless_a_row_is_bad
 
@@ -33,8 +29,6 @@ if TYPE_CHECKING:
     from target_deals_postgres.storing.destinations import Counts, Destination
     from target_deals_postgres.storing.loads import Loads
     from target_deals_postgres.storing.rejected import Rejected, Rejections
-
-logger = logging.getLogger("target-deals-postgres")
 
 MEGABYTE = 1 << 20
 
@@ -244,7 +238,7 @@ class Commits:
             )
             self._loads.stored = counts
         if commit.state is not None and not self._settings.dry_run:
-            _emit(commit.state)
+            states.emit(commit.state)
         return done
 
     def _store(self, cur: cursor, commit: _Commit) -> tuple[list[_Done], Mapping[str, Counts]]:
@@ -295,18 +289,3 @@ def _load(cur: cursor, part: _Part) -> Outcome:
     if part.destination.held:
         return Outcome(refused=outcome.refused, nulled=outcome.nulled)
     return outcome
-
-
-def _emit(state: bytes) -> None:
-    if sys.stdout is None:
-        raise StateUnreadError("standard output is closed: the STATEs of the target are not read")
-    try:
-        sys.stdout.write(state.decode("utf-8", "replace") + "\n")
-        sys.stdout.flush()
-    except OSError as error:
-        # Python would try once more at its end, and say so in its own words.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        why = "nobody reads the STATEs of the target any more"
-        if not isinstance(error, BrokenPipeError):
-            why = f"the STATEs of the target cannot be written ({error.strerror})"
-        raise StateUnreadError(f"{why}; all data before it is committed") from None
