@@ -12,7 +12,7 @@ from harness.singer import Mirroring, config_for, read
 from hubspot_client.errors import HubSpotError
 from hubspot_client.object_types import DEALS
 from hubspot_simulator import Portal
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tap_hubspot_deals.reading.legs import Leg, OutOfOrder
 from tap_hubspot_deals.reading.objects import CrmObject, ObjectPage
@@ -178,6 +178,7 @@ class Listed:
 
 
 @settings(max_examples=300, deadline=None)
+@example(ids=[1, *range(10**12, 10**12 + 3)], page_size=1, vanishing=[1], mode="jumps", stop_at=1)
 @given(
     ids=st.lists(st.integers(1, 10**6) | st.integers(10**12, 10**12 + 300), unique=True),
     page_size=st.integers(1, 9),

@@ -28,20 +28,25 @@ class Leg:
     Args:
         after: The cursor of the next page that was not given out yet; None is the beginning.
         until: The first record id that belongs to the next leg; None where there is none.
+        since: The first record id of the next page that belongs to it; None where all do.
     """
 
     after: str | None = None
     until: int | None = None
+    since: int | None = None
 
     def to_state(self) -> dict[str, Any]:
         """As it stands in a bookmark."""
-        return {"after": self.after, "until": None if self.until is None else str(self.until)}
+        until = None if self.until is None else str(self.until)
+        since = {} if self.since is None else {"since": str(self.since)}
+        return {"after": self.after, "until": until} | since
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Leg:
         """From a bookmark."""
-        until = state.get("until")
-        return cls(state.get("after"), None if until is None else int(until))
+        bounds = (state.get(name) for name in ("until", "since"))
+        until, since = (None if one is None else int(one) for one in bounds)
+        return cls(state.get("after"), until, since)
 
 
 @dataclass
@@ -64,13 +69,15 @@ class Walker:
         leg: The stretch.
         source: What is walked.
         pool: Where requests run.
-        ahead: Whether to ask for the first page now.
+        made_up: Whether its cursor is made up; its first page is asked for now.
     """
 
-    def __init__(self, leg: Leg, source: Source, pool: Executor, *, ahead: bool = True) -> None:
+    def __init__(self, leg: Leg, source: Source, pool: Executor, *, made_up: bool = False) -> None:
         self.leg = leg
         self.done = False
+        self.made_up = made_up
         self.position = leg.after
+        self.last_position = leg.after
         self.last_id: int | None = None
         self.first_id: int | None = None
         self.count = 0
@@ -80,7 +87,7 @@ class Walker:
         self._pool = pool
         self._cursors = Cursors("a list")
         self._coming: Future[ObjectPage] | None = None
-        if ahead:
+        if made_up:
             self.ask()
 
     def ask(self) -> Future[ObjectPage]:
@@ -103,7 +110,9 @@ class Walker:
             self._cursors.check(self.position, page.following, empty=not page.objects)
         self._coming = None
         self.done = page.following is None
-        self.position = page.following
+        self.last_position, self.position = self.position, page.following
+        self.made_up = False
+        self.leg = Leg(self.position, self.leg.until)
         return page
 
     def first_seen(self, start: int) -> int | None:
@@ -151,11 +160,10 @@ class Walker:
         self.count += len(ids)
 
     def _cut(self, page: ObjectPage) -> None:
-        until = self.leg.until
+        since, until = self.leg.since, self.leg.until
+        if since is not None:
+            page.keep(lambda one: int(one.id) >= since)
         if until is None or self.last_id is None or self.last_id < until:
             return
-        kept = sum(int(o.id) < until for o in page.objects)
-        del page.objects[kept:]
-        if page.raws is not None:
-            del page.raws[kept:]
+        page.keep(lambda one: int(one.id) < until)
         page.following = None

@@ -8,11 +8,13 @@ record; it does not promise that a cursor may be made up. So nothing rests on th
   cursors, until it has seen a record at or after the first one that the new leg really saw;
 - every page is checked for ascending ids. The first one out of order ends all cutting: the list is
   then read again from its beginning by one cursor (`OutOfOrder`);
-- a cursor that HubSpot refuses, or answers from elsewhere, is simply not used.
+- a cursor that HubSpot refuses, or answers from elsewhere, is simply not used;
+- a bookmark has none that was made up.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -76,7 +78,7 @@ class Walk:
         self._fresh = len(legs) == 1 and legs[0].after is None
         self._halves: list[tuple[Walker, Walker, int]] = []
         self._heaviest = 1
-        self._walkers = [Walker(leg, source, pool, ahead=False) for leg in legs]
+        self._walkers = [Walker(leg, source, pool) for leg in legs]
 
     def groups(self) -> Iterator[list[Step]]:
         """The pages in groups of about 1,000 records, in the order in which they go out.
@@ -135,8 +137,28 @@ class Walk:
     def _step(self, walker: Walker) -> Step:
         page = walker.take(ordered=self._ordered)
         self._ask_ahead()
-        walker.leg = Leg(walker.position, walker.leg.until)
-        return Step(page, [w.leg.to_state() for w in self._walkers if not w.done])
+        return Step(page, [leg.to_state() for leg in self._left()])
+
+    def _left(self) -> list[Leg]:
+        """What a run that goes on has to walk, by HubSpot's own cursors.
+
+        Of a leg that gave no page yet only its made-up cursor is known, which may be answered from
+        elsewhere the next time: it belongs to the leg before. Where that one is done, its last
+        page is asked for again, for what follows in it.
+        """
+        left: list[Leg] = []
+        before = None
+        for walker in self._walkers:
+            if not walker.made_up:
+                before = walker
+                if not walker.done:
+                    left.append(replace(walker.leg))
+            elif before is not None and before.done:
+                left.append(Leg(before.last_position, walker.leg.until, before.leg.until))
+                before = None
+            else:
+                left[-1].until = walker.leg.until
+        return left
 
     def _cut_evenly(self) -> None:
         """Begin with legs of equal width in ids, as far as HubSpot lets a walk begin there."""
@@ -149,7 +171,7 @@ class Walk:
         width = (highest - ids[0]) // legs
         starts = [ids[0] + width * i for i in range(1, legs) if ids[0] + width * i > ids[-1]]
         self._cuts_left -= len(starts)
-        jumps = [(start, Walker(Leg(str(start)), self._source, self._pool)) for start in starts]
+        jumps = [(start, self._jump(start)) for start in starts]
         until: int | None = None
         for start, walker in reversed(jumps):
             seen = walker.first_seen(start)
@@ -160,6 +182,9 @@ class Walk:
             self._walkers.insert(1, walker)
             until = seen
         first.leg.until = until
+
+    def _jump(self, start: int) -> Walker:
+        return Walker(Leg(str(start)), self._source, self._pool, made_up=True)
 
     def _cut_more(self) -> None:
         """Keep ten legs walking: halve what is left of the longest ones."""
@@ -180,7 +205,7 @@ class Walk:
         able.sort(key=lambda w: w.remaining(self._highest), reverse=True)
         for walker in able[:lacking]:
             middle = walker.middle(self._highest)
-            half = Walker(Leg(str(middle)), self._source, self._pool)
+            half = self._jump(middle)
             self._cuts_left -= 1
             self._halves.append((walker, half, middle))
 
