@@ -235,6 +235,7 @@ def test_a_loader_that_thaws_writes_nothing_into_the_next_scan_of_its_name(
         in_the_middle(service, slow)
         frozen = [psutil.Process(first.pid), *service.members()]  # as if their machine had stopped
         (loader,) = service.members("target-deals-postgres")
+        feeders = [*service.members("meltano"), *service.members("tap-hubspot-deals")]
         for process in frozen:
             process.suspend()
         service.ask("POST", "/api/v1/scan/cancel/scan-1")
@@ -249,7 +250,9 @@ def test_a_loader_that_thaws_writes_nothing_into_the_next_scan_of_its_name(
         data = service.finished("scan-1")
         before = service.deals("scan-1")
 
-        loader.resume()
+        # The leash and the worker, which would end them, do not thaw.
+        for process in (loader, *feeders):
+            process.resume()
         wait_for(lambda: not loader.is_running() or loader.status() == "zombie", seconds=30)
 
         assert removed.status_code == 200, removed.text
