@@ -47,6 +47,7 @@ ODD: dict[str, Any] = {
     "huge": Decimal("1E+400"),
     "tiny": Decimal("1E-400"),
     "exact": Decimal("12345678901234567890.5"),
+    "carried": Decimal("99999999999999999999999999999.123456789"),
 }
 EXACT = [
     "+4930123456", "+1 (555) 010-0100", "-5.00", "0049/30 123", "a; -5", "one\n- two\n- three",
@@ -115,7 +116,7 @@ def test_excel_holds_every_character_and_says_what_it_cut(asked: Client) -> None
 def test_excel_keeps_numbers_that_a_spreadsheet_cannot_hold_as_text(asked: Client) -> None:
     cells, _ = read_excel(download(asked, "excel"))
 
-    for name in ("huge", "tiny", "exact"):
+    for name in ("huge", "tiny", "exact", "carried"):
         assert isinstance(cells[name], str)
         assert Decimal(cells[name]) == ODD[name]
 

@@ -136,7 +136,8 @@ class Sheets:
 
     def _number_of(self, value: str, index: int) -> Any:
         number = Decimal(value)
-        digits = number.normalize().as_tuple().digits if number.is_finite() else ()
+        # Not by `normalize`, which rounds to 28 digits.
+        digits = "".join(map(str, number.as_tuple().digits)).strip("0")
         fits = number.is_finite() and (number == 0 or _SMALLEST <= abs(number) <= _LARGEST)
         if not fits or len(digits) > _DIGITS:
             # A spreadsheet would silently round it: keep all digits, as text.
