@@ -148,18 +148,32 @@ def service(
 NUMBER = count()
 
 
+QUIET = [
+    HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture,
+]  # fmt: skip
+Account = tuple[list[Property], list[dict[str, tuple[str | None, Any]]]]
+
+
 @given(accounts())
-@settings(
-    max_examples=4, deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large,
-                           HealthCheck.function_scoped_fixture],
-)  # fmt: skip
+@settings(max_examples=4, deadline=None, derandomize=True, suppress_health_check=QUIET)
 @pytest.mark.timeout(600)
 def test_every_form_gives_back_what_hubspot_has(
-    service: Installation,
-    hubspot: Simulator,
-    account: tuple[list[Property], list[dict[str, tuple[str | None, Any]]]],
+    service: Installation, hubspot: Simulator, account: Account
 ) -> None:
+    check(service, hubspot, account)
+
+
+@given(accounts())
+@settings(max_examples=100, deadline=None, suppress_health_check=QUIET)
+@pytest.mark.timeout(3600)
+@pytest.mark.heavy
+def test_every_form_gives_back_what_hubspot_has_a_hundred_times(
+    service: Installation, hubspot: Simulator, account: Account
+) -> None:
+    check(service, hubspot, account)
+
+
+def check(service: Installation, hubspot: Simulator, account: Account) -> None:
     properties, records = account
     portal = new_portal()
     for each in properties:
