@@ -76,8 +76,7 @@ class Walker:
         self.leg = leg
         self.done = False
         self.made_up = made_up
-        self.position = leg.after
-        self.last_position = leg.after
+        self.last_cursor = leg.after
         self.last_id: int | None = None
         self.first_id: int | None = None
         self.count = 0
@@ -93,7 +92,7 @@ class Walker:
     def ask(self) -> Future[ObjectPage]:
         """Have the next page on its way."""
         if self._coming is None:
-            self._coming = self._pool.submit(self._source.fetch, self.position)
+            self._coming = self._pool.submit(self._source.fetch, self.leg.after)
         return self._coming
 
     def peek(self) -> ObjectPage:
@@ -107,12 +106,12 @@ class Walker:
             self._check_order(page)
             self._cut(page)
         if page.following is not None:
-            self._cursors.check(self.position, page.following, empty=not page.objects)
+            self._cursors.check(self.leg.after, page.following, empty=not page.objects)
         self._coming = None
         self.done = page.following is None
-        self.last_position, self.position = self.position, page.following
         self.made_up = False
-        self.leg = Leg(self.position, self.leg.until)
+        self.last_cursor = self.leg.after
+        self.leg = Leg(page.following, self.leg.until)
         return page
 
     def first_seen(self, start: int) -> int | None:

@@ -154,7 +154,7 @@ class Walk:
                 if not walker.done:
                     left.append(replace(walker.leg))
             elif before is not None and before.done:
-                left.append(Leg(before.last_position, walker.leg.until, before.leg.until))
+                left.append(Leg(before.last_cursor, walker.leg.until, before.leg.until))
                 before = None
             else:
                 left[-1].until = walker.leg.until
